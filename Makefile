@@ -1,0 +1,56 @@
+# The whole of a newcomer's way: `make demo` runs the pipeline on the demonstration world, `make test` the tests.
+.PHONY: help demo test check bench constraints compile setup clean
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+# A Python of 3.11 or 3.12; name another one with `make PYTHON=...`.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
+    $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+# uv takes neither pip's folders of wheels nor pip's index from the environment by itself.
+UV := UV_PYTHON_DOWNLOADS=never UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$PIP_INDEX_URL} $(BIN)/uv
+WHEELS = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
+export DVC_NO_ANALYTICS := 1
+export OMP_NUM_THREADS := 1
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/ready  ## the environment in .venv, made anew only where pyproject.toml or constraints.txt changed
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or 3.12 with venv found: install one (Debian: python3 python3-venv), or name it: make PYTHON=..."; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) (about a minute) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --quiet uv
+	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt $(WHEELS) --editable '.[cluster,dev]'
+	@touch $@
+
+demo: setup  ## run every stage on the demonstration world, and say what was made and where to look
+	@echo "running the stages of dvc.yaml with $(VENV) ..."
+	@$(BIN)/dvc repro
+	@$(BIN)/unidoc doctor
+	@$(BIN)/python -m tests.demo
+
+test: setup check  ## lint, types and tests
+	@echo "running the tests with $(VENV) ..."
+	@$(BIN)/pytest -n 2
+
+check: setup
+	@echo "checking style and types with $(VENV) ..."
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: setup  ## measure speed and memory beside the peers; tables on screen, JSON in artifacts/bench
+	@$(BIN)/python -m tests.benchmarks.ingest
+
+compile: setup  ## write the Kubeflow pipeline that pipelines/ describes
+	@$(BIN)/python -m pipelines.compile
+
+constraints: setup  ## pin the newest versions that pyproject.toml and constraints.txt allow
+	@$(UV) pip compile --quiet --no-header --no-annotate --all-extras $(WHEELS) --output-file constraints.txt pyproject.toml
+	@sed -i 's/+cpu$$//' constraints.txt
+
+clean:  ## remove what was made: artifacts and the environment
+	rm -rf artifacts $(VENV)

@@ -1,0 +1,1 @@
+"""unidoc-rl: turn your own documents into your own document agent."""

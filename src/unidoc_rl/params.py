@@ -1,0 +1,194 @@
+"""params.yaml as typed settings, one model a stage, under the stage's name.
+
+What changes a result stands here; where things are read and written stands on the command line. A wrong key or
+value is named before any work starts, with what was expected and the nearest valid one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from unidoc_rl.errors import UnidocError
+
+DEFAULT_FILE = Path("params.yaml")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SampleParams(Section):
+    """The demonstration world: documents that look like what people have, and questions about them."""
+
+    documents: int = Field(24, ge=10, le=10_000, description="how many PDF files")
+    seed: int = Field(7, ge=0, lt=2**32, description="another seed is another world; the same seed, the same bytes")
+
+
+class IngestParams(Section):
+    """Documents to pages."""
+
+    dpi: int = Field(150, ge=36, le=600, description="resolution at which a PDF's pages are rendered")
+    image_format: Literal["jpg", "png", "webp"] = Field("jpg", description="format of the page images")
+    ocr: bool = Field(True, description="read pages without a text layer from their picture")
+    layout: bool = Field(True, description="propose regions (tables, figures, headings …) on every page")
+    max_pages: int = Field(10_000, ge=1, le=1_000_000, description="a longer document is left out")
+    page_seconds: int = Field(120, ge=1, le=3600, description="a document with a page that takes longer is left out")
+    may_leave_out: int = Field(0, ge=0, description="how many files may be left out before the stage has failed")
+
+
+class ServiceParams(Section):
+    """Servers that are used where named; `unidoc doctor` asks each of them whether it is there."""
+
+    milvus: str | None = Field(None, description="http://host:19530; Milvus Lite where null")
+    mlflow: str | None = Field(None, description="http://host:5000; a local sqlite file where null")
+    s3: str | None = Field(None, description="s3://bucket/prefix that must be readable; server and keys come from AWS_*")
+    endpoint: str | None = Field(None, description="http://host:8000/v1, an OpenAI-compatible model")
+    kfp: str | None = Field(None, description="http://host:8888, the Kubeflow Pipelines API")
+
+
+class Params(Section):
+    sample: SampleParams = SampleParams()
+    ingest: IngestParams = IngestParams()
+    services: ServiceParams = ServiceParams()
+
+    def to_json(self) -> str:
+        """One text that carries every parameter, for a Kubeflow pipeline."""
+        return self.model_dump_json()
+
+
+def load(file: Path | None = None, overrides: Sequence[str] = ()) -> Params:
+    """The parameters of a file (./params.yaml, if it is there, where none is named), changed by `key=value` texts."""
+    if file is None and not DEFAULT_FILE.exists():
+        return _validate({}, "defaults", overrides)
+    source = file or DEFAULT_FILE
+    try:
+        text = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnidocError(f"{source}: cannot be read ({error}); name a parameter file with --params") from error
+    return _validate(_parse_yaml(text, str(source)), str(source), overrides)
+
+
+def from_json(text: str, source: str = "params") -> Params:
+    """The parameters of a JSON text; what it leaves out has its default."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UnidocError(f"{source}: not JSON ({error}); expected an object such as {{}}") from error
+    return _validate(data, source, ())
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key stands once; a second one would silently replace the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep=True)
+        if len(mapping) < len(node.value):
+            keys = [str(key.value) for key, _ in node.value]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise yaml.MarkedYAMLError(problem=f"the key {twice!r} stands twice", problem_mark=node.start_mark)
+        return mapping
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader) or {}  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        raise UnidocError(f"{source}: not valid YAML: {error}") from error
+
+
+def _validate(data: Any, source: str, overrides: Sequence[str]) -> Params:
+    if not isinstance(data, dict):
+        raise UnidocError(f"{source}: expected sections ({', '.join(Params.model_fields)}), found {data!r}")
+    overridden = dict(_split_override(text) for text in overrides)
+    for key, value in overridden.items():
+        _put(data, key, value)
+    try:
+        return Params.model_validate(data)
+    except ValidationError as error:
+        raise UnidocError("\n".join(_explain(error, source, overridden))) from None
+
+
+def _split_override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UnidocError(f"--set {text}: expected key=value, for example --set ingest.dpi=200")
+    return key.strip(), _parse_yaml(value, f"--set {key}") if value.strip() else None
+
+
+def _put(data: dict[str, Any], key: str, value: Any) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        inner = data.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UnidocError(f"--set {key}: {section!r} is a value, not a section")
+        data = inner
+    data[name] = value
+
+
+def _explain(error: ValidationError, source: str, overridden: Mapping[str, Any]) -> Iterator[str]:
+    fields = dict(_fields(Params))
+    for problem in error.errors(include_url=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        where = "--set" if key in overridden else source
+        if problem["type"] == "extra_forbidden":
+            yield f"{where}: {key}: no such key{_nearest_key(key, fields)}"
+            continue
+        known = ".".join(str(part) for part in problem["loc"][:2])
+        yield f"{where}: {key}: {problem['input']!r} is not possible; expected {_expected(fields[known], problem['input'])}"
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        yield prefix + name, field
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _fields(field.annotation, f"{prefix}{name}.")
+
+
+def _nearest_key(key: str, fields: Mapping[str, FieldInfo]) -> str:
+    leaf = key.rsplit(".", 1)[-1]
+    same_name = [known for known in fields if known.rsplit(".", 1)[-1] == leaf]
+    near = same_name or difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
+    return f"; the nearest valid key is {near[0]}" if near else f"; valid keys: {', '.join(fields)}"
+
+
+def _expected(field: FieldInfo, given: Any) -> str:
+    annotation = field.annotation
+    low = next((bound for item in field.metadata if (bound := getattr(item, "ge", None)) is not None), None)
+    high = next((bound for item in field.metadata if (bound := getattr(item, "le", None)) is not None), None)
+    below = next((bound for item in field.metadata if (bound := getattr(item, "lt", None)) is not None), None)
+    high = below - 1 if below is not None else high
+    if typing.get_origin(annotation) is Literal:
+        choices = [str(choice) for choice in typing.get_args(annotation)]
+        near = difflib.get_close_matches(str(given), choices, n=1, cutoff=0.0)
+        return f"one of {', '.join(choices)}" + (f"; the nearest is {near[0]}" if near else "")
+    if annotation is bool:
+        return "true or false"
+    if annotation is int:
+        span = f" from {low} to {high}" if high is not None else f" of at least {low}"
+        return f"a whole number{span}{_nearest_number(given, low, high)}"
+    if typing.get_origin(annotation) is types.UnionType:
+        return f"a text or null ({field.description})"
+    return f"a section with the keys {', '.join(_section_keys(annotation))}"
+
+
+def _nearest_number(given: Any, low: int | None, high: int | None) -> str:
+    if not isinstance(given, int | float) or isinstance(given, bool) or given != given or abs(given) == float("inf"):
+        return ""
+    nearest = round(given)
+    nearest = max(nearest, low) if low is not None else nearest
+    nearest = min(nearest, high) if high is not None else nearest
+    return f"; the nearest is {nearest}"
+
+
+def _section_keys(annotation: Any) -> list[str]:
+    return list(annotation.model_fields)

@@ -1,0 +1,122 @@
+"""Question files: the reference's format, with gold regions and crop labels beside it.
+
+A file is a JSON list of examples (or an object that holds it under "examples"), written one example a line:
+
+    {"uid", "query", "reference_answer",
+     "meta_info": {"file_name", "reference_page": [1, …], "source_type", "query_type"},
+     "answer_format", "evidence": [{"file_name", "page", "regions": [[x1, y1, x2, y2], …], "needs_crop"}, …]}
+
+The second half is ours. `file_name` and `reference_page` speak of the first document; `evidence` is complete.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.types import AnswerFormat, Box, Evidence, Question
+
+_Thousandths = Annotated[int, Field(ge=0, le=1000)]
+
+
+class _Meta(BaseModel):
+    file_name: str
+    reference_page: list[Annotated[int, Field(ge=1)]]
+    source_type: str = ""
+    query_type: str = ""
+
+
+class _Evidence(BaseModel):
+    file_name: str
+    page: Annotated[int, Field(ge=1)]
+    regions: list[tuple[_Thousandths, _Thousandths, _Thousandths, _Thousandths]] = []
+    needs_crop: bool | None = None
+
+
+class _Example(BaseModel):
+    uid: str
+    query: str
+    reference_answer: str
+    meta_info: _Meta
+    answer_format: AnswerFormat = AnswerFormat.STR
+    evidence: list[_Evidence] | None = None
+
+
+def read(path: Path) -> list[Question]:
+    """The questions of a file, in its order."""
+    return list(_read(path))
+
+
+def write(path: Path, questions: Iterable[Question]) -> int:
+    """Writes the questions as they come, never holding them all; returns how many there were."""
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        file.write("[")
+        for question in questions:
+            file.write(",\n" if count else "\n")
+            file.write(json.dumps(to_json(question), ensure_ascii=False))
+            count += 1
+        file.write("\n]\n")
+    return count
+
+
+def to_json(question: Question) -> dict[str, Any]:
+    return {
+        "uid": question.uid,
+        "query": question.query,
+        "reference_answer": question.answer,
+        "meta_info": {
+            "file_name": question.file_name,
+            "reference_page": [e.page for e in question.evidence if e.file_name == question.file_name],
+            "source_type": question.source_type,
+            "query_type": question.kind,
+        },
+        "answer_format": question.answer_format,
+        "evidence": [
+            {"file_name": e.file_name, "page": e.page, "regions": e.regions, "needs_crop": e.needs_crop}
+            for e in question.evidence
+        ],
+    }
+
+
+def from_json(data: Any) -> Question:
+    """A question from an example of either kind; without our half, its pages are known but no regions."""
+    example = TypeAdapter(_Example).validate_python(data)
+    meta = example.meta_info
+    evidence = example.evidence
+    if evidence is None:
+        evidence = [_Evidence(file_name=meta.file_name, page=page) for page in meta.reference_page]
+    return Question(
+        uid=example.uid,
+        query=example.query,
+        answer=example.reference_answer,
+        answer_format=example.answer_format,
+        kind=meta.query_type,
+        source_type=meta.source_type,
+        file_name=meta.file_name,
+        evidence=tuple(
+            Evidence(e.file_name, e.page, tuple(Box(*box) for box in e.regions), e.needs_crop) for e in evidence
+        ),
+    )
+
+
+def _read(path: Path) -> Iterator[Question]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnidocError(f"{path}: no question file ({error})") from error
+    examples = data.get("examples") if isinstance(data, dict) else data
+    if not isinstance(examples, list):
+        raise UnidocError(f'{path}: expected a list of questions, or an object with one under "examples"')
+    for number, example in enumerate(examples, start=1):
+        try:
+            yield from_json(example)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise UnidocError(f"{path}: question {number}: {key}: {first['msg']}") from None
