@@ -7,7 +7,21 @@ import sys
 from tqdm import tqdm
 
 
+class _Lines(tqdm):  # type: ignore[type-arg]
+    """The bar's figures as a line of their own, for logs, where a line cannot be written over."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        self.fp.write(f"{msg or self}\n")
+
+    def clear(self, nolock: bool = False) -> None:
+        """There is nothing to wipe out."""
+
+
 def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm[None]:
-    """A bar of `total` steps, `done` of which were finished by an earlier run."""
-    seconds_between = 0.1 if sys.stderr.isatty() else 30
-    return tqdm(total=total, initial=done, desc=what, unit=unit, mininterval=seconds_between, dynamic_ncols=True)
+    """A bar of `total` steps, `done` of which were finished by an earlier run; none where there is nothing to do."""
+    if sys.stderr.isatty():
+        return tqdm(total=total, initial=done, desc=what, unit=f" {unit}", disable=total == done, dynamic_ncols=True)
+    lines = "{desc}: {n_fmt} of {total_fmt}{unit}s [{elapsed}, {rate_fmt}]"
+    return _Lines(
+        total=total, initial=done, desc=what, unit=f" {unit}", disable=total == done, mininterval=30, bar_format=lines
+    )

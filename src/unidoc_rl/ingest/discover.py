@@ -1,0 +1,173 @@
+"""Which documents are there: in a folder, in a list, or below an s3:// prefix.
+
+A PDF is a document. Pictures are pages: named <document>_<n> they say of which document and which page; otherwise a
+sub-folder of pictures is one document, its pages in the order of their names, and a picture that lies directly in
+the folder is a document of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from unidoc_rl import storage
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.ingest.problems import Problem
+
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
+LIST = ".txt"
+
+_NUMBERED = re.compile(r"(?P<document>.+)_(?P<n>\d{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    name: str  # below the folder or prefix, with slashes; what the report says
+    place: Path | storage.S3Object
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document, before anybody has looked into it."""
+
+    stem: str
+    kind: Literal["pdf", "pictures"]
+    files: tuple[File, ...]
+    numbers: tuple[int, ...] = ()  # page numbers, where the names of the pictures say them
+
+
+def discover(documents: str) -> tuple[list[Found], list[Problem]]:
+    """Every document, in the order of the names, and every file that is none."""
+    problems: list[Problem] = []
+    files = _sort_out(_files(documents, problems), problems)
+    found = sorted(_group(files), key=lambda document: document.files[0].name)
+    if not found and not problems:
+        raise UnidocError(f"{documents}: holds no PDF and no picture (jpg, png, webp, tiff)")
+    return found, problems
+
+
+def _files(documents: str, problems: list[Problem]) -> Iterator[File]:
+    path = Path(documents)
+    if storage.is_s3(documents):
+        yield from _below_prefix(documents)
+    elif path.is_dir():
+        yield from _below_folder(path, problems)
+    elif path.suffix.lower() == LIST and path.is_file():
+        yield from _listed(path, problems)
+    elif path.exists():
+        yield File(path.name, path)
+    else:
+        raise UnidocError(f"{documents}: no such folder, file or list")
+
+
+def _below_prefix(uri: str) -> Iterator[File]:
+    root = uri if uri.endswith("/") else uri.rpartition("/")[0] + "/"
+    for item in storage.list_objects(uri):
+        if not item.uri.endswith("/"):
+            yield File(item.uri.removeprefix(root).removeprefix("/"), item)
+
+
+def _below_folder(root: Path, problems: list[Problem]) -> Iterator[File]:
+    def unreadable(error: OSError) -> None:
+        name = Path(error.filename).relative_to(root)
+        problems.append(Problem(str(name), f"cannot be read ({error.strerror})", "check the folder's permissions"))
+
+    for folder, folders, names in os.walk(root, onerror=unreadable):
+        folders.sort()
+        for name in sorted(names + [name for name in folders if (Path(folder) / name).is_symlink()]):
+            path = Path(folder) / name
+            problem = _why_not(path, root)
+            if problem is not None:
+                problems.append(problem)
+            elif not path.is_dir():  # a link to a folder inside: its files are found at their own place
+                yield File(path.relative_to(root).as_posix(), path)
+
+
+def _why_not(path: Path, root: Path) -> Problem | None:
+    name = path.relative_to(root).as_posix()
+    if path.is_symlink():
+        if not path.exists():
+            return Problem(name, "is a link to nothing", "remove it")
+        if not path.resolve().is_relative_to(root.resolve()):
+            return Problem(name, "is a link that leads out of the folder", "put a copy in its place")
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        return Problem(name, "is no ordinary file", "remove it")
+    return None
+
+
+def _listed(path: Path, problems: list[Problem]) -> Iterator[File]:
+    """The files of a list: a path (from the list's folder) or an s3:// address a line, `#` for a remark."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        entry = line.strip()
+        if not entry or entry.startswith("#"):
+            continue
+        if storage.is_s3(entry):
+            yield from (File(item.uri, item) for item in storage.list_objects(entry))
+        elif (path.parent / entry).is_file():
+            yield File(entry, path.parent / entry)
+        else:
+            problems.append(Problem(entry, "is no file", f"correct {path.name}"))
+
+
+def _sort_out(files: Iterable[File], problems: list[Problem]) -> Iterator[File]:
+    for file in files:
+        path = PurePosixPath(file.name)
+        if any(part.startswith(".") and part != ".." for part in path.parts) or path.name == storage.COMPLETE:
+            continue  # what systems and tools leave behind
+        if path.suffix.lower() == ".pdf" or path.suffix.lower() in PICTURES:
+            yield file
+        else:
+            problems.append(
+                Problem(
+                    file.name, "is neither a PDF nor a picture (jpg, png, webp, tiff)", "save it as PDF, or remove it"
+                )
+            )
+
+
+def _group(files: Iterable[File]) -> Iterator[Found]:
+    folders: dict[PurePosixPath, list[File]] = defaultdict(list)
+    for file in files:
+        path = PurePosixPath(file.name)
+        if path.suffix.lower() == ".pdf":
+            yield Found(path.stem, "pdf", (file,))
+        else:
+            folders[path.parent].append(file)
+    for folder, pictures in folders.items():
+        yield from _pictures(folder, sorted(pictures, key=lambda file: _natural(file.name)))
+
+
+def _pictures(folder: PurePosixPath, files: list[File]) -> Iterator[Found]:
+    """The documents that a folder's pictures make."""
+    by_stem: dict[str, list[tuple[int, File]]] = defaultdict(list)
+    others = []
+    for file in files:
+        match = _NUMBERED.fullmatch(PurePosixPath(file.name).stem)
+        if match:
+            by_stem[match["document"]].append((int(match["n"]), file))
+        else:
+            others.append(file)
+    if folder.name and (others or len(by_stem) == 1):
+        numbers = [n for pages in by_stem.values() for n, _ in pages] if not others else []
+        yield _document(folder.name, files, numbers)
+        return
+    for stem, pages in by_stem.items():
+        yield _document(stem, [file for _, file in pages], [n for n, _ in pages])
+    for file in others:
+        yield _document(PurePosixPath(file.name).stem, [file], [])
+
+
+def _document(stem: str, files: list[File], numbers: list[int]) -> Found:
+    given = len(set(numbers)) == len(files) and min(numbers) >= 1
+    return Found(stem, "pictures", tuple(files), tuple(numbers) if given else ())
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """page2 before page10."""
+    return [(part.isdigit(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]

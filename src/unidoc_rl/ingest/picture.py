@@ -1,0 +1,77 @@
+"""Pages that are picture files: opened safely, upright, in red-green-blue, and no larger than a page may be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from unidoc_rl.ingest.pdf import MAX_PIXELS, Picture
+from unidoc_rl.ingest.problems import LeftOut
+
+MAX_FILE_PIXELS = 80_000_000  # what unpacking may take: 240 MB; A3 at 600 dpi has 70 million
+
+Image.MAX_IMAGE_PIXELS = None  # our own limit is checked before anything is unpacked
+
+
+def frames(path: Path) -> int:
+    """How many pages a picture file holds; only TIFF files hold several."""
+    with _opened(path) as image:
+        return getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+
+
+def load(path: Path, frame: int) -> Picture:
+    """One page of a picture file."""
+    with _opened(path) as image:
+        try:
+            image.seek(frame)
+            _check_size(path, image)
+            if image.width * image.height > MAX_PIXELS:
+                image.draft("RGB", (image.width // 2, image.height // 2))  # a JPEG is unpacked smaller at no cost
+            return _upright(image)
+        except (OSError, EOFError, ValueError, SyntaxError) as error:
+            raise LeftOut(f"{path.name} is damaged or cut off ({error})", "get another copy") from None
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path, formats=("JPEG", "PNG", "WEBP", "TIFF"))
+    except (UnidentifiedImageError, SyntaxError, ValueError):
+        raise LeftOut(
+            f"{path.name} is not a picture" if path.stat().st_size else f"{path.name} is empty",
+            "give it the ending of what it is, or get another copy",
+        ) from None
+    _check_size(path, image)
+    return image
+
+
+def _check_size(path: Path, image: Image.Image) -> None:
+    if image.width * image.height > MAX_FILE_PIXELS:
+        raise LeftOut(
+            f"{path.name} has {image.width} x {image.height} pixels, over {MAX_FILE_PIXELS // 1_000_000} million",
+            "scale it down",
+        )
+
+
+def _upright(image: Image.Image) -> Picture:
+    flat = _flat(ImageOps.exif_transpose(image))
+    note = ""
+    if flat.width * flat.height > MAX_PIXELS:
+        share = (MAX_PIXELS / (flat.width * flat.height)) ** 0.5
+        note = f"has {image.width} x {image.height} pixels: made smaller"
+        flat = flat.resize((round(flat.width * share), round(flat.height * share)), Image.Resampling.LANCZOS)
+    return Picture(np.ascontiguousarray(np.asarray(flat)[:, :, ::-1]), note)
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """On white paper, eight bits a colour."""
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, np.float64)
+        high = values.max()
+        image = Image.fromarray((values * (255 / high if high > 255 else 1)).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        paper = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(paper, layer).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,61 @@
+"""What a run has finished so far, a folder a document, so that a killed run goes on where it stopped.
+
+pieces/<key>/document.json     the numbers of its pages
+pieces/<key>/<n>.jpg           pictures
+pieces/<key>/0-16.parquet      the rows of its first sixteen pages, written last: their pictures are whole
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from unidoc_rl.corpus import CONTENT_SCHEMA
+
+PAGES_A_TASK = 16
+
+_SCHEMA = CONTENT_SCHEMA.append(pa.field("note", pa.string()))
+
+
+class Pieces:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def of(self, key: str) -> Path:
+        return self._folder / key
+
+    def numbers(self, key: str) -> list[int] | None:
+        """The document's page numbers, if somebody has counted them."""
+        path = self.of(key) / "document.json"
+        return list(json.loads(path.read_text())) if path.exists() else None
+
+    def counted(self, key: str, numbers: Sequence[int]) -> None:
+        self.of(key).mkdir(parents=True, exist_ok=True)
+        path = self.of(key) / "document.json"
+        path.with_suffix(".new").write_text(json.dumps(list(numbers)))
+        path.with_suffix(".new").rename(path)
+
+    def missing(self, key: str, pages: int) -> list[tuple[int, int]]:
+        """The ranges of positions that are still to be read."""
+        starts = range(0, pages, PAGES_A_TASK)
+        ranges = [(start, min(start + PAGES_A_TASK, pages)) for start in starts]
+        return [(start, stop) for start, stop in ranges if not self._rows(key, start, stop).exists()]
+
+    def finished(self, key: str, start: int, stop: int, rows: list[dict[str, Any]]) -> None:
+        path = self._rows(key, start, stop)
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), path.with_suffix(".new"), compression="zstd")
+        path.with_suffix(".new").rename(path)
+
+    def tables(self, key: str) -> Iterator[pa.Table]:
+        """The rows of a finished document, in the order of its pages."""
+        pages = len(self.numbers(key) or ())
+        for start in range(0, pages, PAGES_A_TASK):
+            yield pq.read_table(self._rows(key, start, min(start + PAGES_A_TASK, pages)))
+
+    def _rows(self, key: str, start: int, stop: int) -> Path:
+        return self.of(key) / f"{start}-{stop}.parquet"

@@ -1,0 +1,151 @@
+"""The stage `ingest`: documents to a corpus of pages.
+
+Documents are found, told apart by content, and read by workers, a few pages at a time; what the former corpus
+already holds is taken over. Files that cannot be used are told on screen and in the report, and stop nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from unidoc_rl import corpus, progress, storage
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.ingest.assemble import Former, assemble
+from unidoc_rl.ingest.discover import discover
+from unidoc_rl.ingest.identify import Document, identify
+from unidoc_rl.ingest.pieces import Pieces
+from unidoc_rl.ingest.pool import Died, Pool, Step, TimedOut
+from unidoc_rl.ingest.problems import Problem
+from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read
+from unidoc_rl.params import IngestParams
+
+WORKER = "unidoc_rl.ingest.worker"
+
+
+def ingest(
+    documents: str | Path, out: str | Path, params: IngestParams, *, workers: int | None = None
+) -> dict[str, int]:
+    """Makes the corpus `out` of `documents` (a folder, a file, a list, or s3://), and tells what is in it."""
+    with storage.writing(out, marker=corpus.REPORT) as output:
+        found, problems = discover(str(documents))
+        former = Former(output.former)
+        identified, more = identify(found, params, former.known, output.work / "fetched")
+        work = _Work(params, Pieces(output.work / "pieces"))
+        for problem in [*problems, *more]:
+            work.tell(problem)
+        new = [one for one in identified if not former.has(one, params.max_pages)]
+        work.read(new, workers or len(os.sched_getaffinity(0)))
+        kept = [one for one in identified if one.key not in work.failed]
+        if not kept:
+            raise UnidocError(f"{documents}: none of its documents could be read; the reasons stand above")
+        entries = assemble(kept, former, work.pieces, output.new, params)
+        _write_report(output.new / corpus.REPORT, entries, work.problems)
+    return _summary(entries, work.problems)
+
+
+class _Work:
+    """The reading of documents, and what went wrong with them."""
+
+    def __init__(self, params: IngestParams, pieces: Pieces) -> None:
+        self.params = params
+        self.pieces = pieces
+        self.problems: list[Problem] = []
+        self.failed: set[str] = set()
+
+    def tell(self, problem: Problem) -> None:
+        self.problems.append(problem)
+        tqdm.write(problem.line(), file=sys.stderr)
+
+    def read(self, documents: Sequence[Document], workers: int) -> None:
+        """Leaves every document either finished in `pieces`, or in `failed`."""
+        by_key = {one.key: one for one in documents}
+        with Pool(WORKER, [self.params.model_dump_json()], workers, self.params.page_seconds) as pool:
+            self._count(pool, by_key)
+            todo = {
+                key: self.pieces.missing(key, len(self.pieces.numbers(key) or ())) for key in self._going_on(by_key)
+            }
+            pages = sum(len(self.pieces.numbers(key) or ()) for key in todo)
+            left = sum(stop - start for ranges in todo.values() for start, stop in ranges)
+            with progress.bar(pages, "reading", "page", done=pages - left) as bar:
+                tasks = (
+                    Read(key, by_key[key].source, start, stop, self.pieces.of(key))
+                    for key, ranges in todo.items()
+                    for start, stop in ranges
+                    if key not in self.failed
+                )
+                for task, heard in pool.run(tasks):
+                    if isinstance(heard, Step):
+                        bar.update()
+                    elif isinstance(heard, Pages):
+                        self.pieces.finished(task.key, task.start, task.stop, heard.rows)
+                    else:
+                        self._fail(by_key[task.key], heard)
+
+    def _count(self, pool: Pool, by_key: dict[str, Document]) -> None:
+        tasks = (Count(key, one.source) for key, one in by_key.items() if self.pieces.numbers(key) is None)
+        with progress.bar(len(by_key), "opening", "document") as bar:
+            for task, heard in pool.run(tasks):
+                if isinstance(heard, Counted):
+                    self.pieces.counted(task.key, heard.numbers)
+                else:
+                    self._fail(by_key[task.key], heard)
+                bar.update()
+
+    def _going_on(self, by_key: dict[str, Document]) -> Iterator[str]:
+        return (key for key in by_key if key not in self.failed)
+
+    def _fail(self, document: Document, heard: Any) -> None:
+        if isinstance(heard, DiskError):
+            raise OSError(heard.errno, heard.message, heard.path)
+        if document.key in self.failed:
+            return  # a second range of its pages was being read when the first failed
+        self.failed.add(document.key)
+        for file in document.files:
+            self.tell(Problem(file, *_explain(heard, self.params)))
+
+
+def _explain(heard: Failed | Died | TimedOut, params: IngestParams) -> tuple[str, str]:
+    if isinstance(heard, Failed):
+        return heard.reason, heard.advice
+    if isinstance(heard, TimedOut):
+        return (
+            f"has a page that takes longer than {params.page_seconds} s",
+            "raise ingest.page_seconds, or print it to a new PDF",
+        )
+    return f"made the reader end ({heard.cause}): damaged, or far too large", "print it to a new PDF"
+
+
+def _write_report(path: Path, entries: Sequence[dict[str, Any]], problems: Sequence[Problem]) -> None:
+    """The same input gives the same report: no times, no places of this machine."""
+    ordered = sorted(problems, key=lambda problem: (problem.file, problem.reason))
+    report = {
+        "documents": entries,
+        "left_out": [_entry(problem) for problem in ordered if problem.left_out],
+        "remarks": [_entry(problem) for problem in ordered if not problem.left_out],
+    }
+    path.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _entry(problem: Problem) -> dict[str, str]:
+    return {key: value for key, value in asdict(problem).items() if key != "left_out"}
+
+
+def _summary(entries: Sequence[dict[str, Any]], problems: Sequence[Problem]) -> dict[str, int]:
+    sources: Counter[str] = Counter()
+    for entry in entries:
+        sources.update(entry["text"])
+    return {
+        "documents": len(entries),
+        "pages": sum(entry["pages"] for entry in entries),
+        **{f"pages_{source}": count for source, count in sorted(sources.items())},
+        "left_out": sum(problem.left_out for problem in problems),
+    }

@@ -1,0 +1,60 @@
+"""What is said between the stage and its workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The files of one document: a PDF, or pictures in the order of their pages."""
+
+    kind: Literal["pdf", "pictures"]
+    paths: tuple[Path, ...]
+    numbers: tuple[int, ...] = ()  # page numbers, where the pictures' names give them
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Open a document, and tell which pages it has; answered by `Counted` or `Failed`."""
+
+    key: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Turn pages (positions start … stop, from 0) into rows and pictures; answered by `Pages` or `Failed`."""
+
+    key: str
+    source: Source
+    start: int
+    stop: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    rows: list[dict[str, Any]]  # as corpus.PAGE_SCHEMA has them, without the document's name, with a `note`
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiskError:
+    """Not the document's fault: nothing can be written any more."""
+
+    errno: int
+    message: str
+    path: str

@@ -1,0 +1,157 @@
+"""One worker of `ingest`, as a process: python -m unidoc_rl.ingest.worker SOCKET PARAMS.
+
+It turns pages into pictures, words and regions, and says `Step` after each. A document that cannot be read is an
+answer; one that makes PDFium crash, hang or eat memory ends this process, and only this one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+# Before numpy and onnxruntime are imported: one thread a worker, and no spinning while it waits.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from unidoc_rl.ingest import picture
+from unidoc_rl.ingest.eyes import Eyes, is_blank
+from unidoc_rl.ingest.pdf import NativeText, Pdf, Picture
+from unidoc_rl.ingest.pool import Step
+from unidoc_rl.ingest.problems import LeftOut
+from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read, Source
+from unidoc_rl.params import IngestParams
+from unidoc_rl.types import Region, TextSource
+
+MEMORY = 1 << 30  # bytes of data; the system refuses more, and the document is left out
+_ENCODING = {
+    "jpg": [cv2.IMWRITE_JPEG_QUALITY, 90],
+    "png": [cv2.IMWRITE_PNG_COMPRESSION, 3],
+    "webp": [cv2.IMWRITE_WEBP_QUALITY, 85],
+}
+
+
+class Reader:
+    def __init__(self, params: IngestParams) -> None:
+        self._params = params
+        self._eyes = Eyes()
+        self._open: tuple[Source, Pdf | list[tuple[Path, int]]] | None = None  # kept between a document's tasks
+
+    def answer(self, task: Count | Read, step: Callable[[], None]) -> Counted | Pages | Failed | DiskError:
+        try:
+            if isinstance(task, Count):
+                return Counted(self._numbers(task.source))
+            return Pages([self._row(task, position, step) for position in range(task.start, task.stop)])
+        except LeftOut as problem:
+            return Failed(problem.reason, problem.advice)
+        except MemoryError:
+            return Failed(f"needs more than {MEMORY >> 20} MB for a page", "print it to a new PDF, or scale it down")
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return DiskError(error.errno, error.strerror or "", str(error.filename))
+            return Failed(f"cannot be read ({error.strerror})", "check the file and its permissions")
+
+    def _numbers(self, source: Source) -> tuple[int, ...]:
+        opened = self._opened(source)
+        count = _length(opened)
+        if count == 0:
+            raise LeftOut("has no pages", "get another copy")
+        if count > self._params.max_pages:
+            raise LeftOut(f"has {count} pages", f"split it, or raise ingest.max_pages ({self._params.max_pages})")
+        return source.numbers if len(source.numbers) == count else tuple(range(1, count + 1))
+
+    def _opened(self, source: Source) -> Pdf | list[tuple[Path, int]]:
+        """A PDF, or the pages of pictures as files and places in them."""
+        if self._open is None or self._open[0] != source:
+            self._close()
+            self._open = (source, Pdf(source.paths[0]) if source.kind == "pdf" else list(_frames(source)))
+        return self._open[1]
+
+    def _close(self) -> None:
+        if self._open is not None and isinstance(self._open[1], Pdf):
+            self._open[1].close()
+        self._open = None
+
+    def _row(self, task: Read, position: int, step: Callable[[], None]) -> dict[str, Any]:
+        shown, native, n = self._page(task.source, position)
+        blank = is_blank(shown.pixels)
+        text, source = native, TextSource.NATIVE if native.words else TextSource.NONE
+        if not native.words and self._params.ocr and not blank:
+            text = self._eyes.read(shown.pixels)
+            source = TextSource.OCR if text.words else TextSource.NONE
+        regions = self._eyes.regions(shown.pixels) if self._params.layout and not blank else ()
+        self._write(shown.pixels, task.folder / f"{n}.{self._params.image_format}")
+        step()
+        height, width = shown.pixels.shape[:2]
+        return {"n": n, "width": width, "height": height, "note": shown.note, **_columns(text, source, regions)}
+
+    def _page(self, source: Source, position: int) -> tuple[Picture, NativeText, int]:
+        opened = self._opened(source)
+        n = source.numbers[position] if len(source.numbers) == _length(opened) else position + 1
+        if not isinstance(opened, Pdf):
+            return picture.load(*opened[position]), NativeText("", ()), n
+        with opened.page(n) as page:
+            return page.render(self._params.dpi), page.native_text(), n
+
+    def _write(self, pixels: NDArray[np.uint8], path: Path) -> None:
+        kind = self._params.image_format
+        whole, encoded = cv2.imencode(f".{kind}", pixels, _ENCODING[kind])
+        if not whole:
+            raise LeftOut(f"a page of {pixels.shape[1]} x {pixels.shape[0]} pixels is no {kind} picture", "use png")
+        path.write_bytes(encoded.tobytes())
+
+
+def _frames(source: Source) -> Iterator[tuple[Path, int]]:
+    for path in source.paths:
+        for frame in range(picture.frames(path)):
+            yield path, frame
+
+
+def _length(opened: Pdf | list[tuple[Path, int]]) -> int:
+    return opened.pages if isinstance(opened, Pdf) else len(opened)
+
+
+def _columns(text: NativeText, source: TextSource, regions: tuple[Region, ...]) -> dict[str, Any]:
+    return {
+        "text": text.text,
+        "text_source": str(source),
+        "words": [{"text": word.text, **word.box._asdict()} for word in text.words],
+        "regions": [{"kind": region.kind, "score": region.score, **region.box._asdict()} for region in regions],
+    }
+
+
+def _end_with_parent() -> None:
+    """Linux ends this process when its parent is gone, so that nobody writes after a kill."""
+    if sys.platform == "linux":
+        import ctypes
+        import signal
+
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def main() -> None:
+    _end_with_parent()
+    cv2.setNumThreads(1)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    connection = Connection(int(sys.argv[1]))
+    reader = Reader(IngestParams.model_validate_json(sys.argv[2]))
+    connection.send(Step())
+    while True:
+        try:
+            task = connection.recv()
+        except (EOFError, ConnectionError):
+            return  # the parent has no more work, or is gone
+        connection.send(reader.answer(task, lambda: connection.send(Step())))
+
+
+if __name__ == "__main__":
+    main()
