@@ -10,8 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 # uv takes neither pip's folders of wheels nor pip's index from the environment by itself.
 UV := UV_PYTHON_DOWNLOADS=never UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$PIP_INDEX_URL} $(BIN)/uv
 WHEELS = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
+BENCH_DOCUMENTS ?= ../shared/data/mmlongbench-dev/documents
 export DVC_NO_ANALYTICS := 1
 export OMP_NUM_THREADS := 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)  # DVC starts `unidoc` by its name
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +45,7 @@ check: setup
 	@$(BIN)/mypy
 
 bench: setup  ## measure speed and memory beside the peers; tables on screen, JSON in artifacts/bench
-	@$(BIN)/python -m tests.benchmarks.ingest
+	@$(BIN)/python -m tests.benchmarks.ingest $(BENCH_DOCUMENTS)
 
 compile: setup  ## write the Kubeflow pipeline that pipelines/ describes
 	@$(BIN)/python -m pipelines.compile

@@ -104,9 +104,7 @@ def sample(
 @click.option("--out", required=True, type=click.Path(), help="The corpus folder to make, local or s3://bucket/prefix.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; one a core where not said.")
 @_with_params
-def ingest(
-    documents: str, out: str, workers: int | None, params_file: Path | None, overrides: tuple[str, ...]
-) -> None:
+def ingest(documents: str, out: str, workers: int | None, params_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Turn DOCUMENTS into a corpus: page images, their words with boxes, and regions.
 
     DOCUMENTS is a folder (searched with all below it), one file, a list (a .txt file with a path or s3:// address a

@@ -11,11 +11,11 @@ MAX_BYTES = 120  # a page image's file name adds a number and an ending, and mus
 
 def document_name(file_stem: str) -> str:
     """Letters, digits, dots and dashes of any script are kept; every run of anything else becomes one `_`."""
-    text = unicodedata.normalize("NFC", file_stem)
-    text = "".join(char if char.isalnum() or char in ".-" or unicodedata.combining(char) else "_" for char in text)
+    stem = unicodedata.normalize("NFC", file_stem)
+    text = "".join(char if char.isalnum() or char in ".-" or unicodedata.combining(char) else "_" for char in stem)
     text = re.sub("_+", "_", text).strip("._-")
     if len(text.encode()) > MAX_BYTES:
-        digest = hashlib.sha256(file_stem.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        digest = hashlib.sha256(stem.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         text = text.encode()[: MAX_BYTES - 9].decode(errors="ignore").rstrip("._-") + "-" + digest
     return text or "document"
 

@@ -21,10 +21,11 @@ from pydantic.fields import FieldInfo
 from unidoc_rl.errors import UnidocError
 
 DEFAULT_FILE = Path("params.yaml")
+MERGE = "tag:yaml.org,2002:merge"
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)  # strict: `true` is no number, `1` no switch
 
 
 class SampleParams(Section):
@@ -51,7 +52,9 @@ class ServiceParams(Section):
 
     milvus: str | None = Field(None, description="http://host:19530; Milvus Lite where null")
     mlflow: str | None = Field(None, description="http://host:5000; a local sqlite file where null")
-    s3: str | None = Field(None, description="s3://bucket/prefix that must be readable; server and keys come from AWS_*")
+    s3: str | None = Field(
+        None, description="s3://bucket/prefix that must be readable; server and keys come from AWS_*"
+    )
     endpoint: str | None = Field(None, description="http://host:8000/v1, an OpenAI-compatible model")
     kfp: str | None = Field(None, description="http://host:8888, the Kubeflow Pipelines API")
 
@@ -75,14 +78,15 @@ def load(file: Path | None = None, overrides: Sequence[str] = ()) -> Params:
         text = source.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UnidocError(f"{source}: cannot be read ({error}); name a parameter file with --params") from error
-    return _validate(_parse_yaml(text, str(source)), str(source), overrides)
+    data = _parse_yaml(text, str(source))
+    return _validate({} if data is None else data, str(source), overrides)
 
 
 def from_json(text: str, source: str = "params") -> Params:
     """The parameters of a JSON text; what it leaves out has its default."""
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UnidocError(f"{source}: not JSON ({error}); expected an object such as {{}}") from error
     return _validate(data, source, ())
 
@@ -91,18 +95,19 @@ class _Loader(yaml.SafeLoader):
     """YAML in which a key stands once; a second one would silently replace the first."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep=True)
-        if len(mapping) < len(node.value):
-            keys = [str(key.value) for key, _ in node.value]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise yaml.MarkedYAMLError(problem=f"the key {twice!r} stands twice", problem_mark=node.start_mark)
-        return mapping
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != MERGE]
+        for key in keys:
+            if keys.count(key) > 1 or not isinstance(key, str):
+                problem = "stands twice" if keys.count(key) > 1 else "is no text"
+                raise yaml.MarkedYAMLError(problem=f"the key {key!r} {problem}", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep=True)
 
 
 def _parse_yaml(text: str, source: str) -> Any:
     try:
-        return yaml.load(text, Loader=_Loader) or {}  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # Beside YAMLError, what PyYAML lets through: an impossible date, a number of 5000 digits, `!!bool maybe` …
         raise UnidocError(f"{source}: not valid YAML: {error}") from error
 
 
@@ -144,7 +149,8 @@ def _explain(error: ValidationError, source: str, overridden: Mapping[str, Any])
             yield f"{where}: {key}: no such key{_nearest_key(key, fields)}"
             continue
         known = ".".join(str(part) for part in problem["loc"][:2])
-        yield f"{where}: {key}: {problem['input']!r} is not possible; expected {_expected(fields[known], problem['input'])}"
+        given = problem["input"]
+        yield f"{where}: {key}: {given!r} is not possible; expected {_expected(fields[known], given)}"
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 import sys
+import time
+from typing import Any
 
 from tqdm import tqdm
 
-
-class _Lines(tqdm):  # type: ignore[type-arg]
-    """The bar's figures as a line of their own, for logs, where a line cannot be written over."""
-
-    def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        self.fp.write(f"{msg or self}\n")
-
-    def clear(self, nolock: bool = False) -> None:
-        """There is nothing to wipe out."""
+SECONDS_A_LINE = 30
 
 
-def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm[None]:
-    """A bar of `total` steps, `done` of which were finished by an earlier run; none where there is nothing to do."""
+class _Log:
+    """The figures as lines, where a line cannot be written over."""
+
+    def __init__(self, total: int, what: str, unit: str, done: int) -> None:
+        self._total, self._what, self._unit, self._done = total, what, unit, done
+        self._start = self._last = time.monotonic()
+
+    def __enter__(self) -> _Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+
+    def update(self, steps: int = 1) -> None:
+        self._done += steps
+        if time.monotonic() - self._last >= SECONDS_A_LINE:
+            self._write()
+
+    def _write(self) -> None:
+        if self._total == 0:
+            return
+        self._last = time.monotonic()
+        seconds = self._last - self._start
+        print(
+            f"{self._what}: {self._done} of {self._total} {self._unit}s, {seconds:.0f} s", file=sys.stderr, flush=True
+        )
+
+
+def bar(total: int, what: str, unit: str, done: int = 0) -> tqdm[Any] | _Log:
+    """Progress over `total` steps, `done` of which were finished by an earlier run."""
     if sys.stderr.isatty():
-        return tqdm(total=total, initial=done, desc=what, unit=f" {unit}", disable=total == done, dynamic_ncols=True)
-    lines = "{desc}: {n_fmt} of {total_fmt}{unit}s [{elapsed}, {rate_fmt}]"
-    return _Lines(
-        total=total, initial=done, desc=what, unit=f" {unit}", disable=total == done, mininterval=30, bar_format=lines
-    )
+        return tqdm(total=total, initial=done, desc=what, unit=f" {unit}", disable=total == 0, dynamic_ncols=True)
+    return _Log(total, what, unit, done)
+
+
+def tell(line: str) -> None:
+    """A line for the person at the screen, above a bar that may be there."""
+    tqdm.write(line, file=sys.stderr)

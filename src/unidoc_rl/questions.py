@@ -16,12 +16,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.types import AnswerFormat, Box, Evidence, Question
 
 _Thousandths = Annotated[int, Field(ge=0, le=1000)]
+
+
+def _upright(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    if box[0] > box[2] or box[1] > box[3]:
+        raise ValueError("expected [x1, y1, x2, y2] with x1 <= x2 and y1 <= y2")
+    return box
+
+
+_Region = Annotated[tuple[_Thousandths, _Thousandths, _Thousandths, _Thousandths], AfterValidator(_upright)]
 
 
 class _Meta(BaseModel):
@@ -34,7 +43,7 @@ class _Meta(BaseModel):
 class _Evidence(BaseModel):
     file_name: str
     page: Annotated[int, Field(ge=1)]
-    regions: list[tuple[_Thousandths, _Thousandths, _Thousandths, _Thousandths]] = []
+    regions: list[_Region] = []
     needs_crop: bool | None = None
 
 
@@ -86,7 +95,7 @@ def to_json(question: Question) -> dict[str, Any]:
 
 def from_json(data: Any) -> Question:
     """A question from an example of either kind; without our half, its pages are known but no regions."""
-    example = TypeAdapter(_Example).validate_python(data)
+    example = _Example.model_validate(data)
     meta = example.meta_info
     evidence = example.evidence
     if evidence is None:
@@ -108,7 +117,7 @@ def from_json(data: Any) -> Question:
 def _read(path: Path) -> Iterator[Question]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UnidocError(f"{path}: no question file ({error})") from error
     examples = data.get("examples") if isinstance(data, dict) else data
     if not isinstance(examples, list):
@@ -118,5 +127,5 @@ def _read(path: Path) -> Iterator[Question]:
             yield from_json(example)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            key = ".".join(str(part) for part in first["loc"])
+            key = ".".join(str(part) for part in first["loc"]) or "the whole"
             raise UnidocError(f"{path}: question {number}: {key}: {first['msg']}") from None

@@ -2,21 +2,25 @@
 
 A stage fills a new folder beside the one it makes (`.corpus.work/new` beside `corpus`) and exchanges the two at
 the end. Killed at any moment, it leaves the former result or none; what it had finished in `.corpus.work` is there
-for the next run. On S3 a result is whole once `COMPLETE.json`, which lists its files, stands beside them.
+for the next run. On S3 a result is whole once `COMPLETE.json`, which lists its files, stands beside them; while it is
+being sent, `WRITING.json` tells which objects are ours.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, TextIO
 
 from unidoc_rl import progress
 from unidoc_rl.errors import UnidocError
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
 S3 = "s3://"
 COMPLETE = "COMPLETE.json"
+WRITING = "WRITING.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +59,15 @@ def writing(out: str | Path, marker: str) -> Iterator[Output]:
 
     `marker` is the file by which a former result is known: a folder without it is somebody's, and not replaced.
     """
-    target = _mirror(str(out)) if is_s3(out) else Path(out).absolute()
-    work = target.with_name(f".{target.name}.work")
+    target = _mirror(str(out)) if is_s3(out) else Path(out).resolve()
+    work = _work(target)
+    unsent = work / "unsent"
     with _lock(work, out):
         _recover(target, work)
         if is_s3(out):
-            _pull(str(out), target)
+            _refuse_foreign(str(out))
+            if not unsent.exists() or _half(target).exists():
+                _pull(str(out), target)
         former = _former(target, out, marker)
         new = work / "new"
         shutil.rmtree(new, ignore_errors=True)
@@ -69,29 +77,66 @@ def writing(out: str | Path, marker: str) -> Iterator[Output]:
             target.rename(work / "former")
         new.rename(target)
         if is_s3(out):
+            unsent.touch()  # if sending fails, the next run takes over what this one made, not what S3 still holds
             _push(target, str(out))
-        shutil.rmtree(work)
+        _remove(work)
+
+
+def _work(target: Path) -> Path:
+    return target.with_name(f".{target.name}.work")
+
+
+def _half(target: Path) -> Path:
+    """Stands while a copy from S3 is being made, and after one that was broken off."""
+    return _work(target) / "half"
 
 
 @contextmanager
-def _lock(work: Path, out: str | Path) -> Iterator[None]:
+def _lock(work: Path, out: str | Path, wait: bool = False) -> Iterator[None]:
     """One process at a time: a second one is told, instead of both writing into the same folder."""
-    path = work / "lock"
     while True:
-        work.mkdir(parents=True, exist_ok=True)
-        with path.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise UnidocError(f"{out}: process {file.read()} is writing it; wait for that one, or end it") from None
-            if not (path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino):
+        with _open_lock(work, out) as file:
+            _take(file, out, wait)
+            if not _stands(work / "lock", file):
                 continue  # the one before us finished and removed its folder between our two calls
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
             yield
             return
+
+
+def _open_lock(work: Path, out: str | Path) -> TextIO:
+    while True:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            return (work / "lock").open("a+")
+        except FileNotFoundError:
+            continue  # removed, likewise, between these two calls
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise UnidocError(f"{out}: cannot be written ({error}); name another folder") from error
+
+
+def _take(file: TextIO, out: str | Path, wait: bool) -> None:
+    """A POSIX lock, not flock's: a killed stage's worker processes, which may outlive it, do not inherit it."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = f"{out}: process {file.read()} is at work on it"
+        if not wait:
+            raise UnidocError(f"{holder}; wait for that one, or end it") from None
+        print(f"{holder}; waiting", file=sys.stderr)
+        fcntl.lockf(file, fcntl.LOCK_EX)
+
+
+def _stands(path: Path, file: TextIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _recover(target: Path, work: Path) -> None:
@@ -106,8 +151,22 @@ def _former(target: Path, out: str | Path, marker: str) -> Path | None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return None
     if not (target / marker).is_file():
-        raise UnidocError(f"{out}: exists, and holds no {marker}: not ours to replace; name another folder, or remove it")
+        raise UnidocError(
+            f"{out}: exists, and holds no {marker}: not ours to replace; name another folder, or remove it"
+        )
     return target
+
+
+def _remove(work: Path) -> None:
+    """The lock goes last: a process that opens it before that is told; one that makes it anew keeps its folder."""
+    for path in work.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
+    (work / "lock").unlink()
+    with suppress(OSError):
+        work.rmdir()
 
 
 # --- S3 -------------------------------------------------------------------------------------------------------------
@@ -120,18 +179,26 @@ def local_folder(path: str | Path) -> Path:
             raise UnidocError(f"{path}: no such folder")
         return Path(path)
     target = _mirror(str(path))
-    if not _pull(str(path), target):
-        raise UnidocError(f"{path}: holds no {COMPLETE}: nothing was written there, or not to the end; run that stage again")
+    with _lock(_work(target), path, wait=True):
+        if not _pull(str(path), target):
+            raise UnidocError(
+                f"{path}: holds no {COMPLETE}: nothing was written there, or not to the end; run that stage again"
+            )
     return target
 
 
 def list_objects(uri: str) -> Iterator[S3Object]:
-    """Every object below an s3:// prefix, in the order of their keys."""
+    """The object at an s3:// address, or every object below it, in the order of their keys.
+
+    Below it as in a folder: s3://bucket/report has nothing to do with s3://bucket/reports/2024.pdf.
+    """
     bucket, prefix = _split(uri)
+    folder = f"{prefix.rstrip('/')}/" if prefix else ""
     with _explained(uri):
         for answer in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for item in answer.get("Contents", []):
-                yield S3Object(f"{S3}{bucket}/{item['Key']}", item["Size"], item["ETag"].strip('"'))
+                if item["Key"] == prefix or item["Key"].startswith(folder):
+                    yield S3Object(f"{S3}{bucket}/{item['Key']}", item["Size"], item["ETag"].strip('"'))
 
 
 def download(uri: str, path: Path) -> None:
@@ -141,45 +208,104 @@ def download(uri: str, path: Path) -> None:
         _client().download_file(bucket, key, str(path))
 
 
-def _pull(uri: str, target: Path) -> bool:
-    """Makes `target` equal to the result at `uri`; False if there is none."""
-    bucket, key = _split(f"{uri.rstrip('/')}/{COMPLETE}")
+def ask(uri: str, seconds: float) -> None:
+    """Raises the reason for which nothing could be read below an s3:// address, within about this time."""
+    bucket, prefix = _split(uri)
+    with _explained(uri):
+        _client(seconds).list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+
+
+def _refuse_foreign(uri: str) -> None:
+    """Objects that no stage of ours has put there are somebody's, and not mixed with a result, let alone removed."""
+    bucket, prefix = _folder(uri)
     with _explained(uri):
         client = _client()
-        try:
-            text = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except client.exceptions.NoSuchKey:
+        if any(_listing(client, bucket, prefix + name) is not None for name in (COMPLETE, WRITING)):
+            return
+        answer = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=2)
+    if any(item["Key"] != prefix for item in answer.get("Contents", [])):  # some tools mark a folder by its bare name
+        raise UnidocError(f"{uri}: holds objects, and no {COMPLETE}: not ours to replace; name another prefix")
+
+
+def _listing(client: S3Client, bucket: str, key: str) -> dict[str, str] | None:
+    """The files that COMPLETE.json or WRITING.json lists; None where there is no such object."""
+    found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+    if not any(item["Key"] == key for item in found):
+        return None
+    text = io.BytesIO()
+    client.download_fileobj(bucket, key, text)  # unlike get_object, it reads on after a dropped connection
+    try:
+        files: dict[str, str] = dict(json.loads(text.getvalue())["files"])
+        safe = all(path and ".." not in path.split("/") and not path.startswith("/") for path in files)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        safe = False
+    if not safe:
+        raise UnidocError(
+            f"{S3}{bucket}/{key}: is no list of files that a stage has written; remove it, or name another prefix"
+        )
+    return files
+
+
+def _pull(uri: str, target: Path) -> bool:
+    """Makes `target` equal to the result at `uri`; False if there is none."""
+    bucket, prefix = _folder(uri)
+    half = _half(target)
+    with _explained(uri):
+        client = _client()
+        files = _listing(client, bucket, prefix + COMPLETE)
+        if files is None:
+            if half.exists():  # an earlier copy broke off, and there is nothing any more to finish it from
+                shutil.rmtree(target)
+                half.unlink()
             return False
-    files: dict[str, str] = json.loads(text)["files"]
-    target.mkdir(parents=True, exist_ok=True)
-    for path in _files(target):
-        if path not in files:
-            (target / path).unlink()
-    stale = [path for path, md5 in files.items() if _md5(target / path) != md5]
-    with progress.bar(len(stale), f"fetching {uri}", "file") as bar:
-        for path in stale:
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            download(f"{uri.rstrip('/')}/{path}", target / path)
-            bar.update()
+        half.touch()
+        _keep_only(target, set(files))
+        stale = [path for path, md5 in files.items() if _md5(target / path) != md5]
+        with progress.bar(len(stale), f"fetching {uri}", "file") as bar:
+            for path in stale:
+                (target / path).parent.mkdir(parents=True, exist_ok=True)
+                client.download_file(bucket, prefix + path, str(target / path))
+                if _md5(target / path) != files[path]:
+                    raise UnidocError(f"{uri}: {path} was changed while it was read; run again once it is written")
+                bar.update()
+    half.unlink()
     return True
 
 
 def _push(folder: Path, uri: str) -> None:
     """Makes `uri` equal to the folder. Without COMPLETE.json in between, so that nobody reads half of it."""
-    bucket, prefix = _split(f"{uri.rstrip('/')}/")
+    bucket, prefix = _folder(uri)
     with _explained(uri):
         client = _client()
-        there = {item.uri.removeprefix(f"{S3}{bucket}/{prefix}"): item.etag for item in list_objects(f"{uri.rstrip('/')}/")}
+        there = {
+            item.uri.removeprefix(f"{S3}{bucket}/{prefix}"): item.etag
+            for item in list_objects(f"{S3}{bucket}/{prefix}")
+        }
         files = {path: _md5(folder / path) for path in _files(folder)}
+        ours = dict(files)
+        for name in (COMPLETE, WRITING):
+            ours |= _listing(client, bucket, prefix + name) or {}
+        client.put_object(Bucket=bucket, Key=prefix + WRITING, Body=json.dumps({"files": ours}).encode())
         client.delete_object(Bucket=bucket, Key=prefix + COMPLETE)
         changed = [path for path, md5 in files.items() if there.get(path) != md5]
         with progress.bar(len(changed), f"sending to {uri}", "file") as bar:
             for path in changed:
                 client.upload_file(str(folder / path), bucket, prefix + path)
                 bar.update()
-        for path in there.keys() - files.keys() - {COMPLETE}:
+        for path in there.keys() & (ours.keys() - files.keys()):
             client.delete_object(Bucket=bucket, Key=prefix + path)
         client.put_object(Bucket=bucket, Key=prefix + COMPLETE, Body=json.dumps({"files": files}).encode())
+        client.delete_object(Bucket=bucket, Key=prefix + WRITING)
+
+
+def _keep_only(folder: Path, files: set[str]) -> None:
+    """Removes every other file, and the folders that are left empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before the folder
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+        elif not path.is_dir() and path.relative_to(folder).as_posix() not in files:
+            path.unlink()
 
 
 def _files(folder: Path) -> list[str]:
@@ -195,11 +321,13 @@ def _md5(path: Path) -> str | None:
 
 
 def _mirror(uri: str) -> Path:
-    """The folder of the cache that holds a copy of an s3:// folder; servers are kept apart."""
+    """The folder of the cache that holds a copy of an s3:// folder; servers, and folders within folders, kept apart."""
     cache = Path(os.environ.get("UNIDOC_CACHE") or Path.home() / ".cache" / "unidoc-rl")
-    server = hashlib.sha256(_client().meta.endpoint_url.encode()).hexdigest()[:8]
-    bucket, prefix = _split(uri)
-    return cache / "s3" / server / bucket / (prefix.strip("/") or "root")
+    bucket, prefix = _folder(uri)
+    with _explained(uri):
+        server = _client().meta.endpoint_url
+    address = hashlib.sha256(f"{server} {bucket} {prefix}".encode()).hexdigest()[:16]
+    return cache / "s3" / address / (PurePosixPath(prefix).name or bucket)
 
 
 def _split(uri: str) -> tuple[str, str]:
@@ -209,25 +337,43 @@ def _split(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _client() -> S3Client:
+def _folder(uri: str) -> tuple[str, str]:
+    """The bucket, and what the keys of everything in an s3:// folder begin with: nothing, or a path and a slash."""
+    bucket, key = _split(uri)
+    return bucket, f"{key.strip('/')}/" if key.strip("/") else ""
+
+
+def _client(seconds: float | None = None) -> S3Client:
+    """The server and the keys come from AWS_*; with `seconds`, one try that takes no longer than about that."""
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
-        "s3", config=Config(retries={"max_attempts": 5, "mode": "standard"}, connect_timeout=10, read_timeout=60)
-    )
+    retries: Any = {"mode": "standard"}
+    if seconds is not None or "AWS_MAX_ATTEMPTS" not in os.environ:
+        retries["total_max_attempts"] = 5 if seconds is None else 1
+    config = Config(retries=retries, connect_timeout=seconds or 10, read_timeout=seconds or 60)
+    try:
+        return boto3.client("s3", config=config)
+    except ValueError as error:
+        raise UnidocError(f"{error}; check the AWS_* variables: AWS_ENDPOINT_URL is http://host:port") from error
 
 
 @contextmanager
 def _explained(uri: str) -> Iterator[None]:
     """S3's errors, in words."""
     from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        NoCredentialsError,
+        PartialCredentialsError,
+        ProfileNotFound,
+    )
 
     try:
         yield
-    except NoCredentialsError as error:
-        raise UnidocError(f"{uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
+    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+        raise UnidocError(f"{uri}: no keys ({error}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
     except ClientError as error:
         raise UnidocError(f"{uri}: {_client_error(error.response)}") from error
     except (Boto3Error, BotoCoreError) as error:

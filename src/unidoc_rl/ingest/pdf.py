@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,11 +50,10 @@ class Pdf:
         try:
             self._document = pdfium.PdfDocument(path)
         except pdfium.PdfiumError as error:
-            if error.err_code == pdfium_c.FPDF_ERR_PASSWORD:
+            # PDFium keeps the last error it had: a file without pages is "locked" after one that was.
+            if error.err_code == pdfium_c.FPDF_ERR_PASSWORD and _is_encrypted(path):
                 raise LeftOut("is locked with a password", "save a copy without one") from None
-            if error.err_code == pdfium_c.FPDF_ERR_FORMAT:
-                raise LeftOut("is damaged beyond repair", "get another copy, or print it to a new PDF") from None
-            raise LeftOut(f"cannot be opened ({error})", "print it to a new PDF") from None
+            raise LeftOut("is damaged beyond repair, or has no pages", "get another copy") from None
 
     def close(self) -> None:
         self._document.close()
@@ -173,6 +173,11 @@ def _check_whole(path: Path) -> None:
         file.seek(max(0, size - TAIL))
         if b"startxref" not in file.read():
             raise LeftOut("is cut off: its end is missing", "get another copy")
+
+
+def _is_encrypted(path: Path) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(b"/Encrypt") >= 0
 
 
 def _text_of(text_page: pdfium_c.FPDF_TEXTPAGE) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,26 +27,27 @@ def frames(path: Path) -> int:
 def load(path: Path, frame: int) -> Picture:
     """One page of a picture file."""
     with _opened(path) as image:
-        try:
-            image.seek(frame)
-            _check_size(path, image)
-            if image.width * image.height > MAX_PIXELS:
-                image.draft("RGB", (image.width // 2, image.height // 2))  # a JPEG is unpacked smaller at no cost
-            return _upright(image)
-        except (OSError, EOFError, ValueError, SyntaxError) as error:
-            raise LeftOut(f"{path.name} is damaged or cut off ({error})", "get another copy") from None
+        image.seek(frame)
+        _check_size(path, image)
+        if image.width * image.height > MAX_PIXELS:
+            image.draft("RGB", (image.width // 2, image.height // 2))  # a JPEG is unpacked smaller at no cost
+        return _upright(image)
 
 
-def _opened(path: Path) -> Image.Image:
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An open picture; what Pillow says of a bad one, while it is open, becomes a reason to leave it out."""
     try:
-        image = Image.open(path, formats=("JPEG", "PNG", "WEBP", "TIFF"))
-    except (UnidentifiedImageError, SyntaxError, ValueError):
-        raise LeftOut(
-            f"{path.name} is not a picture" if path.stat().st_size else f"{path.name} is empty",
-            "give it the ending of what it is, or get another copy",
-        ) from None
-    _check_size(path, image)
-    return image
+        with Image.open(path, formats=("JPEG", "PNG", "WEBP", "TIFF")) as image:
+            _check_size(path, image)
+            yield image
+    except UnidentifiedImageError:
+        what = "is not a picture" if path.stat().st_size else "is empty"
+        raise LeftOut(f"{path.name} {what}", "give it the ending of what it is, or get another copy") from None
+    except (OSError, EOFError, ValueError, SyntaxError, struct.error) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # the disk's word, not Pillow's
+        raise LeftOut(f"{path.name} is damaged or cut off ({error})", "get another copy") from None
 
 
 def _check_size(path: Path, image: Image.Image) -> None:

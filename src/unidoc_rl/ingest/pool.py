@@ -20,6 +20,7 @@ from typing import Any
 from unidoc_rl.errors import UnidocError
 
 START_SECONDS = 120  # for imports, on a busy machine
+DYING_SECONDS = 10  # between closing its socket and the end of a process
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,14 @@ class _Worker:
         self.task: Any = None
         self.deadline = time.monotonic() + START_SECONDS
 
-    def end(self) -> str:
-        """Ends the process, and tells how it ended if it had done so by itself."""
+    def end(self, patience: float = 0) -> str:
+        """Ends the process, unless it does so by itself within `patience` seconds; tells how it ended."""
         self.connection.close()
-        if self.process.poll() is None:
+        try:
+            code = self.process.wait(patience)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        code = self.process.wait()
+            code = self.process.wait()
         return signal.Signals(-code).name if code < 0 else f"exit status {code}"
 
 
@@ -115,7 +118,7 @@ class Pool:
         try:
             message = worker.connection.recv()
         except (EOFError, ConnectionError):
-            yield task, Died(self._replace(worker))
+            yield task, Died(self._replace(worker, DYING_SECONDS))
             return
         worker.deadline = time.monotonic() + self._seconds
         if not worker.ready:
@@ -125,9 +128,9 @@ class Pool:
             worker.task = None
         yield task, message
 
-    def _replace(self, worker: _Worker) -> str:
+    def _replace(self, worker: _Worker, patience: float = 0) -> str:
         self._workers.remove(worker)
-        cause = worker.end()
+        cause = worker.end(patience)
         if not worker.ready:
             raise UnidocError(f"a worker process does not start ({cause}); its own message stands above")
         return cause

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from unidoc_rl import corpus, progress, storage
 from unidoc_rl.errors import UnidocError
@@ -63,7 +60,7 @@ class _Work:
 
     def tell(self, problem: Problem) -> None:
         self.problems.append(problem)
-        tqdm.write(problem.line(), file=sys.stderr)
+        progress.tell(problem.line())
 
     def read(self, documents: Sequence[Document], workers: int) -> None:
         """Leaves every document either finished in `pieces`, or in `failed`."""
@@ -87,6 +84,7 @@ class _Work:
                         bar.update()
                     elif isinstance(heard, Pages):
                         self.pieces.finished(task.key, task.start, task.stop, heard.rows)
+                        _tell_remarks(by_key[task.key], heard)
                     else:
                         self._fail(by_key[task.key], heard)
 
@@ -111,6 +109,12 @@ class _Work:
         self.failed.add(document.key)
         for file in document.files:
             self.tell(Problem(file, *_explain(heard, self.params)))
+
+
+def _tell_remarks(document: Document, pages: Pages) -> None:
+    for row in pages.rows:
+        if row["note"]:
+            progress.tell(f"{document.files[0]}: page {row['n']} {row['note']}")
 
 
 def _explain(heard: Failed | Died | TimedOut, params: IngestParams) -> tuple[str, str]:

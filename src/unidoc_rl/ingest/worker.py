@@ -62,8 +62,6 @@ class Reader:
     def _numbers(self, source: Source) -> tuple[int, ...]:
         opened = self._opened(source)
         count = _length(opened)
-        if count == 0:
-            raise LeftOut("has no pages", "get another copy")
         if count > self._params.max_pages:
             raise LeftOut(f"has {count} pages", f"split it, or raise ingest.max_pages ({self._params.max_pages})")
         return source.numbers if len(source.numbers) == count else tuple(range(1, count + 1))

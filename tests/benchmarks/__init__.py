@@ -1,0 +1,1 @@
+"""Measurements beside the peers, for `make bench`; not part of the tests."""

@@ -1,0 +1,77 @@
+"""What several tests share: a real S3 server on this machine, and a bucket in it for each test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from tests import servers
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An empty bucket, which AWS_* point at while the test runs."""
+
+    name: str
+    port: int
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.name}"
+
+    def objects(self) -> dict[str, datetime]:
+        """The keys, and when each was written."""
+        found = self._client().list_objects_v2(Bucket=self.name).get("Contents", [])
+        return {item["Key"]: item["LastModified"] for item in found}
+
+    def put(self, key: str, body: bytes = b"") -> None:
+        self._client().put_object(Bucket=self.name, Key=key, Body=body)
+
+    def delete(self, key: str) -> None:
+        self._client().delete_object(Bucket=self.name, Key=key)
+
+    def create(self) -> None:
+        self._client().create_bucket(Bucket=self.name)
+
+    def _client(self) -> S3Client:
+        """One that knows the server and the keys by itself, whatever a test has done to AWS_*."""
+        session = boto3.Session(servers.S3_KEY, servers.S3_SECRET, region_name="us-east-1")
+        return session.client("s3", endpoint_url=f"http://127.0.0.1:{self.port}")
+
+
+@pytest.fixture(scope="session")
+def s3_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Each of pytest-xdist's workers has a server of its own."""
+    with servers.s3_server(tmp_path_factory.mktemp("s3")) as port:
+        yield port
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and cache of the test alone; boto3 forgets what it has read of the environment."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.S3_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.S3_SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # else boto3 looks for keys on the network
+    monkeypatch.setenv("UNIDOC_CACHE", str(tmp_path / "cache"))
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_MAX_ATTEMPTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+@pytest.fixture
+def s3(aws: None, s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{s3_port}")
+    bucket = Bucket(f"test-{uuid.uuid4().hex}", s3_port)
+    bucket.create()
+    return bucket

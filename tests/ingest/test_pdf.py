@@ -1,0 +1,157 @@
+"""What is taken out of a PDF: where its words stand on the page as it is shown, and its pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from reportlab.pdfgen.canvas import Canvas
+
+from tests.ingest import files
+from unidoc_rl import boxes
+from unidoc_rl.ingest import pdf
+from unidoc_rl.ingest.pdf import Pdf
+from unidoc_rl.ingest.problems import LeftOut
+
+
+def dark_box(pixels: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Around everything that is drawn."""
+    rows, columns = np.where((pixels < 128).any(axis=2))
+    return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    x=st.floats(100, 400),
+    y=st.floats(100, 500),  # reportlab lays the paper on its side where the page is turned
+    size=st.floats(8, 40),
+    turned=st.sampled_from([0, 90, 180, 270]),
+    cut=st.sampled_from([0, 40]),
+)
+def test_a_words_box_lies_around_its_ink_however_the_page_is_turned_or_cut(
+    tmp_path_factory: pytest.TempPathFactory, x: float, y: float, size: float, turned: int, cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("pdf") / "word.pdf"
+    canvas = Canvas(str(path), pagesize=files.A4, cropBox=(cut, cut / 2, 595 - cut / 4, 842 - cut))
+    canvas.setPageRotation(turned)
+    canvas.setFont("Helvetica", size)
+    canvas.drawString(x, y, "Humber")
+    canvas.showPage()
+    canvas.save()
+    with Pdf(path).page(1) as page:
+        pixels = page.render(100).pixels
+        (word,) = page.native_text().words
+    ink = dark_box(pixels)
+    box = boxes.to_pixels(word.box, pixels.shape[1], pixels.shape[0])
+    assert word.text == "Humber"
+    assert all(abs(a - b) <= 0.35 * size * 100 / 72 + 2 for a, b in zip(ink, box, strict=True))
+
+
+def test_the_text_reads_as_it_is_seen(tmp_path: Path) -> None:
+    canvas = Canvas(str(tmp_path / "text.pdf"))
+    canvas.drawString(50, 700, "Net  sales of Ångström & Søn: 1,204.5 €")
+    canvas.drawString(50, 680, "second line")
+    canvas.save()
+    with Pdf(tmp_path / "text.pdf").page(1) as page:
+        text = page.native_text()
+    assert text.text.split() == ["Net", "sales", "of", "Ångström", "&", "Søn:", "1,204.5", "€", "second", "line"]
+    assert [word.text for word in text.words] == text.text.split()
+
+
+def test_words_off_the_page_are_not_on_it(tmp_path: Path) -> None:
+    canvas = Canvas(str(tmp_path / "off.pdf"))
+    canvas.drawString(50, 700, "seen")
+    canvas.drawString(50, 5000, "unseen")
+    canvas.save()
+    with Pdf(tmp_path / "off.pdf").page(1) as page:
+        assert [word.text for word in page.native_text().words] == ["seen"]
+
+
+def test_a_stamp_on_a_scan_is_not_its_text(tmp_path: Path) -> None:
+    """Else a scanned page with a printed page number would never be read."""
+    from PIL import Image
+
+    canvas = Canvas(str(tmp_path / "scan.pdf"), pagesize=files.A4)
+    canvas.drawInlineImage(Image.new("L", (60, 80), 230), 0, 0, *files.A4)
+    canvas.drawString(280, 20, "Page 7")
+    canvas.save()
+    with Pdf(tmp_path / "scan.pdf").page(1) as page:
+        assert page.native_text().words == ()
+
+
+def crowded(path: Path) -> Path:
+    canvas = Canvas(str(path), pagesize=files.A4)
+    for number in range(600):
+        canvas.setFillAlpha(0.5)
+        canvas.setFillColorRGB(number % 7 / 7, number % 5 / 5, number % 3 / 3)
+        canvas.circle(number * 37 % 595, number * 61 % 842, 3 + number % 40, fill=1)
+        canvas.drawString(number * 17 % 500, number * 29 % 842, f"word {number}")
+    canvas.save()
+    return path
+
+
+def test_bands_show_the_same_page_to_the_pixel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = Pdf(crowded(tmp_path / "crowded.pdf"))
+    with document.page(1) as page:
+        monkeypatch.setattr(pdf, "BAND", 100)
+        banded = page.render(150).pixels
+        monkeypatch.setattr(pdf, "CROWDED", 10**9)
+        whole = page.render(150).pixels
+    assert (banded == whole).all()
+
+
+def test_a_page_of_five_metres_is_shown_smaller_and_noted(tmp_path: Path) -> None:
+    path = files.write_pdf(tmp_path / "poster.pdf", pages=1, size=(14173, 5669))
+    with Pdf(path).page(1) as page:
+        picture = page.render(150)
+    height, width = picture.pixels.shape[:2]
+    assert 0.95 * pdf.MAX_PIXELS < width * height <= 1.001 * pdf.MAX_PIXELS
+    assert "5000 x 2000 mm" in picture.note
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"<html>not found</html>", "not a PDF"),
+        (b"%PDF-1.7\nnothing else\nstartxref\n0\n%%EOF", "damaged"),
+        (files.of_pages([]), "no pages"),
+    ],
+)
+def test_what_is_no_pdf_says_so(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "bad.pdf"
+    path.write_bytes(content)
+    with pytest.raises(LeftOut, match=reason):
+        Pdf(path)
+
+
+@given(share=st.floats(0.05, 0.95))
+def test_a_pdf_that_was_cut_off_is_never_half_a_document(
+    tmp_path_factory: pytest.TempPathFactory, share: float
+) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    content = files.write_pdf(folder / "whole.pdf", pages=20).read_bytes()
+    (folder / "cut.pdf").write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(LeftOut, match=r"cut off|not a PDF|empty"):
+        Pdf(folder / "cut.pdf")
+
+
+def test_a_password_is_asked_for_and_an_empty_one_is_none(tmp_path: Path) -> None:
+    with pytest.raises(LeftOut, match="password"):
+        Pdf(files.write_locked(tmp_path / "locked.pdf"))
+    (tmp_path / "bad.pdf").write_bytes(files.of_pages([]))
+    with pytest.raises(LeftOut, match="no pages"):  # not "password" still, of the file before
+        Pdf(tmp_path / "bad.pdf")
+    assert Pdf(files.write_locked(tmp_path / "open.pdf", password="")).pages == 2
+
+
+def test_a_damaged_page_is_named(tmp_path: Path) -> None:
+    (tmp_path / "damaged.pdf").write_bytes(files.of_pages([files.EMPTY_PAGE, b"(no page)"]))
+    document = Pdf(tmp_path / "damaged.pdf")
+    document.page(1)
+    with pytest.raises(LeftOut, match="page 2 of 2"):
+        document.page(2)

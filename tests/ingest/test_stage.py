@@ -1,0 +1,366 @@
+"""The stage `ingest` as its users meet it: the command, over folders good and bad."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.conftest import Bucket
+from tests.ingest import files
+from unidoc_rl import corpus, storage
+from unidoc_rl.corpus import Corpus
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.ingest import ingest
+from unidoc_rl.params import IngestParams
+from unidoc_rl.types import TextSource
+
+UNIDOC = Path(sys.executable).with_name("unidoc")
+PLAIN = IngestParams(dpi=60, layout=False, ocr=False)
+OPTIONS = ("--set", "ingest.dpi=60", "--set", "ingest.layout=false", "--set", "ingest.ocr=false")
+
+
+def unidoc_ingest(
+    documents: Path, out: Path, *options: str, before: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
+    command: Sequence[str | Path] = [UNIDOC, "ingest", documents, "--out", out, *OPTIONS, *options]
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=before, cwd=documents.parent, check=False)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def images_of(out: Path) -> dict[str, int]:
+    """Every picture, and the moment when it was made."""
+    return {path.name: path.stat().st_mtime_ns for path in (out / "images").rglob("*.jpg")}
+
+
+def report_of(out: Path) -> dict[str, Any]:
+    return dict(json.loads((out / corpus.REPORT).read_text()))
+
+
+def test_a_corpus_holds_every_page_with_its_words_and_picture(tmp_path: Path) -> None:
+    files.write_pdf(tmp_path / "docs/b.pdf", pages=3, text="Beta")
+    files.write_pdf(tmp_path / "docs/a.pdf", pages=2, text="Alpha", size=(400, 300))
+    (tmp_path / "docs/talk").mkdir()
+    Image.new("RGB", (50, 40), "white").save(tmp_path / "docs/talk/1.png")
+    made = ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
+    pages = list(Corpus(tmp_path / "corpus"))
+    assert (made["documents"], made["pages"], made["left_out"]) == (3, 6, 0)
+    assert [page.id for page in pages] == ["a_1", "a_2", "b_1", "b_2", "b_3", "talk_1"]
+    assert pages[1].text == "Alpha, number 2"
+    assert [word.text for word in pages[1].words] == ["Alpha,", "number", "2"]
+    assert [page.text_source for page in pages] == [TextSource.NATIVE] * 5 + [TextSource.NONE]
+    for page in pages:
+        with Image.open(tmp_path / "corpus" / page.image) as picture:
+            assert picture.size == (page.width, page.height)
+    assert len(images_of(tmp_path / "corpus")) == 6
+
+
+def test_page_numbers_in_the_names_of_pictures_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for n in (3, 12):
+        Image.new("RGB", (50, 40), "white").save(tmp_path / f"docs/report_{n}.png")
+    ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
+    assert [page.id for page in Corpus(tmp_path / "corpus")] == ["report_3", "report_12"]
+
+
+@pytest.mark.parametrize("image_format", ["jpg", "png", "webp"])
+def test_pictures_have_the_format_that_was_chosen(tmp_path: Path, image_format: str) -> None:
+    files.write_pdf(tmp_path / "docs/a.pdf", pages=1)
+    ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN.model_copy(update={"image_format": image_format}))
+    (page,) = Corpus(tmp_path / "corpus")
+    with Image.open(tmp_path / "corpus" / page.image) as picture:
+        assert picture.format == {"jpg": "JPEG"}.get(image_format, image_format.upper())
+
+
+def test_a_new_file_is_worked_on_alone_and_the_rest_taken_over(tmp_path: Path) -> None:
+    docs, out = tmp_path / "docs", tmp_path / "corpus"
+    for name in ("a", "b", "c"):
+        files.write_pdf(docs / f"{name}.pdf", text=name)
+    ingest(docs, out, PLAIN)
+    before = images_of(out)
+    files.write_pdf(docs / "new.pdf", text="new")
+    files.write_pdf(docs / "b.pdf", text="changed")
+    (docs / "c.pdf").rename(docs / "renamed.pdf")
+    ingest(docs, out, PLAIN)
+    after = images_of(out)
+    assert {name for name in after if name[0] in "ar"} == {"a_1.jpg", "a_2.jpg", "renamed_1.jpg", "renamed_2.jpg"}
+    assert after["a_1.jpg"] == before["a_1.jpg"]
+    assert after["renamed_1.jpg"] == before["c_1.jpg"]
+    assert after["b_1.jpg"] != before["b_1.jpg"]
+    fresh = tmp_path / "fresh"
+    ingest(docs, fresh, PLAIN)
+    assert content(out) == content(fresh)
+
+
+def test_other_settings_are_other_pages(tmp_path: Path) -> None:
+    files.write_pdf(tmp_path / "docs/a.pdf", pages=1)
+    ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
+    ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN.model_copy(update={"dpi": 90}))
+    (page,) = Corpus(tmp_path / "corpus")
+    assert page.width == round(595 * 90 / 72)
+
+
+def test_a_lower_limit_holds_for_what_was_taken_in_before(tmp_path: Path) -> None:
+    files.write_pdf(tmp_path / "docs/long.pdf", pages=5)
+    files.write_pdf(tmp_path / "docs/short.pdf", pages=1)
+    ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
+    made = ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN.model_copy(update={"max_pages": 4}))
+    assert (made["documents"], made["left_out"]) == (1, 1)
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+def bad_files(docs: Path) -> dict[str, str]:
+    """One of every kind that is quickly found out, and a word of the reason that must be given."""
+    files.write_locked(docs / "locked.pdf")
+    files.write_pdf(docs / "long.pdf", pages=30)
+    whole = files.write_pdf(docs / "cut.pdf").read_bytes()
+    (docs / "cut.pdf").write_bytes(whole[:900])
+    (docs / "empty.pdf").touch()
+    (docs / "page.pdf").write_bytes(b"<html></html>")
+    (docs / "damaged.pdf").write_bytes(files.of_pages([files.EMPTY_PAGE, b"(no page)"]))
+    (docs / "many.pdf").write_bytes(files.of_pages([files.EMPTY_PAGE] * 100_000))
+    (docs / "letter.docx").write_bytes(b"PK")
+    (docs / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut off")
+    (docs / "link.pdf").symlink_to("/etc/hostname")
+    return {
+        "locked.pdf": "password",
+        "long.pdf": "30 pages",
+        "cut.pdf": "cut off",
+        "empty.pdf": "empty",
+        "page.pdf": "not a PDF",
+        "damaged.pdf": "page 2 of 2",
+        "many.pdf": "100000 pages",
+        "letter.docx": "neither a PDF nor a picture",
+        "photo.jpg": "cut off",
+        "link.pdf": "leads out",
+    }
+
+
+def test_every_bad_file_has_its_line_and_stops_no_other(tmp_path: Path) -> None:
+    docs, out = tmp_path / "docs", tmp_path / "corpus"
+    files.write_pdf(docs / 'good ‘one’ & "two".pdf')
+    files.write_pdf(docs / "年報 2024.pdf", text="other")
+    reasons = bad_files(docs)
+    done = unidoc_ingest(docs, out, "--set", "ingest.max_pages=20")
+    lines = {line.partition(": ")[0]: line for line in done.stderr.splitlines()}
+    left_out = {entry["file"]: entry for entry in report_of(out)["left_out"]}
+    assert done.returncode == 3
+    assert sorted(left_out) == sorted(reasons)
+    for file, reason in reasons.items():
+        assert reason in left_out[file]["reason"]
+        assert left_out[file]["advice"]
+        assert lines[file] == f"{file}: {left_out[file]['reason']}; {left_out[file]['advice']}"
+    assert [entry["document"] for entry in report_of(out)["documents"]] == ["good_one_two", "年報_2024"]
+    assert len(Corpus(out)) == 4
+    assert f"{len(reasons)} files left out" in done.stdout
+
+
+def test_what_may_be_left_out_is_no_failure(tmp_path: Path) -> None:
+    files.write_pdf(tmp_path / "docs/good.pdf")
+    (tmp_path / "docs/empty.pdf").touch()
+    assert unidoc_ingest(tmp_path / "docs", tmp_path / "corpus", "--set", "ingest.may_leave_out=1").returncode == 0
+
+
+def test_nothing_readable_leaves_the_former_corpus(tmp_path: Path) -> None:
+    docs, out = tmp_path / "docs", tmp_path / "corpus"
+    files.write_pdf(docs / "good.pdf")
+    ingest(docs, out, PLAIN)
+    former = content(out)
+    (docs / "good.pdf").write_bytes(b"")
+    done = unidoc_ingest(docs, out)
+    assert done.returncode == 1
+    assert "good.pdf: is empty" in done.stderr
+    assert content(out) == former
+
+
+@pytest.mark.slow
+def test_bombs_end_their_reader_and_nothing_else(tmp_path: Path) -> None:
+    docs, out = tmp_path / "docs", tmp_path / "corpus"
+    files.write_pdf(docs / "a.pdf", pages=1)
+    (docs / "b-swollen.pdf").write_bytes(files.swollen_content(2))
+    (docs / "c-nested.pdf").write_bytes(files.nested_forms(12))
+    files.write_pdf(docs / "d.pdf", pages=1, text="after the bombs")
+    made = ingest(docs, out, PLAIN.model_copy(update={"page_seconds": 20}), workers=1)
+    assert (made["documents"], made["left_out"]) == (2, 2)
+    assert {entry["file"] for entry in report_of(out)["left_out"]} == {"b-swollen.pdf", "c-nested.pdf"}
+
+
+def test_a_page_of_five_metres_is_in_the_report(tmp_path: Path) -> None:
+    files.write_pdf(tmp_path / "docs/poster.pdf", pages=1, size=(14173, 5669))
+    done = unidoc_ingest(tmp_path / "docs", tmp_path / "corpus", "--set", "ingest.dpi=150")
+    (entry,) = report_of(tmp_path / "corpus")["documents"]
+    assert done.returncode == 0
+    assert "5000 x 2000 mm" in entry["remarks"]["page 1"]
+    assert "poster.pdf: page 1 is 5000 x 2000 mm" in done.stderr
+
+
+def without_superuser() -> None:
+    """Root reads everything; this takes from root (and what it starts) the right to."""
+    if os.geteuid() == 0:
+        drop, override, search = 24, 1, 2  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        for capability in (override, search):
+            assert ctypes.CDLL(None).prctl(drop, capability) == 0
+
+
+def test_a_file_without_permission_is_left_out(tmp_path: Path) -> None:
+    files.write_pdf(tmp_path / "docs/good.pdf")
+    files.write_pdf(tmp_path / "docs/secret.pdf", text="secret").chmod(0)
+    (tmp_path / "docs/closed").mkdir(mode=0)
+    done = unidoc_ingest(tmp_path / "docs", tmp_path / "corpus", before=without_superuser)
+    reasons = {entry["file"]: entry["reason"] for entry in report_of(tmp_path / "corpus")["left_out"]}
+    assert done.returncode == 3
+    assert sorted(reasons) == ["closed", "secret.pdf"]
+    assert "Permission denied" in reasons["secret.pdf"]
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_former_corpus(tmp_path: Path) -> None:
+    """A file system of one megabyte, in a name space of the test's own."""
+    docs = tmp_path / "docs"
+    files.write_pdf(docs / "a.pdf", pages=1)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = f"""
+        mount -t tmpfs -o size=1m none {disk} && cd {disk}
+        {UNIDOC} ingest {docs}/a.pdf --out corpus {" ".join(OPTIONS)} || exit 90
+        sha256sum corpus/pages.parquet > before
+        {UNIDOC} ingest {docs} --out corpus {" ".join(OPTIONS)} --set ingest.dpi=300 --set ingest.image_format=png
+        echo status $?
+        sha256sum --check before && ls -A
+    """
+    for number in range(40):
+        files.write_pdf(docs / f"more{number}.pdf", pages=2, text=f"more {number}")
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "status 1" in done.stdout
+    assert "the disk is full" in done.stderr
+    assert "corpus/pages.parquet: OK" in done.stdout
+
+
+# --- killed, and run again ------------------------------------------------------------------------------------------
+
+
+def kill_when(documents: Path, out: Path, seen: Callable[[], bool]) -> bool:
+    """Starts the command, and kills it the moment something is to be seen; whether it was still at work."""
+    command: Sequence[str | Path] = [UNIDOC, "ingest", documents, "--out", out, "--workers", "2", *OPTIONS]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and not seen():
+            os.sched_yield()
+        process.send_signal(signal.SIGKILL)
+        return process.wait() == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def many_documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    docs = tmp_path_factory.mktemp("many") / "docs"
+    for number in range(12):
+        files.write_pdf(docs / f"{number}.pdf", pages=20, text=f"document {number}")
+    (docs / "empty.pdf").touch()
+    return docs
+
+
+@pytest.fixture(scope="module")
+def undisturbed(many_documents: Path) -> dict[str, bytes]:
+    """The corpus of a run that nothing happened to."""
+    out = many_documents.with_name("undisturbed")
+    assert unidoc_ingest(many_documents, out).returncode == 3
+    return content(out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [0, 1, 9])
+@pytest.mark.parametrize("with_former", [False, True])
+def test_killed_anywhere_and_run_again_it_ends_as_if_nothing_had_been(
+    tmp_path: Path, many_documents: Path, undisturbed: dict[str, bytes], parts: int, with_former: bool
+) -> None:
+    out = tmp_path / "corpus"
+    if with_former:
+        ingest(many_documents / "3.pdf", out, PLAIN)
+    former = content(out) if with_former else None
+    work = tmp_path / ".corpus.work"
+    assert kill_when(many_documents, out, lambda: work.exists() and len(list(work.rglob("*.parquet"))) >= parts)
+    assert (content(out) if out.exists() else None) == former
+    kept = {path: path.stat().st_mtime_ns for path in work.rglob("*-*.parquet")}
+    assert unidoc_ingest(many_documents, out).returncode == 3
+    assert content(out) == undisturbed
+    assert not work.exists()
+    assert len(kept) >= parts
+
+
+def test_what_a_killed_run_had_finished_is_not_done_again(tmp_path: Path, many_documents: Path) -> None:
+    out, work = tmp_path / "corpus", tmp_path / ".corpus.work"
+    kill_when(many_documents, out, lambda: work.exists() and len(list(work.rglob("*-*.parquet"))) >= 6)
+    images = {path.stat().st_ino for folder in work.glob("pieces/*") for path in _finished(folder)}
+    assert images
+    unidoc_ingest(many_documents, out)
+    assert images <= {path.stat().st_ino for path in out.rglob("*.jpg")}
+
+
+def _finished(folder: Path) -> list[Path]:
+    """The pictures of pages whose rows are written."""
+    ranges = [rows.stem.split("-") for rows in folder.glob("*-*.parquet")]
+    return [folder / f"{n + 1}.jpg" for start, stop in ranges for n in range(int(start), int(stop))]
+
+
+def test_workers_end_with_a_killed_run(tmp_path: Path, many_documents: Path) -> None:
+    """Else they would go on writing into a folder that the next run has taken over."""
+    out, work = tmp_path / "corpus", tmp_path / ".corpus.work"
+    assert kill_when(many_documents, out, lambda: work.exists() and any(work.rglob("*.jpg")))
+    while any(str(tmp_path) in command for command in _commands("unidoc_rl.ingest.worker")):
+        os.sched_yield()
+
+
+def _commands(part: str) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ESRCH):
+                raise
+            continue
+        if part in command:
+            found.append(command)
+    return found
+
+
+# --- S3 -------------------------------------------------------------------------------------------------------------
+
+
+def test_from_s3_to_s3_and_only_what_is_new_is_fetched(tmp_path: Path, s3: Bucket) -> None:
+    for name in ("a", "b"):
+        s3.put(f"docs/{name}.pdf", files.write_pdf(tmp_path / f"{name}.pdf", text=name).read_bytes())
+    out = f"{s3.uri}/made/corpus"
+    assert ingest(f"{s3.uri}/docs/", out, PLAIN)["pages"] == 4
+    first = s3.objects()
+    s3.put("docs/c.pdf", files.write_pdf(tmp_path / "c.pdf", text="c").read_bytes())
+    assert ingest(f"{s3.uri}/docs/", out, PLAIN)["pages"] == 6
+    second = s3.objects()
+    assert second["made/corpus/images/a/a_1.jpg"] == first["made/corpus/images/a/a_1.jpg"]
+    assert [page.id for page in Corpus(storage.local_folder(out))] == ["a_1", "a_2", "b_1", "b_2", "c_1", "c_2"]
+
+
+def test_wrong_keys_are_told_and_nothing_is_made(tmp_path: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.put("docs/a.pdf", files.write_pdf(tmp_path / "a.pdf").read_bytes())
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(UnidocError, match="AWS_SECRET_ACCESS_KEY"):
+        ingest(f"{s3.uri}/docs/", tmp_path / "corpus", PLAIN)
+    assert not (tmp_path / "corpus").exists()

@@ -1,0 +1,207 @@
+"""Real servers on 127.0.0.1 for tests: an S3 server, one that answers what it is told, one that never answers, and
+a connection that breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import urllib3
+
+S3_KEY, S3_SECRET = "unidoc-test", "not a secret: the server lives as long as the tests"
+START_SECONDS = 60
+
+
+# --- S3 -------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[int]:
+    """SeaweedFS, with everything it writes in this folder; gives its port."""
+    credentials = [{"accessKey": S3_KEY, "secretKey": S3_SECRET}]
+    actions = ["Admin", "Read", "Write", "List", "Tagging"]
+    config = {"identities": [{"name": "tests", "credentials": credentials, "actions": actions}]}
+    (folder / "s3.json").write_text(json.dumps(config))
+    for _ in range(3):  # another process may take a port between our asking and the server's
+        port = _free_ports(6)
+        process = _start_weed(folder, port)
+        try:
+            if _is_up(process, f"http://127.0.0.1:{port}/healthz"):
+                yield port
+                return
+        finally:
+            process.kill()
+            process.wait()
+    raise RuntimeError(f"the S3 server did not start:\n{(folder / 'log').read_text()[-2000:]}")
+
+
+def _free_ports(count: int) -> int:
+    """The first of some consecutive ports that are free, each also 10000 higher: there SeaweedFS speaks gRPC."""
+    while True:
+        first = random.randint(15_000, 22_000)
+        if all(_is_free(port) for n in range(first, first + count) for port in (n, n + 10_000)):
+            return first
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as sock, contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
+def _start_weed(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    weed = Path(sys.executable).with_name("weed")
+    names = ("s3.port", "master.port", "volume.port", "filer.port", "admin.port", "metricsPort")
+    ports = [f"-{name}={port + n}" for n, name in enumerate(names)]
+    here = ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}/data", f"-s3.config={folder}/s3.json"]
+    off = ["-webdav=false", "-admin.ui=false", "-s3.iam=false", "-s3.port.iceberg=0"]
+    with (folder / "log").open("wb") as log:
+        env = os.environ | {"GOMEMLIMIT": "300MiB"}
+        return subprocess.Popen([weed, "mini", *here, *ports, *off], cwd=folder, env=env, stdout=log, stderr=log)
+
+
+def _is_up(process: subprocess.Popen[bytes], url: str) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(urllib3.exceptions.HTTPError):
+            if urllib3.request("GET", url, retries=False, timeout=1).status == 200:
+                return True
+        time.sleep(0.05)
+    return False
+
+
+# --- HTTP -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Answering:
+    """A server that gives each path the status it was told, and 404 to every other."""
+
+    url: str
+    asked: list[str] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+
+
+@contextmanager
+def http_server(statuses: Mapping[str, int]) -> Iterator[Answering]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answering.asked.append(self.path)
+            answering.keys.append(self.headers["Authorization"])
+            self.send_response(statuses.get(self.path, 404))
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        answering = Answering(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield answering
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """A port that accepts connections, by the kernel's queue, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield int(server.getsockname()[1])
+
+
+@contextmanager
+def garbage_server() -> Iterator[int]:
+    """Answers one connection with what is not HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(1000)
+                client.sendall(b"220 mail.example ESMTP\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield int(server.getsockname()[1])
+        thread.join()
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port that refuses, and that nobody else can be given meanwhile: bound, but not listened on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield int(sock.getsockname()[1])
+
+
+# --- a connection that breaks ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class BreakingProxy:
+    """Passes bytes on to a server, and cuts the first `cuts` connections once the server has sent `after` bytes."""
+
+    to_port: int
+    cuts: float  # math.inf: every connection
+    after: int
+    broken: int = 0
+
+    @contextmanager
+    def running(self) -> Iterator[int]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=self._accept, args=(listener,))
+            thread.start()
+            try:
+                yield int(listener.getsockname()[1])
+            finally:
+                listener.shutdown(socket.SHUT_RDWR)  # ends accept()
+                thread.join()
+
+    def _accept(self, listener: socket.socket) -> None:
+        handlers = []
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                handlers.append(threading.Thread(target=self._pass_on, args=(client,), daemon=True))
+                handlers[-1].start()
+
+    def _pass_on(self, client: socket.socket) -> None:
+        server = socket.create_connection(("127.0.0.1", self.to_port))
+        with client, server:
+            threading.Thread(target=_pump, args=(client, server), daemon=True).start()
+            sent = 0
+            with contextlib.suppress(OSError):
+                while data := server.recv(4096):
+                    client.sendall(data)
+                    sent += len(data)
+                    if self.broken < self.cuts and sent >= self.after:
+                        self.broken += 1
+                        break
+            for side in (client, server):
+                with contextlib.suppress(OSError):
+                    side.shutdown(socket.SHUT_RDWR)
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)

@@ -1,0 +1,123 @@
+"""The command line: quick to help, and every failure one line with the documented exit status."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pypdfium2
+import pytest
+from click.testing import CliRunner
+
+import unidoc_rl.ingest
+from unidoc_rl import cli
+from unidoc_rl.params import Params
+
+REPOSITORY = Path(__file__).parents[1]
+SECTIONS = {name: section for name, section in Params() if name in cli.cli.commands}
+
+
+def unidoc(*arguments: str | Path, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("unidoc")), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_help_imports_nothing_but_click() -> None:
+    script = "import sys; before = {*sys.modules}; import unidoc_rl.cli; print(*{*sys.modules} - before)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    imported = {name.partition(".")[0] for name in done.stdout.split()}
+    assert imported - sys.stdlib_module_names <= {"click", "unidoc_rl"}
+
+
+@pytest.mark.parametrize("name", [*cli.cli.commands])
+def test_every_command_has_help_that_names_its_parameters_and_defaults(name: str) -> None:
+    shown_in = click.Context(cli.cli.commands[name])
+    shown = CliRunner().invoke(cli.cli, [name, "--help"], terminal_width=200, max_content_width=200)
+    assert shown.exit_code == 0
+    for parameter in cli.cli.commands[name].params:
+        for shown_as in parameter.opts if parameter.param_type_name == "option" else [parameter.make_metavar(shown_in)]:
+            assert re.search(rf"{shown_as}\b.*\w{{3}}", shown.output)
+    assert len(cli.cli.commands[name].get_short_help_str()) > 10
+    if name in SECTIONS:
+        for key, value in SECTIONS[name]:
+            assert re.search(rf"{name}\.{key} .+\[{value}\]", shown.output)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["ingest", "nowhere", "--out", "OUT"], 1, "nowhere"),
+        (["ingest", "nowhere", "--out", "OUT", "--set", "ingest.dpi=1"], 1, "the nearest is 36"),
+        (["doctor", "--params", "no-such.yaml"], 1, "no-such.yaml: cannot be read"),
+        (["ingest", "nowhere"], 2, "Missing option '--out'"),
+        (["ingset"], 2, "No such command 'ingset'"),
+        (["ingest", "nowhere", "--out", "OUT", "--dpi", "3"], 2, "No such option"),
+        (["sample", "--documents", "OUT", "--questions", "OUT/q", "--workers", "0"], 2, "--workers"),
+    ],
+)
+def test_what_a_person_got_wrong_is_said_without_a_traceback(
+    tmp_path: Path, arguments: list[str], status: int, said: str
+) -> None:
+    done = unidoc(*[argument.replace("OUT", str(tmp_path / "out")) for argument in arguments])
+    assert done.returncode == status
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "out").exists()
+    if status == 1:
+        assert re.fullmatch(r"unidoc: .+\n", done.stderr)  # one line
+
+
+def test_the_doctor_looks_at_this_machine() -> None:
+    done = unidoc("doctor")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) > 10
+
+
+def test_the_doctor_fails_where_nothing_could_run(tmp_path: Path) -> None:
+    (tmp_path / "unidoc_rl-9.dist-info").mkdir()
+    metadata = "Metadata-Version: 2.1\nName: unidoc-rl\nVersion: 9\nRequires-Dist: no-such-package\n"
+    (tmp_path / "unidoc_rl-9.dist-info" / "METADATA").write_text(metadata)
+    script = "from unidoc_rl.cli import main; main()"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", script, "doctor"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search("missing +packages +no-such-package is not installed.*prevents every stage", done.stdout)
+
+
+@pytest.mark.parametrize(("may", "status"), [(0, 3), (1, 0)])
+def test_files_left_out_are_told_by_the_exit_status(tmp_path: Path, may: int, status: int) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    document = pypdfium2.PdfDocument.new()
+    document.new_page(200, 100)
+    document.save(mine / "good.pdf")
+    (mine / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
+    small = ["--set", "ingest.layout=false", "--set", "ingest.ocr=false", "--set", "ingest.dpi=40"]
+    done = unidoc("ingest", mine, "--out", tmp_path / "corpus", *small, "--set", f"ingest.may_leave_out={may}")
+    assert done.returncode == status, done.stderr
+    assert "1 documents, 1 pages" in done.stdout
+    assert "1 files left out" in done.stdout
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_said_in_words(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number), "artifacts/.corpus.work/new/page.jpg")
+
+    monkeypatch.setattr(unidoc_rl.ingest, "ingest", full)  # a disk that is really full takes root's rights to make
+    monkeypatch.setattr(sys, "argv", ["unidoc", "ingest", "x", "--out", "y"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"unidoc: artifacts/.corpus.work/new/page.jpg: the disk is full; free some space .*\n", said)

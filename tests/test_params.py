@@ -1,0 +1,241 @@
+"""Whatever stands in params.yaml, what is wrong is named with file, key, expectation and the nearest valid one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from unidoc_rl import params
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import IngestParams, Params, SampleParams, ServiceParams
+
+FIELDS = {f"{name}.{key}": field for name, section in Params() for key, field in type(section).model_fields.items()}
+RANGES = {
+    "sample.documents": (10, 10_000),
+    "sample.seed": (0, 2**32 - 1),
+    "ingest.dpi": (36, 600),
+    "ingest.max_pages": (1, 1_000_000),
+    "ingest.page_seconds": (1, 3600),
+}
+IMAGE_FORMATS = get_args(IngestParams.model_fields["image_format"].annotation)
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]))
+valid = st.builds(
+    Params,
+    sample=st.builds(SampleParams, documents=st.integers(10, 10_000), seed=st.integers(0, 2**32 - 1)),
+    ingest=st.builds(
+        IngestParams,
+        dpi=st.integers(36, 600),
+        image_format=st.sampled_from(IMAGE_FORMATS),
+        ocr=st.booleans(),
+        layout=st.booleans(),
+        may_leave_out=st.integers(0, 10**6),
+    ),
+    services=st.builds(ServiceParams, milvus=st.none() | texts, s3=st.none() | texts),
+)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("params") / "mine.yaml"
+
+
+def refusal(file: Path, data: Any, overrides: tuple[str, ...] = ()) -> str:
+    """The message for these parameters, which must be wrong."""
+    file.write_text(data if isinstance(data, str) else yaml.safe_dump(data), encoding="utf-8")
+    with pytest.raises(UnidocError) as caught:
+        params.load(file, overrides)
+    return str(caught.value)
+
+
+@given(valid)
+def test_valid_parameters_come_back_as_they_were(file: Path, settings: Params) -> None:
+    file.write_text(yaml.safe_dump(settings.model_dump(), allow_unicode=True), encoding="utf-8")
+    assert params.load(file) == settings
+    assert params.from_json(settings.to_json()) == settings
+
+
+@given(valid, st.sampled_from([*FIELDS]))
+def test_one_value_can_be_changed_on_the_command_line(file: Path, settings: Params, key: str) -> None:
+    section, name = key.split(".")
+    value = getattr(getattr(settings, section), name)
+    file.write_text("ingest: {dpi: 100}\n")
+    changed = params.load(file, [f"{key}={yaml.safe_dump(value)}"])
+    assert getattr(getattr(changed, section), name) == value
+
+
+@given(st.sampled_from(["", "sample.", "ingest.", "services."]), st.text("abcdefgimnoprst_", min_size=1, max_size=15))
+def test_an_unknown_key_is_named_with_the_nearest(file: Path, prefix: str, name: str) -> None:
+    key = prefix + name
+    assume(key not in FIELDS and key not in Params.model_fields)
+    data = {prefix[:-1]: {name: 1}} if prefix else {name: 1}
+    message = refusal(file, data)
+    assert message.startswith(f"{file}: {key}: no such key; ")
+    suggested = re.search(r"the nearest valid key is (\S+)$|valid keys: (.+)$", message)
+    assert suggested
+    assert set((suggested[1] or suggested[2]).split(", ")) <= {*FIELDS, *Params.model_fields}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ({"ingest": {"dppi": 1}}, "ingest.dpi"),
+        ({"ingset": {}}, "ingest"),
+        ({"dpi": 1}, "ingest.dpi"),
+        ({"ingest": {"seed": 1}}, "sample.seed"),
+    ],
+)
+def test_the_nearest_key_is_the_one_that_was_meant(file: Path, wrong: dict[str, Any], near: str) -> None:
+    assert refusal(file, wrong).endswith(f"the nearest valid key is {near}")
+
+
+@given(st.sampled_from([*RANGES]), st.integers())
+def test_a_number_out_of_range_is_answered_with_the_nearest_that_is_possible(file: Path, key: str, value: int) -> None:
+    low, high = RANGES[key]
+    assume(not low <= value <= high)
+    section, name = key.split(".")
+    nearest = low if value < low else high
+    message = refusal(file, {section: {name: value}})
+    expected = f"expected a whole number from {low} to {high}; the nearest is {nearest}"
+    assert message == f"{file}: {key}: {value} is not possible; {expected}"
+
+
+@given(
+    st.sampled_from([*FIELDS]),
+    scalars | st.lists(scalars, max_size=2) | st.dictionaries(st.text(), scalars, max_size=2),
+)
+@example("sample.seed", True)
+@example("ingest.dpi", float("nan"))
+@example("ingest.dpi", 10**400)
+@example("ingest.ocr", 1)
+def test_a_value_of_another_kind_is_refused_with_what_was_expected(file: Path, key: str, value: Any) -> None:
+    section, name = key.split(".")
+    default = getattr(getattr(Params(), section), name)
+    assume(type(value) is not type(default) and not (section == "services" and isinstance(value, str)))
+    message = refusal(file, {section: {name: value}})
+    assert message.startswith(f"{file}: {key}: ")
+    assert re.search("expected (a whole number|true or false|one of jpg|a text or null)", message)
+
+
+@pytest.mark.parametrize(("given_format", "near"), [("jpeg", "jpg"), ("PNG", ""), ("webpp", "webp")])
+def test_a_wrong_choice_is_answered_with_the_choices(file: Path, given_format: str, near: str) -> None:
+    message = refusal(file, {"ingest": {"image_format": given_format}})
+    assert "expected one of jpg, png, webp" in message
+    assert message.endswith(near)
+
+
+@given(scalars.filter(lambda value: value is not None) | st.lists(scalars))
+def test_what_holds_no_sections_is_refused(file: Path, data: Any) -> None:
+    assert refusal(file, data if not isinstance(data, str) else [data]).startswith(
+        f"{file}: expected sections (sample, "
+    )
+
+
+@pytest.mark.parametrize("section", [*Params.model_fields])
+@pytest.mark.parametrize("value", [5, "x", [1], None])
+def test_a_section_that_is_none_is_refused_with_its_keys(file: Path, section: str, value: Any) -> None:
+    message = refusal(file, {section: value})
+    assert message.startswith(f"{file}: {section}: {value!r} is not possible; expected a section with the keys ")
+
+
+@pytest.mark.parametrize(
+    "text", ["1: 2", "ingest: {2: 3}", "null: 1", "ingest: {null: 1}", "true: {x: 1}", "? [1]\n: 2"]
+)
+def test_a_key_that_is_no_text_is_refused(file: Path, text: str) -> None:
+    assert refusal(file, text).startswith(f"{file}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ingest: {dpi: 100, dpi: 200}", "the key 'dpi' stands twice"),
+        ("ingest:\n  dpi: 1\nsample: {}\ningest:\n  dpi: 2\n", "the key 'ingest' stands twice"),
+        ("yes: 1\ntrue: 2\n", "the key True stands twice"),
+        ("ingest: [1", "not valid YAML"),
+        ("ingest: 2024-13-45", "not valid YAML"),
+        ("ingest: !!bool maybe", "not valid YAML"),
+        ("ingest: !!python/object:os.system {}", "not valid YAML"),
+        (f"sample: {{seed: {'9' * 5000}}}", "not valid YAML"),
+        ("[" * 5000, "not valid YAML"),
+        ("a: \x00", "not valid YAML"),
+    ],
+)
+def test_broken_yaml_is_named(file: Path, text: str, said: str) -> None:
+    message = refusal(file, text)
+    assert message.startswith(f"{file}: ")
+    assert said in message
+
+
+def test_a_merged_section_may_change_a_key(file: Path) -> None:
+    file.write_text("ingest: &base {dpi: 100}\n")
+    assert params.load(file).ingest.dpi == 100
+    file.write_text("ingest:\n  <<: {dpi: 100, ocr: false}\n  dpi: 200\n")
+    assert params.load(file).ingest == IngestParams(dpi=200, ocr=False)
+
+
+@given(st.text(st.characters(codec="utf-8")) | st.text("{}[]:,-&*!|>'\"%@` \n\tabc019.", max_size=40))
+def test_no_text_at_all_makes_a_traceback(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
+    assert_params_or_refusal(lambda: params.load(file), f"{file}: ")
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\xff"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "none.yaml"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(UnidocError, match=rf"{re.escape(str(path))}: cannot be read .*--params"):
+        params.load(path)
+
+
+def test_without_a_file_the_defaults_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert params.load() == Params()
+    (tmp_path / "params.yaml").write_text("# nothing yet\n")
+    assert params.load() == Params()
+    (tmp_path / "params.yaml").write_text("ingest: {dpi: 72}\n")
+    assert params.load().ingest.dpi == 72
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("ingest.dpi", "--set ingest.dpi: expected key=value"),
+        (
+            "ingest.dpi=10",
+            "--set: ingest.dpi: 10 is not possible; expected a whole number from 36 to 600; the nearest is 36",
+        ),
+        ("ingest.dpii=100", "--set: ingest.dpii: no such key; the nearest valid key is ingest.dpi"),
+        ("sample.documents.many=100", "--set sample.documents.many: 'documents' is a value, not a section"),
+        ("ingest.dpi=[", "--set ingest.dpi: not valid YAML"),
+        ("=3", "no such key"),
+    ],
+)
+def test_a_wrong_override_is_named(file: Path, override: str, said: str) -> None:
+    assert said in refusal(file, {"sample": {"documents": 20}}, (override,))
+
+
+@given(st.text() | st.text('{}[]:,"0123456789eE+-. nulltrefas'))
+@example("9" * 5000)
+@example("[" * 100_000)
+@example("null")
+def test_no_json_makes_a_traceback(text: str) -> None:
+    assert_params_or_refusal(lambda: params.from_json(text), "params: ")
+
+
+def assert_params_or_refusal(read: Callable[[], Params], source: str) -> None:
+    try:
+        read()
+    except UnidocError as error:
+        message = str(error)
+    else:
+        return
+    assert message.startswith(source)

@@ -1,0 +1,483 @@
+"""A result is whole or absent, on this machine and on S3, whatever is killed, cut off or refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import linecache
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import boto3
+import pytest
+
+from tests import servers
+from tests.conftest import Bucket
+from unidoc_rl import storage
+from unidoc_rl.errors import UnidocError
+
+MARKER = "marker.json"
+REPOSITORY = Path(__file__).parents[1]
+
+
+def make(out: str | Path, content: str) -> None:
+    """A stage: two files that belong together."""
+    with storage.writing(out, MARKER) as output:
+        (output.new / MARKER).write_text(content)
+        (output.new / "deep").mkdir()
+        (output.new / "deep" / "page").write_text(content)
+
+
+def content_of(folder: Path) -> str:
+    """What `make` put there; fails on half of it, or on anything beside it."""
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*")} == {MARKER, "deep", "deep/page"}
+    whole = (folder / MARKER).read_text()
+    assert (folder / "deep" / "page").read_text() == whole
+    return whole
+
+
+# --- local folders --------------------------------------------------------------------------------------------------
+
+
+def test_a_result_replaces_the_former_one_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    out = tmp_path / "new parent" / "corpus"
+    make(out, "one")
+    make(out, "two")
+    assert content_of(out) == "two"
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_an_error_leaves_the_former_result_and_the_work(tmp_path: Path) -> None:
+    out = tmp_path / "corpus"
+    make(out, "one")
+    with pytest.raises(ZeroDivisionError):
+        _fail_halfway(out)
+    assert content_of(out) == "one"
+    with storage.writing(out, MARKER) as output:
+        assert (output.work / "finished").read_text() == "page 1"
+        assert not any(output.new.iterdir())
+
+
+def _fail_halfway(out: Path) -> None:
+    with storage.writing(out, MARKER) as output:
+        assert output.former == out
+        (output.new / MARKER).write_text("half")
+        (output.work / "finished").write_text("page 1")
+        raise ZeroDivisionError
+
+
+def test_a_linked_folder_is_filled_where_the_link_points(tmp_path: Path) -> None:
+    (tmp_path / "big disk").mkdir()
+    (tmp_path / "corpus").symlink_to(tmp_path / "big disk")
+    make(tmp_path / "corpus", "one")
+    assert (tmp_path / "corpus").is_symlink()
+    assert content_of(tmp_path / "big disk") == "one"
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_not_ours_is_not_replaced(tmp_path: Path, kind: str) -> None:
+    theirs = tmp_path / "holiday" / "photo.jpg"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"sea")
+    out = theirs if kind == "file" else theirs.parent
+    with pytest.raises(UnidocError, match=f"{out.name}: exists, and holds no {MARKER}.*name another folder"):
+        make(out, "one")
+    assert theirs.read_bytes() == b"sea"
+
+
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnidocError, match=r"file/corpus: cannot be written .*name another folder"):
+        make(tmp_path / "file" / "corpus", "one")
+
+
+def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnidocError, match="nowhere: no such folder"):
+        storage.local_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("former", [None, "one"])
+def test_killed_at_any_line_it_leaves_a_whole_result_or_none_and_the_next_run_ends_well(
+    tmp_path: Path, former: str | None
+) -> None:
+    kills = 0
+    for line in _lines_until_it_ends():
+        out = tmp_path / str(line) / "corpus"
+        if former:
+            make(out, former)
+        if not _killed_at(line, lambda out=out: make(out, "two")):  # type: ignore[misc]
+            break
+        kills += 1
+        if out.exists():
+            assert content_of(out) in (former, "two")
+        make(out, "three")
+        assert content_of(out) == "three"
+        assert list(out.parent.iterdir()) == [out]
+    assert kills > 40  # else the lines of storage.py were not seen, and nothing was tried
+
+
+def _lines_until_it_ends() -> Iterator[int]:
+    yield from range(1, 1000)
+    pytest.fail("the run never came to its end")
+
+
+def _killed_at(n: int, run: Callable[[], object], lines: str = "") -> bool:
+    """Runs it in a child, killed before the n-th line of storage.py or of this file, of those that contain `lines`.
+
+    False if it came to its end before that.
+    """
+    child = os.fork()
+    if child == 0:
+        sys.settrace(_kill_before(n, lines))
+        try:
+            run()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def _kill_before(n: int, lines: str) -> Callable[[FrameType, str, Any], Any]:
+    left = n
+
+    def count(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal left
+        file = frame.f_code.co_filename
+        if file not in (storage.__file__, __file__):
+            return None
+        left -= event == "line" and lines in linecache.getline(file, frame.f_lineno)
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return count
+
+    return count
+
+
+# --- one at a time --------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def holder(out: str | Path, inside: str = "") -> Iterator[subprocess.Popen[str]]:
+    """A process that is at work on `out` until its stdin is closed, or it is killed."""
+    script = (
+        "import os, sys\n"
+        "from unidoc_rl import storage\n"
+        f"with storage.writing({str(out)!r}, {MARKER!r}) as output:\n"
+        f"    {inside or 'pass'}\n"
+        f"    (output.new / {MARKER!r}).touch()\n"
+        "    print('at work', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=pipe, stdout=pipe, text=True, cwd=REPOSITORY
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at work\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_told_which_one_is_at_work(tmp_path: Path) -> None:
+    out = tmp_path / "corpus"
+    with holder(out) as process:
+        with pytest.raises(UnidocError, match=f"process {process.pid} is at work on it; wait for that one, or end it"):
+            make(out, "two")
+        process.communicate()
+        assert process.returncode == 0
+    make(out, "two")
+    assert content_of(out) == "two"
+
+
+def test_a_killed_process_frees_the_folder_though_its_workers_live_on(tmp_path: Path) -> None:
+    out = tmp_path / "corpus"
+    with holder(out, inside="os.fork() or (sys.stdin.read(), os._exit(0))") as process:
+        process.kill()
+        process.wait()
+        make(out, "two")  # the forked worker lives until its stdin is closed, which happens below
+    assert content_of(out) == "two"
+
+
+# --- S3 -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_result_on_s3_comes_back_as_it_was_and_follows_its_changes(s3: Bucket, tmp_path: Path) -> None:
+    out = f"{s3.uri}/team/corpus"
+    with storage.writing(out, MARKER) as output:
+        (output.new / MARKER).write_text("one")
+        (output.new / "gone").mkdir()
+        (output.new / "gone" / "page").write_text("1")
+        (output.new / "kept page ü").write_text("2")
+    first = storage.local_folder(out)
+    assert (first / "gone" / "page").read_text() == "1"
+
+    shutil.rmtree(os.environ["UNIDOC_CACHE"])  # as on another machine
+    with storage.writing(out, MARKER) as output:
+        assert output.former is not None
+        shutil.copy(output.former / "kept page ü", output.new)
+        (output.new / "gone").write_text("a file now")
+        (output.new / MARKER).write_text("two")
+    (first / "left by a reader").write_text("by mistake")
+    again = storage.local_folder(f"{out}/")
+    assert {path.name: path.read_text() for path in again.iterdir()} == {
+        MARKER: "two",
+        "gone": "a file now",
+        "kept page ü": "2",
+    }
+    assert sorted(s3.objects()) == sorted(
+        f"team/corpus/{name}" for name in ("COMPLETE.json", "gone", "kept page ü", MARKER)
+    )
+
+
+def test_only_changed_files_travel(s3: Bucket) -> None:
+    out = f"{s3.uri}/corpus"
+    make(out, "one")
+    before = s3.objects()
+    page = storage.local_folder(out) / "deep" / "page"
+    read_at = page.stat().st_mtime_ns
+    with storage.writing(out, MARKER) as output:
+        assert output.former is not None
+        shutil.copytree(output.former, output.new, dirs_exist_ok=True)
+        (output.new / "more").touch()
+    storage.local_folder(out)
+    assert s3.objects()["corpus/deep/page"] == before["corpus/deep/page"]
+    assert page.stat().st_mtime_ns == read_at
+
+
+def test_folders_within_folders_do_not_disturb_each_other(s3: Bucket) -> None:
+    make(s3.uri, "whole bucket")
+    make(f"{s3.uri}/inner", "inner")
+    make(s3.uri, "again")
+    assert content_of(storage.local_folder(s3.uri)) == "again"
+    assert content_of(storage.local_folder(f"{s3.uri}/inner")) == "inner"
+
+
+def test_half_an_upload_is_refused_until_the_stage_has_run_again(s3: Bucket) -> None:
+    out = f"{s3.uri}/corpus"
+    make(out, "one")
+    s3.delete("corpus/COMPLETE.json")
+    s3.put("corpus/WRITING.json", json.dumps({"files": {MARKER: "", "deep/page": "", "old": ""}}).encode())
+    s3.put("corpus/old")
+    with pytest.raises(UnidocError, match=r"corpus: holds no COMPLETE.json.*run that stage again"):
+        storage.local_folder(out)
+    make(out, "two")
+    assert content_of(storage.local_folder(out)) == "two"
+    assert "corpus/old" not in s3.objects()
+
+
+def test_objects_of_somebody_else_are_neither_replaced_nor_removed(s3: Bucket) -> None:
+    s3.put("reports/2024.pdf", b"%PDF")
+    with pytest.raises(UnidocError, match=r"reports: holds objects, and no COMPLETE.json: not ours.*another prefix"):
+        make(f"{s3.uri}/reports", "one")
+    assert list(s3.objects()) == ["reports/2024.pdf"]
+    make(f"{s3.uri}/reports/corpus", "one")
+    s3.put("reports/corpus/notes.txt", b"mine")
+    make(f"{s3.uri}/reports/corpus", "two")
+    assert "reports/corpus/notes.txt" in s3.objects()
+
+
+def test_a_result_of_another_stage_is_not_replaced(s3: Bucket) -> None:
+    make(f"{s3.uri}/corpus", "one")
+    with (
+        pytest.raises(UnidocError, match=r"exists, and holds no index.json"),
+        storage.writing(f"{s3.uri}/corpus", "index.json"),
+    ):
+        pass
+    assert content_of(storage.local_folder(f"{s3.uri}/corpus")) == "one"
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [b"not JSON", b"[]", b'{"files": ["a"]}', b'{"files": {"../../evil": "0"}}', b'{"files": {"/evil": "0"}}'],
+)
+def test_a_list_of_files_that_no_stage_wrote_is_refused(s3: Bucket, listing: bytes) -> None:
+    s3.put("corpus/COMPLETE.json", listing)
+    for use in (storage.local_folder, lambda out: make(out, "one")):
+        with pytest.raises(UnidocError, match=r"corpus/COMPLETE.json: is no list of files that a stage has written"):
+            use(f"{s3.uri}/corpus")
+
+
+def test_a_file_that_changes_while_it_is_read_is_noticed(s3: Bucket) -> None:
+    make(f"{s3.uri}/corpus", "one")
+    s3.put("corpus/deep/page", b"two")
+    shutil.rmtree(os.environ["UNIDOC_CACHE"])
+    with pytest.raises(UnidocError, match="deep/page was changed while it was read; run again"):
+        storage.local_folder(f"{s3.uri}/corpus")
+    s3.delete("corpus/COMPLETE.json")  # the half copy that stays behind is no former result
+    s3.put("corpus/WRITING.json", b'{"files": {}}')
+    with storage.writing(f"{s3.uri}/corpus", MARKER) as output:
+        assert output.former is None
+        (output.new / MARKER).touch()
+
+
+def test_what_could_not_be_sent_is_taken_over_by_the_next_run(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = f"{s3.uri}/corpus"
+    make(out, "one")
+    with pytest.raises(UnidocError, match="refused"):
+        _lose_the_right_to_write(out, monkeypatch)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.S3_SECRET)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with storage.writing(out, MARKER) as output:
+        assert output.former is not None
+        assert (output.former / MARKER).read_text() == "hours of work"
+        shutil.copytree(output.former, output.new, dirs_exist_ok=True)
+    assert (storage.local_folder(out) / MARKER).read_text() == "hours of work"
+
+
+def _lose_the_right_to_write(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with storage.writing(out, MARKER) as output:
+        shutil.copytree(output.former or "", output.new, dirs_exist_ok=True)
+        (output.new / MARKER).write_text("hours of work")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "changed meanwhile")
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+
+@pytest.mark.slow
+def test_killed_before_any_request_nobody_reads_half_of_it_from_s3(s3: Bucket, tmp_path: Path) -> None:
+    kills = 0
+    for line in _lines_until_it_ends():
+        out = f"{s3.uri}/{line}"
+        make(out, "one")
+        made = tmp_path / str(line) / "made"
+        make(made, "two")
+        if not _killed_at(line, lambda out=out, made=made: storage._push(made, out), "client."):  # type: ignore[misc]
+            break
+        kills += 1
+        with contextlib.suppress(UnidocError):
+            assert content_of(storage.local_folder(out)) in ("one", "two")
+        make(out, "three")
+        assert content_of(storage.local_folder(out)) == "three"
+        assert not any(key == f"{line}/WRITING.json" for key in s3.objects())
+    assert kills >= 10
+
+
+def test_a_reader_waits_for_the_one_that_writes(s3: Bucket) -> None:
+    out = f"{s3.uri}/corpus"
+    script = f"from unidoc_rl import storage; print(storage.local_folder({out!r}))"
+    with holder(out) as writer:
+        command = [sys.executable, "-c", script]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY
+        ) as reader:
+            assert reader.stderr is not None
+            assert f"process {writer.pid} is at work on it; waiting" in reader.stderr.readline()
+            writer.communicate()
+            folder, _ = reader.communicate()
+    assert (Path(folder.strip()) / MARKER).is_file()
+
+
+def test_objects_below_an_address_are_those_of_that_folder(s3: Bucket, tmp_path: Path) -> None:
+    for key in ("report/b.pdf", "report/a/c.pdf", "reports/d.pdf", "report.pdf"):
+        s3.put(key, key.encode())
+    found = list(storage.list_objects(f"{s3.uri}/report"))
+    assert [item.uri for item in found] == [f"{s3.uri}/report/a/c.pdf", f"{s3.uri}/report/b.pdf"]
+    assert found[0].size == len("report/a/c.pdf")
+    assert [item.uri for item in storage.list_objects(f"{s3.uri}/report.pdf")] == [f"{s3.uri}/report.pdf"]
+    assert len(list(storage.list_objects(s3.uri))) == 4
+    storage.download(found[1].uri, tmp_path / "b.pdf")
+    assert (tmp_path / "b.pdf").read_bytes() == b"report/b.pdf"
+
+
+# --- S3 that refuses, is away, or breaks off ------------------------------------------------------------------------
+
+
+USES: list[Callable[[str], object]] = [
+    lambda uri: make(uri, "one"),
+    storage.local_folder,
+    lambda uri: list(storage.list_objects(uri)),
+    lambda uri: storage.download(f"{uri}/x", Path(os.devnull)),
+    lambda uri: storage.ask(uri, 3),
+]
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(("name", "value"), [("AWS_SECRET_ACCESS_KEY", "wrong"), ("AWS_ACCESS_KEY_ID", "nobody")])
+def test_wrong_keys_are_named(
+    s3: Bucket, monkeypatch: pytest.MonkeyPatch, use: Callable[[str], object], name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UnidocError, match=f"{s3.uri}.*: refused .*check AWS_ACCESS_KEY_ID"):
+        use(f"{s3.uri}/corpus")
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_missing_bucket_is_named(s3: Bucket, use: Callable[[str], object]) -> None:
+    with pytest.raises(UnidocError, match=r"s3://no-such-bucket/corpus.*: not there .*check the bucket's name"):
+        use("s3://no-such-bucket/corpus")
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_server_that_is_away_is_named(
+    aws: None, monkeypatch: pytest.MonkeyPatch, use: Callable[[str], object]
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with servers.closed_port() as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        with pytest.raises(UnidocError, match=rf"s3://bucket/corpus.*127\.0\.0\.1:{port}\) cannot be reached"):
+            use("s3://bucket/corpus")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("AWS_ENDPOINT_URL", "no address", "AWS_ENDPOINT_URL is http"),
+        ("AWS_PROFILE", "nobody", "no keys"),
+        ("AWS_SECRET_ACCESS_KEY", None, "no keys"),
+    ],
+)
+def test_unusable_settings_are_named(
+    aws: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str | None, message: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UnidocError, match=message):
+        make("s3://bucket/corpus", "one")
+
+
+def test_an_address_without_a_bucket_is_named(aws: None) -> None:
+    with pytest.raises(UnidocError, match="s3://: names no bucket"):
+        storage.local_folder("s3://")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 2000, 300_000])
+def test_a_connection_that_breaks_now_and_then_is_tried_again(
+    s3: Bucket, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """After 1 byte every kind of answer is cut off, after 300 000 only the big file's."""
+    page = os.urandom(1_000_000)
+    proxy = servers.BreakingProxy(s3.port, cuts=2, after=after)
+    with proxy.running() as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        with storage.writing(f"{s3.uri}/corpus", MARKER) as output:
+            (output.new / MARKER).write_bytes(page)
+        proxy.broken = 0
+        shutil.rmtree(os.environ["UNIDOC_CACHE"])
+        assert (storage.local_folder(f"{s3.uri}/corpus") / MARKER).read_bytes() == page
+    assert proxy.broken == 2
+
+
+@pytest.mark.parametrize("after", [1, 300_000])
+def test_a_connection_that_always_breaks_is_an_error_and_leaves_no_half_file(
+    s3: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, after: int
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    s3.put("big", os.urandom(1_000_000))
+    with servers.BreakingProxy(s3.port, cuts=math.inf, after=after).running() as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        with pytest.raises(UnidocError, match=rf"s3://.*/big: the server .*{port}\) cannot be reached or broke off"):
+            storage.download(f"{s3.uri}/big", tmp_path / "big")
+    assert not any(path.name.startswith("big") for path in tmp_path.iterdir())
