@@ -58,7 +58,7 @@ def s3_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys and cache of the test alone; boto3 forgets what it has read of the environment."""
+    """Keys and cache of the test alone."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.S3_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.S3_SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -66,12 +66,11 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIDOC_CACHE", str(tmp_path / "cache"))
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_MAX_ATTEMPTS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
 @pytest.fixture
-def s3(aws: None, s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+def bucket(aws: None, s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{s3_port}")
-    bucket = Bucket(f"test-{uuid.uuid4().hex}", s3_port)
-    bucket.create()
-    return bucket
+    made = Bucket(f"test-{uuid.uuid4().hex}", s3_port)
+    made.create()
+    return made

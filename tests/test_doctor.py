@@ -122,8 +122,8 @@ def test_a_server_that_does_not_speak_http_is_no_traceback() -> None:
         assert "cannot be asked" in find("mlflow", mlflow=f"http://127.0.0.1:{port}").line()
 
 
-def test_s3_is_read(s3: Bucket) -> None:
-    assert find("s3", s3=f"{s3.uri}/anything").ok
+def test_s3_is_read(bucket: Bucket) -> None:
+    assert find("s3", s3=f"{bucket.uri}/anything").ok
     missing = find("s3", s3="s3://no-such-bucket/x")
     assert "check the bucket's name" in missing.line()
     assert "is no address such as s3://bucket/prefix" in find("s3", s3="http://bucket").line()

@@ -21,7 +21,7 @@ from unidoc_rl.cli import cli
 REPOSITORY = Path(__file__).parents[1]
 DVC: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 STAGES: dict[str, Any] = DVC["stages"]
-NOT_STAGES = {"doctor"}
+NOT_STAGES = {"doctor", "status"}
 
 
 def test_dvc_stages_parameters_commands_and_components_have_the_same_names() -> None:

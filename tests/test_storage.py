@@ -16,12 +16,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import boto3
 import pytest
 
 from tests import servers
 from tests.conftest import Bucket
-from unidoc_rl import storage
+from unidoc_rl import s3, storage
 from unidoc_rl.errors import UnidocError
 
 MARKER = "marker.json"
@@ -151,7 +150,7 @@ def _kill_before(n: int, lines: str) -> Callable[[FrameType, str, Any], Any]:
     def count(frame: FrameType, event: str, argument: Any) -> Any:
         nonlocal left
         file = frame.f_code.co_filename
-        if file not in (storage.__file__, __file__):
+        if file not in (storage.__file__, s3.__file__, __file__):
             return None
         left -= event == "line" and lines in linecache.getline(file, frame.f_lineno)
         if left == 0:
@@ -209,8 +208,8 @@ def test_a_killed_process_frees_the_folder_though_its_workers_live_on(tmp_path: 
 # --- S3 -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_result_on_s3_comes_back_as_it_was_and_follows_its_changes(s3: Bucket, tmp_path: Path) -> None:
-    out = f"{s3.uri}/team/corpus"
+def test_a_result_on_s3_comes_back_as_it_was_and_follows_its_changes(bucket: Bucket, tmp_path: Path) -> None:
+    out = f"{bucket.uri}/team/corpus"
     with storage.writing(out, MARKER) as output:
         (output.new / MARKER).write_text("one")
         (output.new / "gone").mkdir()
@@ -232,15 +231,15 @@ def test_a_result_on_s3_comes_back_as_it_was_and_follows_its_changes(s3: Bucket,
         "gone": "a file now",
         "kept page ü": "2",
     }
-    assert sorted(s3.objects()) == sorted(
+    assert sorted(bucket.objects()) == sorted(
         f"team/corpus/{name}" for name in ("COMPLETE.json", "gone", "kept page ü", MARKER)
     )
 
 
-def test_only_changed_files_travel(s3: Bucket) -> None:
-    out = f"{s3.uri}/corpus"
+def test_only_changed_files_travel(bucket: Bucket) -> None:
+    out = f"{bucket.uri}/corpus"
     make(out, "one")
-    before = s3.objects()
+    before = bucket.objects()
     page = storage.local_folder(out) / "deep" / "page"
     read_at = page.stat().st_mtime_ns
     with storage.writing(out, MARKER) as output:
@@ -248,83 +247,82 @@ def test_only_changed_files_travel(s3: Bucket) -> None:
         shutil.copytree(output.former, output.new, dirs_exist_ok=True)
         (output.new / "more").touch()
     storage.local_folder(out)
-    assert s3.objects()["corpus/deep/page"] == before["corpus/deep/page"]
+    assert bucket.objects()["corpus/deep/page"] == before["corpus/deep/page"]
     assert page.stat().st_mtime_ns == read_at
 
 
-def test_folders_within_folders_do_not_disturb_each_other(s3: Bucket) -> None:
-    make(s3.uri, "whole bucket")
-    make(f"{s3.uri}/inner", "inner")
-    make(s3.uri, "again")
-    assert content_of(storage.local_folder(s3.uri)) == "again"
-    assert content_of(storage.local_folder(f"{s3.uri}/inner")) == "inner"
+def test_folders_within_folders_do_not_disturb_each_other(bucket: Bucket) -> None:
+    make(bucket.uri, "whole bucket")
+    make(f"{bucket.uri}/inner", "inner")
+    make(bucket.uri, "again")
+    assert content_of(storage.local_folder(bucket.uri)) == "again"
+    assert content_of(storage.local_folder(f"{bucket.uri}/inner")) == "inner"
 
 
-def test_half_an_upload_is_refused_until_the_stage_has_run_again(s3: Bucket) -> None:
-    out = f"{s3.uri}/corpus"
+def test_half_an_upload_is_refused_until_the_stage_has_run_again(bucket: Bucket) -> None:
+    out = f"{bucket.uri}/corpus"
     make(out, "one")
-    s3.delete("corpus/COMPLETE.json")
-    s3.put("corpus/WRITING.json", json.dumps({"files": {MARKER: "", "deep/page": "", "old": ""}}).encode())
-    s3.put("corpus/old")
+    bucket.delete("corpus/COMPLETE.json")
+    bucket.put("corpus/WRITING.json", json.dumps({"files": {MARKER: "", "deep/page": "", "old": ""}}).encode())
+    bucket.put("corpus/old")
     with pytest.raises(UnidocError, match=r"corpus: holds no COMPLETE.json.*run that stage again"):
         storage.local_folder(out)
     make(out, "two")
     assert content_of(storage.local_folder(out)) == "two"
-    assert "corpus/old" not in s3.objects()
+    assert "corpus/old" not in bucket.objects()
 
 
-def test_objects_of_somebody_else_are_neither_replaced_nor_removed(s3: Bucket) -> None:
-    s3.put("reports/2024.pdf", b"%PDF")
+def test_objects_of_somebody_else_are_neither_replaced_nor_removed(bucket: Bucket) -> None:
+    bucket.put("reports/2024.pdf", b"%PDF")
     with pytest.raises(UnidocError, match=r"reports: holds objects, and no COMPLETE.json: not ours.*another prefix"):
-        make(f"{s3.uri}/reports", "one")
-    assert list(s3.objects()) == ["reports/2024.pdf"]
-    make(f"{s3.uri}/reports/corpus", "one")
-    s3.put("reports/corpus/notes.txt", b"mine")
-    make(f"{s3.uri}/reports/corpus", "two")
-    assert "reports/corpus/notes.txt" in s3.objects()
+        make(f"{bucket.uri}/reports", "one")
+    assert list(bucket.objects()) == ["reports/2024.pdf"]
+    make(f"{bucket.uri}/reports/corpus", "one")
+    bucket.put("reports/corpus/notes.txt", b"mine")
+    make(f"{bucket.uri}/reports/corpus", "two")
+    assert "reports/corpus/notes.txt" in bucket.objects()
 
 
-def test_a_result_of_another_stage_is_not_replaced(s3: Bucket) -> None:
-    make(f"{s3.uri}/corpus", "one")
+def test_a_result_of_another_stage_is_not_replaced(bucket: Bucket) -> None:
+    make(f"{bucket.uri}/corpus", "one")
     with (
         pytest.raises(UnidocError, match=r"exists, and holds no index.json"),
-        storage.writing(f"{s3.uri}/corpus", "index.json"),
+        storage.writing(f"{bucket.uri}/corpus", "index.json"),
     ):
         pass
-    assert content_of(storage.local_folder(f"{s3.uri}/corpus")) == "one"
+    assert content_of(storage.local_folder(f"{bucket.uri}/corpus")) == "one"
 
 
 @pytest.mark.parametrize(
     "listing",
     [b"not JSON", b"[]", b'{"files": ["a"]}', b'{"files": {"../../evil": "0"}}', b'{"files": {"/evil": "0"}}'],
 )
-def test_a_list_of_files_that_no_stage_wrote_is_refused(s3: Bucket, listing: bytes) -> None:
-    s3.put("corpus/COMPLETE.json", listing)
+def test_a_list_of_files_that_no_stage_wrote_is_refused(bucket: Bucket, listing: bytes) -> None:
+    bucket.put("corpus/COMPLETE.json", listing)
     for use in (storage.local_folder, lambda out: make(out, "one")):
         with pytest.raises(UnidocError, match=r"corpus/COMPLETE.json: is no list of files that a stage has written"):
-            use(f"{s3.uri}/corpus")
+            use(f"{bucket.uri}/corpus")
 
 
-def test_a_file_that_changes_while_it_is_read_is_noticed(s3: Bucket) -> None:
-    make(f"{s3.uri}/corpus", "one")
-    s3.put("corpus/deep/page", b"two")
+def test_a_file_that_changes_while_it_is_read_is_noticed(bucket: Bucket) -> None:
+    make(f"{bucket.uri}/corpus", "one")
+    bucket.put("corpus/deep/page", b"two")
     shutil.rmtree(os.environ["UNIDOC_CACHE"])
     with pytest.raises(UnidocError, match="deep/page was changed while it was read; run again"):
-        storage.local_folder(f"{s3.uri}/corpus")
-    s3.delete("corpus/COMPLETE.json")  # the half copy that stays behind is no former result
-    s3.put("corpus/WRITING.json", b'{"files": {}}')
-    with storage.writing(f"{s3.uri}/corpus", MARKER) as output:
+        storage.local_folder(f"{bucket.uri}/corpus")
+    bucket.delete("corpus/COMPLETE.json")  # the half copy that stays behind is no former result
+    bucket.put("corpus/WRITING.json", b'{"files": {}}')
+    with storage.writing(f"{bucket.uri}/corpus", MARKER) as output:
         assert output.former is None
         (output.new / MARKER).touch()
 
 
-def test_what_could_not_be_sent_is_taken_over_by_the_next_run(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = f"{s3.uri}/corpus"
+def test_what_could_not_be_sent_is_taken_over_by_the_next_run(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = f"{bucket.uri}/corpus"
     make(out, "one")
     with pytest.raises(UnidocError, match="refused"):
         _lose_the_right_to_write(out, monkeypatch)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.S3_SECRET)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     with storage.writing(out, MARKER) as output:
         assert output.former is not None
         assert (output.former / MARKER).read_text() == "hours of work"
@@ -337,30 +335,29 @@ def _lose_the_right_to_write(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
         shutil.copytree(output.former or "", output.new, dirs_exist_ok=True)
         (output.new / MARKER).write_text("hours of work")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "changed meanwhile")
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
 
 
 @pytest.mark.slow
-def test_killed_before_any_request_nobody_reads_half_of_it_from_s3(s3: Bucket, tmp_path: Path) -> None:
+def test_killed_before_any_request_nobody_reads_half_of_it_from_s3(bucket: Bucket, tmp_path: Path) -> None:
     kills = 0
     for line in _lines_until_it_ends():
-        out = f"{s3.uri}/{line}"
+        out = f"{bucket.uri}/{line}"
         make(out, "one")
         made = tmp_path / str(line) / "made"
         make(made, "two")
-        if not _killed_at(line, lambda out=out, made=made: storage._push(made, out), "client."):  # type: ignore[misc]
+        if not _killed_at(line, lambda out=out, made=made: s3.push(made, out), "client."):  # type: ignore[misc]
             break
         kills += 1
         with contextlib.suppress(UnidocError):
             assert content_of(storage.local_folder(out)) in ("one", "two")
         make(out, "three")
         assert content_of(storage.local_folder(out)) == "three"
-        assert not any(key == f"{line}/WRITING.json" for key in s3.objects())
+        assert not any(key == f"{line}/WRITING.json" for key in bucket.objects())
     assert kills >= 10
 
 
-def test_a_reader_waits_for_the_one_that_writes(s3: Bucket) -> None:
-    out = f"{s3.uri}/corpus"
+def test_a_reader_waits_for_the_one_that_writes(bucket: Bucket) -> None:
+    out = f"{bucket.uri}/corpus"
     script = f"from unidoc_rl import storage; print(storage.local_folder({out!r}))"
     with holder(out) as writer:
         command = [sys.executable, "-c", script]
@@ -374,15 +371,15 @@ def test_a_reader_waits_for_the_one_that_writes(s3: Bucket) -> None:
     assert (Path(folder.strip()) / MARKER).is_file()
 
 
-def test_objects_below_an_address_are_those_of_that_folder(s3: Bucket, tmp_path: Path) -> None:
+def test_objects_below_an_address_are_those_of_that_folder(bucket: Bucket, tmp_path: Path) -> None:
     for key in ("report/b.pdf", "report/a/c.pdf", "reports/d.pdf", "report.pdf"):
-        s3.put(key, key.encode())
-    found = list(storage.list_objects(f"{s3.uri}/report"))
-    assert [item.uri for item in found] == [f"{s3.uri}/report/a/c.pdf", f"{s3.uri}/report/b.pdf"]
+        bucket.put(key, key.encode())
+    found = list(s3.list_objects(f"{bucket.uri}/report"))
+    assert [item.uri for item in found] == [f"{bucket.uri}/report/a/c.pdf", f"{bucket.uri}/report/b.pdf"]
     assert found[0].size == len("report/a/c.pdf")
-    assert [item.uri for item in storage.list_objects(f"{s3.uri}/report.pdf")] == [f"{s3.uri}/report.pdf"]
-    assert len(list(storage.list_objects(s3.uri))) == 4
-    storage.download(found[1].uri, tmp_path / "b.pdf")
+    assert [item.uri for item in s3.list_objects(f"{bucket.uri}/report.pdf")] == [f"{bucket.uri}/report.pdf"]
+    assert len(list(s3.list_objects(bucket.uri))) == 4
+    s3.download(found[1].uri, tmp_path / "b.pdf")
     assert (tmp_path / "b.pdf").read_bytes() == b"report/b.pdf"
 
 
@@ -392,24 +389,24 @@ def test_objects_below_an_address_are_those_of_that_folder(s3: Bucket, tmp_path:
 USES: list[Callable[[str], object]] = [
     lambda uri: make(uri, "one"),
     storage.local_folder,
-    lambda uri: list(storage.list_objects(uri)),
-    lambda uri: storage.download(f"{uri}/x", Path(os.devnull)),
-    lambda uri: storage.ask(uri, 3),
+    lambda uri: list(s3.list_objects(uri)),
+    lambda uri: s3.download(f"{uri}/x", Path(os.devnull)),
+    lambda uri: s3.ask(uri, 3),
 ]
 
 
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize(("name", "value"), [("AWS_SECRET_ACCESS_KEY", "wrong"), ("AWS_ACCESS_KEY_ID", "nobody")])
 def test_wrong_keys_are_named(
-    s3: Bucket, monkeypatch: pytest.MonkeyPatch, use: Callable[[str], object], name: str, value: str
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, use: Callable[[str], object], name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(UnidocError, match=f"{s3.uri}.*: refused .*check AWS_ACCESS_KEY_ID"):
-        use(f"{s3.uri}/corpus")
+    with pytest.raises(UnidocError, match=f"{bucket.uri}.*: refused .*check AWS_ACCESS_KEY_ID"):
+        use(f"{bucket.uri}/corpus")
 
 
 @pytest.mark.parametrize("use", USES)
-def test_a_missing_bucket_is_named(s3: Bucket, use: Callable[[str], object]) -> None:
+def test_a_missing_bucket_is_named(bucket: Bucket, use: Callable[[str], object]) -> None:
     with pytest.raises(UnidocError, match=r"s3://no-such-bucket/corpus.*: not there .*check the bucket's name"):
         use("s3://no-such-bucket/corpus")
 
@@ -455,29 +452,29 @@ def test_an_address_without_a_bucket_is_named(aws: None) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 2000, 300_000])
 def test_a_connection_that_breaks_now_and_then_is_tried_again(
-    s3: Bucket, monkeypatch: pytest.MonkeyPatch, after: int
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     """After 1 byte every kind of answer is cut off, after 300 000 only the big file's."""
     page = os.urandom(1_000_000)
-    proxy = servers.BreakingProxy(s3.port, cuts=2, after=after)
+    proxy = servers.BreakingProxy(bucket.port, cuts=2, after=after)
     with proxy.running() as port:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        with storage.writing(f"{s3.uri}/corpus", MARKER) as output:
+        with storage.writing(f"{bucket.uri}/corpus", MARKER) as output:
             (output.new / MARKER).write_bytes(page)
         proxy.broken = 0
         shutil.rmtree(os.environ["UNIDOC_CACHE"])
-        assert (storage.local_folder(f"{s3.uri}/corpus") / MARKER).read_bytes() == page
+        assert (storage.local_folder(f"{bucket.uri}/corpus") / MARKER).read_bytes() == page
     assert proxy.broken == 2
 
 
 @pytest.mark.parametrize("after", [1, 300_000])
 def test_a_connection_that_always_breaks_is_an_error_and_leaves_no_half_file(
-    s3: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, after: int
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, after: int
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
-    s3.put("big", os.urandom(1_000_000))
-    with servers.BreakingProxy(s3.port, cuts=math.inf, after=after).running() as port:
+    bucket.put("big", os.urandom(1_000_000))
+    with servers.BreakingProxy(bucket.port, cuts=math.inf, after=after).running() as port:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
         with pytest.raises(UnidocError, match=rf"s3://.*/big: the server .*{port}\) cannot be reached or broke off"):
-            storage.download(f"{s3.uri}/big", tmp_path / "big")
+            s3.download(f"{bucket.uri}/big", tmp_path / "big")
     assert not any(path.name.startswith("big") for path in tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""The command `unidoc`: one command a stage, under the stage's name, and `doctor`.
+"""The command `unidoc`: one command a stage, under the stage's name, `status` and `doctor`.
 
 Only click is imported at the top, so that `--help` answers at once. Exit status: 0, all of it worked; 1, it failed;
 2, the command line was wrong; 3, it finished, but left something out and said what.
@@ -69,6 +69,7 @@ def cli() -> None:
 
     \b
         unidoc ingest my/pdfs --out corpus          pages, words and regions of every document
+        unidoc status                               what the stages have made so far
         unidoc doctor                               what this machine has, and what is missing
 
     `dvc repro` runs all stages in order.
@@ -127,6 +128,16 @@ def ingest(documents: str, out: str, workers: int | None, params_file: Path | No
         click.echo(f"{made['left_out']} files left out; {out}/report.json names each, and what to do")
     if made["left_out"] > params.may_leave_out:
         sys.exit(LEFT_OUT)
+
+
+@cli.command()
+@click.argument("artifacts", default="artifacts", type=click.Path(file_okay=False, path_type=Path))
+def status(artifacts: Path) -> None:
+    """Tell what the stages have made so far below ARTIFACTS (./artifacts), and where to look."""
+    from unidoc_rl import status
+
+    for line in status.lines(artifacts):
+        click.echo(line)
 
 
 @cli.command()

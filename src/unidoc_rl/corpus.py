@@ -58,6 +58,9 @@ class Corpus:
             for row in batch.to_pylist():
                 yield _page(row)
 
+    def first(self) -> Page:
+        return next(iter(self))
+
     def rows(self, document: str) -> pa.Table:
         """A document's rows; asking in the order of the corpus reads every part of it once."""
         parts = [self._group(group) for group in self._groups_of[document]]

@@ -26,7 +26,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from packaging.requirements import Requirement
 
-from unidoc_rl import storage
+from unidoc_rl import s3
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import ServiceParams
 
@@ -250,10 +250,10 @@ def _ask_kfp(address: str, seconds: float) -> str:
 
 
 def _ask_s3(address: str, seconds: float) -> str:
-    if not storage.is_s3(address):
+    if not s3.is_s3(address):
         raise _Unwell(f"{address} is no address such as s3://bucket/prefix")
     try:
-        storage.ask(address, seconds)
+        s3.ask(address, seconds)
     except UnidocError as error:
         raise _Unwell(str(error)) from error
     return f"{address} can be read"

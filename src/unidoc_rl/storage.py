@@ -1,36 +1,25 @@
-"""Where stages read and write: a local folder or s3://, and a result that is whole or absent.
+"""What a stage reads and writes: a folder here or on S3, and a result that is whole or absent.
 
 A stage fills a new folder beside the one it makes (`.corpus.work/new` beside `corpus`) and exchanges the two at
 the end. Killed at any moment, it leaves the former result or none; what it had finished in `.corpus.work` is there
-for the next run. On S3 a result is whole once `COMPLETE.json`, which lists its files, stands beside them; while it is
-being sent, `WRITING.json` tells which objects are ours.
+for the next run. A result on S3 is made in a copy of it on this machine, and then sent.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
-import io
-import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, TextIO
+from pathlib import Path
+from typing import TextIO
 
-from unidoc_rl import progress
+from unidoc_rl import s3
 from unidoc_rl.errors import UnidocError
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-S3 = "s3://"
-COMPLETE = "COMPLETE.json"
-WRITING = "WRITING.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +31,21 @@ class Output:
     work: Path  # survives a kill, and is removed once the result stands
 
 
-@dataclass(frozen=True, slots=True)
-class S3Object:
-    uri: str
-    size: int
-    etag: str
-
-
-def is_s3(path: str | Path) -> bool:
-    return str(path).startswith(S3)
-
-
 @contextmanager
 def writing(out: str | Path, marker: str) -> Iterator[Output]:
     """Gives the folders to work in; leaving it without an error puts `new` in the place of `out`.
 
     `marker` is the file by which a former result is known: a folder without it is somebody's, and not replaced.
     """
-    target = _mirror(str(out)) if is_s3(out) else Path(out).resolve()
+    target = s3.mirror(str(out)) if s3.is_s3(out) else Path(out).resolve()
     work = _work(target)
     unsent = work / "unsent"
     with _lock(work, out):
         _recover(target, work)
-        if is_s3(out):
-            _refuse_foreign(str(out))
+        if s3.is_s3(out):
+            s3.refuse_foreign(str(out))
             if not unsent.exists() or _half(target).exists():
-                _pull(str(out), target)
+                s3.pull(str(out), target, _half(target))
         former = _former(target, out, marker)
         new = work / "new"
         shutil.rmtree(new, ignore_errors=True)
@@ -76,10 +54,25 @@ def writing(out: str | Path, marker: str) -> Iterator[Output]:
         if target.exists():
             target.rename(work / "former")
         new.rename(target)
-        if is_s3(out):
+        if s3.is_s3(out):
             unsent.touch()  # if sending fails, the next run takes over what this one made, not what S3 still holds
-            _push(target, str(out))
+            s3.push(target, str(out))
         _remove(work)
+
+
+def local_folder(path: str | Path) -> Path:
+    """A stage's input as a folder on this machine; one on S3 is copied into the cache first, changed files only."""
+    if not s3.is_s3(path):
+        if not Path(path).is_dir():
+            raise UnidocError(f"{path}: no such folder")
+        return Path(path)
+    target = s3.mirror(str(path))
+    with _lock(_work(target), path, wait=True):
+        if not s3.pull(str(path), target, _half(target)):
+            raise UnidocError(
+                f"{path}: holds no {s3.COMPLETE}: nothing was written there, or not to the end; run that stage again"
+            )
+    return target
 
 
 def _work(target: Path) -> Path:
@@ -167,225 +160,3 @@ def _remove(work: Path) -> None:
     (work / "lock").unlink()
     with suppress(OSError):
         work.rmdir()
-
-
-# --- S3 -------------------------------------------------------------------------------------------------------------
-
-
-def local_folder(path: str | Path) -> Path:
-    """A stage's input as a folder on this machine; one on S3 is copied into the cache first, changed files only."""
-    if not is_s3(path):
-        if not Path(path).is_dir():
-            raise UnidocError(f"{path}: no such folder")
-        return Path(path)
-    target = _mirror(str(path))
-    with _lock(_work(target), path, wait=True):
-        if not _pull(str(path), target):
-            raise UnidocError(
-                f"{path}: holds no {COMPLETE}: nothing was written there, or not to the end; run that stage again"
-            )
-    return target
-
-
-def list_objects(uri: str) -> Iterator[S3Object]:
-    """The object at an s3:// address, or every object below it, in the order of their keys.
-
-    Below it as in a folder: s3://bucket/report has nothing to do with s3://bucket/reports/2024.pdf.
-    """
-    bucket, prefix = _split(uri)
-    folder = f"{prefix.rstrip('/')}/" if prefix else ""
-    with _explained(uri):
-        for answer in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for item in answer.get("Contents", []):
-                if item["Key"] == prefix or item["Key"].startswith(folder):
-                    yield S3Object(f"{S3}{bucket}/{item['Key']}", item["Size"], item["ETag"].strip('"'))
-
-
-def download(uri: str, path: Path) -> None:
-    """One object into a file, which is whole or absent; a dropped connection is tried again."""
-    bucket, key = _split(uri)
-    with _explained(uri):
-        _client().download_file(bucket, key, str(path))
-
-
-def ask(uri: str, seconds: float) -> None:
-    """Raises the reason for which nothing could be read below an s3:// address, within about this time."""
-    bucket, prefix = _split(uri)
-    with _explained(uri):
-        _client(seconds).list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-
-
-def _refuse_foreign(uri: str) -> None:
-    """Objects that no stage of ours has put there are somebody's, and not mixed with a result, let alone removed."""
-    bucket, prefix = _folder(uri)
-    with _explained(uri):
-        client = _client()
-        if any(_listing(client, bucket, prefix + name) is not None for name in (COMPLETE, WRITING)):
-            return
-        answer = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=2)
-    if any(item["Key"] != prefix for item in answer.get("Contents", [])):  # some tools mark a folder by its bare name
-        raise UnidocError(f"{uri}: holds objects, and no {COMPLETE}: not ours to replace; name another prefix")
-
-
-def _listing(client: S3Client, bucket: str, key: str) -> dict[str, str] | None:
-    """The files that COMPLETE.json or WRITING.json lists; None where there is no such object."""
-    found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
-    if not any(item["Key"] == key for item in found):
-        return None
-    text = io.BytesIO()
-    client.download_fileobj(bucket, key, text)  # unlike get_object, it reads on after a dropped connection
-    try:
-        files: dict[str, str] = dict(json.loads(text.getvalue())["files"])
-        safe = all(path and ".." not in path.split("/") and not path.startswith("/") for path in files)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        safe = False
-    if not safe:
-        raise UnidocError(
-            f"{S3}{bucket}/{key}: is no list of files that a stage has written; remove it, or name another prefix"
-        )
-    return files
-
-
-def _pull(uri: str, target: Path) -> bool:
-    """Makes `target` equal to the result at `uri`; False if there is none."""
-    bucket, prefix = _folder(uri)
-    half = _half(target)
-    with _explained(uri):
-        client = _client()
-        files = _listing(client, bucket, prefix + COMPLETE)
-        if files is None:
-            if half.exists():  # an earlier copy broke off, and there is nothing any more to finish it from
-                shutil.rmtree(target)
-                half.unlink()
-            return False
-        half.touch()
-        _keep_only(target, set(files))
-        stale = [path for path, md5 in files.items() if _md5(target / path) != md5]
-        with progress.bar(len(stale), f"fetching {uri}", "file") as bar:
-            for path in stale:
-                (target / path).parent.mkdir(parents=True, exist_ok=True)
-                client.download_file(bucket, prefix + path, str(target / path))
-                if _md5(target / path) != files[path]:
-                    raise UnidocError(f"{uri}: {path} was changed while it was read; run again once it is written")
-                bar.update()
-    half.unlink()
-    return True
-
-
-def _push(folder: Path, uri: str) -> None:
-    """Makes `uri` equal to the folder. Without COMPLETE.json in between, so that nobody reads half of it."""
-    bucket, prefix = _folder(uri)
-    with _explained(uri):
-        client = _client()
-        there = {
-            item.uri.removeprefix(f"{S3}{bucket}/{prefix}"): item.etag
-            for item in list_objects(f"{S3}{bucket}/{prefix}")
-        }
-        files = {path: _md5(folder / path) for path in _files(folder)}
-        ours = dict(files)
-        for name in (COMPLETE, WRITING):
-            ours |= _listing(client, bucket, prefix + name) or {}
-        client.put_object(Bucket=bucket, Key=prefix + WRITING, Body=json.dumps({"files": ours}).encode())
-        client.delete_object(Bucket=bucket, Key=prefix + COMPLETE)
-        changed = [path for path, md5 in files.items() if there.get(path) != md5]
-        with progress.bar(len(changed), f"sending to {uri}", "file") as bar:
-            for path in changed:
-                client.upload_file(str(folder / path), bucket, prefix + path)
-                bar.update()
-        for path in there.keys() & (ours.keys() - files.keys()):
-            client.delete_object(Bucket=bucket, Key=prefix + path)
-        client.put_object(Bucket=bucket, Key=prefix + COMPLETE, Body=json.dumps({"files": files}).encode())
-        client.delete_object(Bucket=bucket, Key=prefix + WRITING)
-
-
-def _keep_only(folder: Path, files: set[str]) -> None:
-    """Removes every other file, and the folders that are left empty."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before the folder
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
-        elif not path.is_dir() and path.relative_to(folder).as_posix() not in files:
-            path.unlink()
-
-
-def _files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def _md5(path: Path) -> str | None:
-    """S3's own sum of an object sent in one piece; None for a file that is not there."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _mirror(uri: str) -> Path:
-    """The folder of the cache that holds a copy of an s3:// folder; servers, and folders within folders, kept apart."""
-    cache = Path(os.environ.get("UNIDOC_CACHE") or Path.home() / ".cache" / "unidoc-rl")
-    bucket, prefix = _folder(uri)
-    with _explained(uri):
-        server = _client().meta.endpoint_url
-    address = hashlib.sha256(f"{server} {bucket} {prefix}".encode()).hexdigest()[:16]
-    return cache / "s3" / address / (PurePosixPath(prefix).name or bucket)
-
-
-def _split(uri: str) -> tuple[str, str]:
-    bucket, _, key = uri.removeprefix(S3).partition("/")
-    if not bucket:
-        raise UnidocError(f"{uri}: names no bucket; expected s3://bucket/prefix")
-    return bucket, key
-
-
-def _folder(uri: str) -> tuple[str, str]:
-    """The bucket, and what the keys of everything in an s3:// folder begin with: nothing, or a path and a slash."""
-    bucket, key = _split(uri)
-    return bucket, f"{key.strip('/')}/" if key.strip("/") else ""
-
-
-def _client(seconds: float | None = None) -> S3Client:
-    """The server and the keys come from AWS_*; with `seconds`, one try that takes no longer than about that."""
-    import boto3
-    from botocore.config import Config
-
-    retries: Any = {"mode": "standard"}
-    if seconds is not None or "AWS_MAX_ATTEMPTS" not in os.environ:
-        retries["total_max_attempts"] = 5 if seconds is None else 1
-    config = Config(retries=retries, connect_timeout=seconds or 10, read_timeout=seconds or 60)
-    try:
-        return boto3.client("s3", config=config)
-    except ValueError as error:
-        raise UnidocError(f"{error}; check the AWS_* variables: AWS_ENDPOINT_URL is http://host:port") from error
-
-
-@contextmanager
-def _explained(uri: str) -> Iterator[None]:
-    """S3's errors, in words."""
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        NoCredentialsError,
-        PartialCredentialsError,
-        ProfileNotFound,
-    )
-
-    try:
-        yield
-    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
-        raise UnidocError(f"{uri}: no keys ({error}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
-    except ClientError as error:
-        raise UnidocError(f"{uri}: {_client_error(error.response)}") from error
-    except (Boto3Error, BotoCoreError) as error:
-        server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
-        raise UnidocError(f"{uri}: the server ({server}) cannot be reached or broke off: {error}; try again") from error
-
-
-def _client_error(response: Any) -> str:
-    code = response["Error"].get("Code", "")
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied") or status in (401, 403):
-        return f"refused ({code}); check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
-    if code in ("NoSuchBucket", "NoSuchKey", "404") or status == 404:
-        return f"not there ({code}); check the bucket's name and the prefix"
-    return f"the server answered {code}: {response['Error'].get('Message', '')}"

@@ -88,10 +88,10 @@ def test_nothing_at_all_is_an_error(tmp_path: Path) -> None:
         discover(str(tmp_path / "absent"))
 
 
-def test_a_prefix_is_read_like_a_folder(s3: Bucket) -> None:
+def test_a_prefix_is_read_like_a_folder(bucket: Bucket) -> None:
     for key in ("docs/a.pdf", "docs/deep/b.pdf", "docs/talk/1.png", "docs/talk/2.png", "docs/x.txt", "other/c.pdf"):
-        s3.put(key, key.encode())
-    found, problems = discover(f"{s3.uri}/docs")
+        bucket.put(key, key.encode())
+    found, problems = discover(f"{bucket.uri}/docs")
     assert {document.stem for document in found} == {"a", "b", "talk"}
     assert [problem.file.endswith("x.txt") for problem in problems] == [True]
 

@@ -195,7 +195,7 @@ def test_bombs_end_their_reader_and_nothing_else(tmp_path: Path) -> None:
     (docs / "b-swollen.pdf").write_bytes(files.swollen_content(2))
     (docs / "c-nested.pdf").write_bytes(files.nested_forms(12))
     files.write_pdf(docs / "d.pdf", pages=1, text="after the bombs")
-    made = ingest(docs, out, PLAIN.model_copy(update={"page_seconds": 20}), workers=1)
+    made = ingest(docs, out, PLAIN.model_copy(update={"page_seconds": 8}), workers=1)
     assert (made["documents"], made["left_out"]) == (2, 2)
     assert {entry["file"] for entry in report_of(out)["left_out"]} == {"b-swollen.pdf", "c-nested.pdf"}
 
@@ -345,22 +345,24 @@ def _commands(part: str) -> list[str]:
 # --- S3 -------------------------------------------------------------------------------------------------------------
 
 
-def test_from_s3_to_s3_and_only_what_is_new_is_fetched(tmp_path: Path, s3: Bucket) -> None:
+def test_from_s3_to_s3_and_only_what_is_new_is_fetched(tmp_path: Path, bucket: Bucket) -> None:
     for name in ("a", "b"):
-        s3.put(f"docs/{name}.pdf", files.write_pdf(tmp_path / f"{name}.pdf", text=name).read_bytes())
-    out = f"{s3.uri}/made/corpus"
-    assert ingest(f"{s3.uri}/docs/", out, PLAIN)["pages"] == 4
-    first = s3.objects()
-    s3.put("docs/c.pdf", files.write_pdf(tmp_path / "c.pdf", text="c").read_bytes())
-    assert ingest(f"{s3.uri}/docs/", out, PLAIN)["pages"] == 6
-    second = s3.objects()
+        bucket.put(f"docs/{name}.pdf", files.write_pdf(tmp_path / f"{name}.pdf", text=name).read_bytes())
+    out = f"{bucket.uri}/made/corpus"
+    assert ingest(f"{bucket.uri}/docs/", out, PLAIN)["pages"] == 4
+    first = bucket.objects()
+    bucket.put("docs/c.pdf", files.write_pdf(tmp_path / "c.pdf", text="c").read_bytes())
+    assert ingest(f"{bucket.uri}/docs/", out, PLAIN)["pages"] == 6
+    second = bucket.objects()
     assert second["made/corpus/images/a/a_1.jpg"] == first["made/corpus/images/a/a_1.jpg"]
     assert [page.id for page in Corpus(storage.local_folder(out))] == ["a_1", "a_2", "b_1", "b_2", "c_1", "c_2"]
 
 
-def test_wrong_keys_are_told_and_nothing_is_made(tmp_path: Path, s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    s3.put("docs/a.pdf", files.write_pdf(tmp_path / "a.pdf").read_bytes())
+def test_wrong_keys_are_told_and_nothing_is_made(
+    tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("docs/a.pdf", files.write_pdf(tmp_path / "a.pdf").read_bytes())
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with pytest.raises(UnidocError, match="AWS_SECRET_ACCESS_KEY"):
-        ingest(f"{s3.uri}/docs/", tmp_path / "corpus", PLAIN)
+        ingest(f"{bucket.uri}/docs/", tmp_path / "corpus", PLAIN)
     assert not (tmp_path / "corpus").exists()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from unidoc_rl import storage
+from unidoc_rl import s3
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.ingest.problems import Problem
 
@@ -29,7 +29,7 @@ _NUMBERED = re.compile(r"(?P<document>.+)_(?P<n>\d{1,5})")
 @dataclass(frozen=True, slots=True)
 class File:
     name: str  # below the folder or prefix, with slashes; what the report says
-    place: Path | storage.S3Object
+    place: Path | s3.Object
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def discover(documents: str) -> tuple[list[Found], list[Problem]]:
 
 def _files(documents: str, problems: list[Problem]) -> Iterator[File]:
     path = Path(documents)
-    if storage.is_s3(documents):
+    if s3.is_s3(documents):
         yield from _below_prefix(documents)
     elif path.is_dir():
         yield from _below_folder(path, problems)
@@ -68,7 +68,7 @@ def _files(documents: str, problems: list[Problem]) -> Iterator[File]:
 
 def _below_prefix(uri: str) -> Iterator[File]:
     root = uri if uri.endswith("/") else uri.rpartition("/")[0] + "/"
-    for item in storage.list_objects(uri):
+    for item in s3.list_objects(uri):
         if not item.uri.endswith("/"):
             yield File(item.uri.removeprefix(root).removeprefix("/"), item)
 
@@ -108,8 +108,8 @@ def _listed(path: Path, problems: list[Problem]) -> Iterator[File]:
         entry = line.strip()
         if not entry or entry.startswith("#"):
             continue
-        if storage.is_s3(entry):
-            yield from (File(item.uri, item) for item in storage.list_objects(entry))
+        if s3.is_s3(entry):
+            yield from (File(item.uri, item) for item in s3.list_objects(entry))
         elif (path.parent / entry).is_file():
             yield File(entry, path.parent / entry)
         else:
@@ -119,7 +119,7 @@ def _listed(path: Path, problems: list[Problem]) -> Iterator[File]:
 def _sort_out(files: Iterable[File], problems: list[Problem]) -> Iterator[File]:
     for file in files:
         path = PurePosixPath(file.name)
-        if any(part.startswith(".") and part != ".." for part in path.parts) or path.name == storage.COMPLETE:
+        if any(part.startswith(".") and part != ".." for part in path.parts) or path.name == s3.COMPLETE:
             continue  # what systems and tools leave behind
         if path.suffix.lower() == ".pdf" or path.suffix.lower() in PICTURES:
             yield file

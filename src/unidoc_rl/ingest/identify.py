@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
-from unidoc_rl import progress, storage
+from unidoc_rl import progress, s3
 from unidoc_rl.ingest.discover import File, Found
 from unidoc_rl.ingest.problems import Problem
 from unidoc_rl.ingest.tasks import Source
@@ -86,14 +86,14 @@ def _content(found: Found, known: Mapping[Versions, str], cache: Path) -> str | 
 
 def _versions(found: Found) -> Versions:
     places = [file.place for file in found.files]
-    return tuple((place.uri, place.etag) for place in places if isinstance(place, storage.S3Object))
+    return tuple((place.uri, place.etag) for place in places if isinstance(place, s3.Object))
 
 
 def _local(file: File, cache: Path) -> Path:
     path = _place(file, cache)
-    if isinstance(file.place, storage.S3Object) and not path.exists():
+    if isinstance(file.place, s3.Object) and not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        storage.download(file.place.uri, path)
+        s3.download(file.place.uri, path)
     return path
 
 

@@ -80,12 +80,11 @@ class Reader:
 
     def _row(self, task: Read, position: int, step: Callable[[], None]) -> dict[str, Any]:
         shown, native, n = self._page(task.source, position)
-        blank = is_blank(shown.pixels)
         text, source = native, TextSource.NATIVE if native.words else TextSource.NONE
-        if not native.words and self._params.ocr and not blank:
+        if self._params.ocr and not native.words and not is_blank(shown.pixels):
             text = self._eyes.read(shown.pixels)
             source = TextSource.OCR if text.words else TextSource.NONE
-        regions = self._eyes.regions(shown.pixels) if self._params.layout and not blank else ()
+        regions = self._eyes.regions(shown.pixels) if self._params.layout and not is_blank(shown.pixels) else ()
         self._write(shown.pixels, task.folder / f"{n}.{self._params.image_format}")
         step()
         height, width = shown.pixels.shape[:2]

@@ -1,0 +1,132 @@
+"""The stage `sample`: a world of PDF files and the questions about them, as two folders, each whole or not at all.
+
+    unidoc sample --documents documents --questions questions --set sample.documents=100
+
+Families are made in parallel, each in a folder of its own below the work folder, which gets its name when it is
+complete: a run that was killed goes on with those that are missing. At the end the documents are moved into the
+result, and the questions copied, in the order of the families.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from unidoc_rl import progress, storage
+from unidoc_rl import questions as question_files
+from unidoc_rl.params import SampleParams
+from unidoc_rl.sample import asking, world
+from unidoc_rl.sample import documents as drawing
+from unidoc_rl.types import Question, Split
+
+MARKER = ".sample.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A family to be made, or made: `documents` of its PDF files, its questions and its number of pages."""
+
+    seed: int
+    index: int
+    documents: int
+    folder: Path
+
+    @property
+    def questions(self) -> Path:
+        return self.folder / "questions.json"
+
+    @property
+    def pages(self) -> Path:
+        return self.folder / "pages.json"
+
+    @property
+    def pdfs(self) -> list[Path]:
+        return sorted(self.folder.glob("*.pdf"))
+
+    @property
+    def is_done(self) -> bool:
+        # Killed while documents were moved into the result, a run leaves a family without them.
+        return len(self.pdfs) == self.documents
+
+
+def sample(
+    documents: str | Path, questions: str | Path, params: SampleParams, *, workers: int | None = None
+) -> dict[str, int]:
+    """Makes the world; returns how many documents, pages and questions of each split it has."""
+    with storage.writing(documents, marker=MARKER) as pdfs, storage.writing(questions, marker=MARKER) as asked:
+        folder = pdfs.work / "families" / _version(params.seed)
+        jobs = [
+            _Job(params.seed, index, take, folder / f"{index:06d}-{take}")
+            for index, take in world.sizes(params.seed, params.documents)
+        ]
+        _make_all(jobs, workers or len(os.sched_getaffinity(0)))
+        counts = {
+            split.value: question_files.write(asked.new / f"{split}.json", _questions(jobs, split)) for split in Split
+        }
+        pages = sum(int(job.pages.read_text(encoding="utf-8")) for job in jobs)
+        for path in (path for job in jobs for path in job.pdfs):
+            path.rename(pdfs.new / path.name)
+        for new in (pdfs.new, asked.new):
+            (new / MARKER).write_text(json.dumps(params.model_dump()) + "\n", encoding="utf-8")
+    return {"documents": params.documents, "pages": pages, **counts}
+
+
+def _version(seed: int) -> str:
+    """What the files of a family depend on beside its number: the seed, and the code that makes them."""
+    digest = hashlib.sha256(str(seed).encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _make_all(jobs: Sequence[_Job], workers: int) -> None:
+    """Makes what is not there yet."""
+    missing = [job for job in jobs if not job.is_done]
+    total, open_ = (sum(job.documents for job in some) for some in (jobs, missing))
+    if not missing:
+        return
+    context = multiprocessing.get_context("spawn")
+    with (
+        progress.bar(total, "drawing documents", "document", done=total - open_) as bar,
+        ProcessPoolExecutor(min(workers, len(missing)), context, initializer=_end_with_parent) as pool,
+    ):
+        for count in pool.map(_make, missing):
+            bar.update(count)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        sentinel = parent.sentinel
+        threading.Thread(target=lambda: (wait([sentinel]), os._exit(1)), daemon=True).start()
+
+
+def _make(job: _Job) -> int:
+    """Draws a family and asks about it, in a folder that is named when all of it is there."""
+    part = job.folder.with_suffix(".part")
+    for old in (part, job.folder):
+        shutil.rmtree(old, ignore_errors=True)
+    part.mkdir(parents=True)
+    family = world.family(job.seed, job.index)
+    shown = [drawing.draw(d, part / f"{d.file_name}.pdf") for d in family.documents[: job.documents]]
+    question_files.write(part / job.questions.name, asking.ask(family, shown, job.seed))
+    pages = sum(len(document.document.pages) for document in shown)
+    (part / job.pages.name).write_text(str(pages), encoding="utf-8")
+    part.rename(job.folder)
+    return job.documents
+
+
+def _questions(jobs: Sequence[_Job], split: Split) -> Iterator[Question]:
+    for job in jobs:
+        if world.split(job.index) is split:
+            yield from question_files.read(job.questions)

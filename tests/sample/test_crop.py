@@ -1,0 +1,126 @@
+"""Whether one must zoom in: said by the size of print, and true for a reader of pictures."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+
+import pytest
+from PIL import Image
+
+from tests.sample.reading import World
+from unidoc_rl import boxes
+from unidoc_rl.sample import style
+from unidoc_rl.types import AnswerFormat, Question, QuestionKind
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+Reader = Callable[[Image.Image], str]
+LEAST, MOST = 256 * 28 * 28, 512 * 28 * 28
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    import numpy as np
+    from rapidocr import RapidOCR
+
+    ocr = RapidOCR(params={"Global.use_cls": False, "Det.limit_type": "max", "Det.limit_side_len": 1280})
+
+    def read(image: Image.Image) -> str:
+        found = ocr(np.asarray(image)[:, :, ::-1])
+        return " ".join(found.txts or ()).replace(",", "")
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("points", "page", "expected"),
+    [
+        (6.5, style.A4, True),
+        (10, style.A4, False),
+        (5, style.SLIDE, True),
+        (10, style.SLIDE, False),
+        (7.5, style.LETTER, True),
+    ],
+)
+def test_small_print_needs_a_crop(points: float, page: tuple[float, float], expected: bool) -> None:
+    assert style.needs_crop(points, *page) is expected
+    shown = points * math.sqrt(MOST / (page[0] * page[1]))
+    assert (shown < 7) is expected
+
+
+def test_both_small_and_large_print_occur_in_plenty(world: World) -> None:
+    evidence = [e for question in world.all for e in question.evidence]
+    share = sum(e.needs_crop is True for e in evidence) / len(evidence)
+    assert 0.25 < share < 0.75
+    for source in ("table", "chart"):
+        assert {e.needs_crop for q in world.all if q.source_type == source for e in q.evidence} == {True, False}
+
+
+def test_labels_follow_the_height_of_the_letters(world: World) -> None:
+    """Measured on the page: digits of small print are lower than those of large print, as shown to the agent."""
+    heights: dict[bool, list[float]] = {True: [], False: []}
+    for question in _lookups(world, "table"):
+        evidence = question.evidence[0]
+        page = world.pdf(evidence.file_name)[evidence.page - 1]
+        width, height = page.get_size()
+        box = evidence.regions[0]
+        # A row's region is as high as its type.
+        heights[bool(evidence.needs_crop)].append(
+            (box.y2 - box.y1) / 1000 * height * math.sqrt(MOST / (width * height))
+        )
+    assert max(heights[True]) < 8 < min(heights[False])
+
+
+@pytest.mark.slow
+def test_small_print_is_read_from_the_crop_only(world: World, reader: Reader) -> None:
+    for question in _lookups(world, "table", crop=True)[::12][:3]:
+        assert question.answer not in reader(_page(world, question)), question
+        assert question.answer in reader(_crop(world, question)), question
+
+
+@pytest.mark.slow
+def test_large_print_is_read_from_the_page(world: World, reader: Reader) -> None:
+    question = _lookups(world, "table", crop=False)[0]
+    assert question.answer in reader(_page(world, question))
+
+
+@pytest.mark.slow
+def test_the_region_of_a_charts_picture_holds_the_value(world: World, reader: Reader) -> None:
+    charts = [
+        q
+        for q in _lookups(world, "chart")
+        if not world.text_in(q.file_name, q.evidence[0].page, q.evidence[0].regions[0])
+    ]
+    for question in charts[:3]:
+        assert question.answer in reader(_crop(world, question)), question
+
+
+def _lookups(world: World, source: str, crop: bool | None = None) -> list[Question]:
+    return [
+        q
+        for q in world.all
+        if q.kind in (QuestionKind.LOOKUP, QuestionKind.CHART)
+        and q.source_type == source
+        and q.answer_format in (AnswerFormat.INT, AnswerFormat.FLOAT)
+        and len(q.answer) >= 3
+        and (crop is None or q.evidence[0].needs_crop is crop)
+    ]
+
+
+def _page(world: World, question: Question) -> Image.Image:
+    """A page as the agent sees it."""
+    evidence = question.evidence[0]
+    width, height = world.pdf(evidence.file_name)[evidence.page - 1].get_size()
+    return world.picture(evidence.file_name, evidence.page, math.sqrt(MOST / (width * height)))
+
+
+def _crop(world: World, question: Question) -> Image.Image:
+    """The gold region, cut with a margin from the page at 150 dpi, and enlarged as it is for the agent."""
+    evidence = question.evidence[0]
+    page = world.picture(evidence.file_name, evidence.page, 150 / 72)
+    x1, y1, x2, y2 = boxes.to_pixels(evidence.regions[0], *page.size)
+    crop = page.crop((max(x1 - 28, 0), max(y1 - 28, 0), min(x2 + 28, page.width), min(y2 + 28, page.height)))
+    area = min(max(crop.width * crop.height, LEAST), MOST)
+    scale = math.sqrt(area / (crop.width * crop.height))
+    return crop.resize((round(crop.width * scale), round(crop.height * scale)), Image.Resampling.BICUBIC)
