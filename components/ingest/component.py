@@ -9,7 +9,7 @@ from components.base import component
 def ingest(documents: dsl.Input[dsl.Dataset], params: str, corpus: dsl.Output[dsl.Dataset]) -> None:
     """`params` is params.yaml as one JSON text; the task fails if more files were left out than it allows."""
     from unidoc_rl.errors import UnidocError
-    from unidoc_rl.ingest import ingest
+    from unidoc_rl.ingest.stage import ingest
     from unidoc_rl.params import from_json
 
     settings = from_json(params).ingest

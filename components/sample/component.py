@@ -9,6 +9,6 @@ from components.base import component
 def sample(params: str, documents: dsl.Output[dsl.Dataset], questions: dsl.Output[dsl.Dataset]) -> None:
     """`params` is params.yaml as one JSON text; what it leaves out is as by default."""
     from unidoc_rl.params import from_json
-    from unidoc_rl.sample import sample
+    from unidoc_rl.sample.stage import sample
 
     sample(documents.path, questions.path, from_json(params).sample)

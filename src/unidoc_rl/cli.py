@@ -93,7 +93,7 @@ def sample(
     \b
         unidoc sample --documents documents --questions questions --set sample.documents=100
     """
-    from unidoc_rl.sample import sample as run
+    from unidoc_rl.sample.stage import sample as run
 
     made = run(documents, questions, _load(params_file, overrides).sample, workers=workers)
     click.echo(f"{documents}: {made['documents']} documents, {made['pages']} pages")
@@ -119,7 +119,7 @@ def ingest(documents: str, out: str, workers: int | None, params_file: Path | No
         unidoc ingest my/pdfs --out corpus
         unidoc ingest s3://bucket/reports --out corpus --set ingest.dpi=200
     """
-    from unidoc_rl.ingest import ingest as run
+    from unidoc_rl.ingest.stage import ingest as run
 
     params = _load(params_file, overrides).ingest
     made = run(documents, out, params, workers=workers)

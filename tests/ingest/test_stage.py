@@ -21,7 +21,7 @@ from tests.ingest import files
 from unidoc_rl import corpus, storage
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.ingest import ingest
+from unidoc_rl.ingest.stage import ingest
 from unidoc_rl.params import IngestParams
 from unidoc_rl.types import TextSource
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.sample.reading import World
 from unidoc_rl.params import SampleParams
-from unidoc_rl.sample import sample
+from unidoc_rl.sample.stage import sample
 
 DOCUMENTS = 24
 

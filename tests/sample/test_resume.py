@@ -14,7 +14,7 @@ import pytest
 
 from tests.sample.reading import digests
 from unidoc_rl.params import SampleParams
-from unidoc_rl.sample import sample
+from unidoc_rl.sample.stage import sample
 
 DOCUMENTS = 60
 

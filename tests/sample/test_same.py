@@ -14,7 +14,7 @@ from tests.sample.conftest import DOCUMENTS
 from tests.sample.reading import World, digests
 from unidoc_rl import questions
 from unidoc_rl.params import SampleParams
-from unidoc_rl.sample import sample
+from unidoc_rl.sample.stage import sample
 from unidoc_rl.types import Split
 
 

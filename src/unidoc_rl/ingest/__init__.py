@@ -1,5 +1,1 @@
-"""Documents to a corpus of pages: `from unidoc_rl.ingest import ingest`."""
-
-from unidoc_rl.ingest.stage import ingest
-
-__all__ = ["ingest"]
+"""Documents to a corpus of pages: the stage is in `stage.py`. Nothing is imported here: a worker starts in a second."""

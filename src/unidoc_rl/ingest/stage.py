@@ -10,7 +10,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from unidoc_rl.ingest.identify import Document, identify
 from unidoc_rl.ingest.pieces import Pieces
 from unidoc_rl.ingest.pool import Died, Pool, Step, TimedOut
 from unidoc_rl.ingest.problems import Problem
-from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read
+from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read, Settings
 from unidoc_rl.params import IngestParams
 
 WORKER = "unidoc_rl.ingest.worker"
@@ -65,7 +65,8 @@ class _Work:
     def read(self, documents: Sequence[Document], workers: int) -> None:
         """Leaves every document either finished in `pieces`, or in `failed`."""
         by_key = {one.key: one for one in documents}
-        with Pool(WORKER, [self.params.model_dump_json()], workers, self.params.page_seconds) as pool:
+        settings = self.params.model_dump_json(include={field.name for field in fields(Settings)})
+        with Pool(WORKER, [settings], workers, self.params.page_seconds) as pool:
             self._count(pool, by_key)
             todo = {
                 key: self.pieces.missing(key, len(self.pieces.numbers(key) or ())) for key in self._going_on(by_key)

@@ -8,6 +8,17 @@ from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
+class Settings:
+    """What a worker must know of the parameters; it starts sooner without the library that checks them."""
+
+    dpi: int
+    image_format: Literal["jpg", "png", "webp"]
+    ocr: bool
+    layout: bool
+    max_pages: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """The files of one document: a PDF, or pictures in the order of their pages."""
 

@@ -1,4 +1,4 @@
-"""One worker of `ingest`, as a process: python -m unidoc_rl.ingest.worker SOCKET PARAMS.
+"""One worker of `ingest`, as a process: python -m unidoc_rl.ingest.worker SOCKET SETTINGS.
 
 It turns pages into pictures, words and regions, and says `Step` after each. A document that cannot be read is an
 answer; one that makes PDFium crash, hang or eat memory ends this process, and only this one.
@@ -7,6 +7,7 @@ answer; one that makes PDFium crash, hang or eat memory ends this process, and o
 from __future__ import annotations
 
 import errno
+import json
 import os
 import resource
 import sys
@@ -27,11 +28,11 @@ from unidoc_rl.ingest.eyes import Eyes, is_blank
 from unidoc_rl.ingest.pdf import NativeText, Pdf, Picture
 from unidoc_rl.ingest.pool import Step
 from unidoc_rl.ingest.problems import LeftOut
-from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read, Source
-from unidoc_rl.params import IngestParams
-from unidoc_rl.types import Region, TextSource
+from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read, Settings, Source
+from unidoc_rl.types import Box, Region, TextSource
 
 MEMORY = 1 << 30  # bytes of data; the system refuses more, and the document is left out
+_WORD_KEYS = ("text", *Box._fields)
 _ENCODING = {
     "jpg": [cv2.IMWRITE_JPEG_QUALITY, 90],
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 3],
@@ -40,8 +41,8 @@ _ENCODING = {
 
 
 class Reader:
-    def __init__(self, params: IngestParams) -> None:
-        self._params = params
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._eyes = Eyes()
         self._open: tuple[Source, Pdf | list[tuple[Path, int]]] | None = None  # kept between a document's tasks
 
@@ -62,8 +63,8 @@ class Reader:
     def _numbers(self, source: Source) -> tuple[int, ...]:
         opened = self._opened(source)
         count = _length(opened)
-        if count > self._params.max_pages:
-            raise LeftOut(f"has {count} pages", f"split it, or raise ingest.max_pages ({self._params.max_pages})")
+        if count > self._settings.max_pages:
+            raise LeftOut(f"has {count} pages", f"split it, or raise ingest.max_pages ({self._settings.max_pages})")
         return source.numbers if len(source.numbers) == count else tuple(range(1, count + 1))
 
     def _opened(self, source: Source) -> Pdf | list[tuple[Path, int]]:
@@ -81,11 +82,11 @@ class Reader:
     def _row(self, task: Read, position: int, step: Callable[[], None]) -> dict[str, Any]:
         shown, native, n = self._page(task.source, position)
         text, source = native, TextSource.NATIVE if native.words else TextSource.NONE
-        if self._params.ocr and not native.words and not is_blank(shown.pixels):
+        if self._settings.ocr and not native.words and not is_blank(shown.pixels):
             text = self._eyes.read(shown.pixels)
             source = TextSource.OCR if text.words else TextSource.NONE
-        regions = self._eyes.regions(shown.pixels) if self._params.layout and not is_blank(shown.pixels) else ()
-        self._write(shown.pixels, task.folder / f"{n}.{self._params.image_format}")
+        regions = self._eyes.regions(shown.pixels) if self._settings.layout and not is_blank(shown.pixels) else ()
+        self._write(shown.pixels, task.folder / f"{n}.{self._settings.image_format}")
         step()
         height, width = shown.pixels.shape[:2]
         return {"n": n, "width": width, "height": height, "note": shown.note, **_columns(text, source, regions)}
@@ -96,10 +97,10 @@ class Reader:
         if not isinstance(opened, Pdf):
             return picture.load(*opened[position]), NativeText("", ()), n
         with opened.page(n) as page:
-            return page.render(self._params.dpi), page.native_text(), n
+            return page.render(self._settings.dpi), page.native_text(), n
 
     def _write(self, pixels: NDArray[np.uint8], path: Path) -> None:
-        kind = self._params.image_format
+        kind = self._settings.image_format
         whole, encoded = cv2.imencode(f".{kind}", pixels, _ENCODING[kind])
         if not whole:
             raise LeftOut(f"a page of {pixels.shape[1]} x {pixels.shape[0]} pixels is no {kind} picture", "use png")
@@ -120,7 +121,7 @@ def _columns(text: NativeText, source: TextSource, regions: tuple[Region, ...]) 
     return {
         "text": text.text,
         "text_source": str(source),
-        "words": [{"text": word.text, **word.box._asdict()} for word in text.words],
+        "words": [dict(zip(_WORD_KEYS, (word.text, *word.box), strict=True)) for word in text.words],
         "regions": [{"kind": region.kind, "score": region.score, **region.box._asdict()} for region in regions],
     }
 
@@ -140,7 +141,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     connection = Connection(int(sys.argv[1]))
-    reader = Reader(IngestParams.model_validate_json(sys.argv[2]))
+    reader = Reader(Settings(**json.loads(sys.argv[2])))
     connection.send(Step())
     while True:
         try:
