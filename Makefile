@@ -46,6 +46,7 @@ check: setup
 	@$(BIN)/mypy
 
 bench: setup  ## measure speed and memory beside the peers; tables on screen, JSON in artifacts/bench
+	@$(BIN)/python -m tests.benchmarks.sample
 	@$(BIN)/python -m tests.benchmarks.ingest $(BENCH_DOCUMENTS)
 
 compile: setup  ## write the Kubeflow pipeline that pipelines/ describes

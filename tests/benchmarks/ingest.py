@@ -17,12 +17,10 @@ from statistics import median
 
 from reportlab.pdfgen.canvas import Canvas
 
-from tests.benchmarks.measure import Run, run, save, table
+from tests.benchmarks.measure import MB, UNIDOC, Run, run, save, table
 
-UNIDOC = Path(sys.executable).with_name("unidoc")
 BARE = ("--set", "ingest.layout=false", "--set", "ingest.ocr=false")
 ONE, TWO = {0}, {0, 1}
-MB = 1 << 20
 
 
 def ingest(documents: Path, out: Path, *options: str, workers: int = 1, cpus: set[int] = ONE) -> Run:

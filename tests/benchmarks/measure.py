@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path("artifacts/bench")
+UNIDOC = Path(sys.executable).with_name("unidoc")
+MB = 1 << 20
 SECONDS_BETWEEN_LOOKS = 0.02
 PAGE = os.sysconf("SC_PAGE_SIZE")
 

@@ -121,6 +121,14 @@ def test_a_lower_limit_holds_for_what_was_taken_in_before(tmp_path: Path) -> Non
     assert (made["documents"], made["left_out"]) == (1, 1)
 
 
+def test_a_corpus_among_its_own_documents_is_refused(tmp_path: Path) -> None:
+    files.write_pdf(tmp_path / "a.pdf")
+    with pytest.raises(UnidocError, match="lies inside"):
+        ingest(tmp_path, tmp_path / "corpus", PLAIN)
+    with pytest.raises(UnidocError, match="lies inside"):
+        ingest("s3://bucket/docs", "s3://bucket/docs/corpus", PLAIN)
+
+
 # --- bad input ------------------------------------------------------------------------------------------------------
 
 

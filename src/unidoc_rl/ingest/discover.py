@@ -104,7 +104,11 @@ def _why_not(path: Path, root: Path) -> Problem | None:
 
 def _listed(path: Path, problems: list[Problem]) -> Iterator[File]:
     """The files of a list: a path (from the list's folder) or an s3:// address a line, `#` for a remark."""
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UnidocError(f"{path}: is no list of files in UTF-8 ({error}); save it as UTF-8") from error
+    for line in lines:
         entry = line.strip()
         if not entry or entry.startswith("#"):
             continue

@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from unidoc_rl import corpus, progress, storage
+from unidoc_rl import corpus, progress, s3, storage
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.ingest.assemble import Former, assemble
 from unidoc_rl.ingest.discover import discover
@@ -32,6 +32,7 @@ def ingest(
     documents: str | Path, out: str | Path, params: IngestParams, *, workers: int | None = None
 ) -> dict[str, int]:
     """Makes the corpus `out` of `documents` (a folder, a file, a list, or s3://), and tells what is in it."""
+    _refuse_inside(str(documents), str(out))
     with storage.writing(out, marker=corpus.REPORT) as output:
         found, problems = discover(str(documents))
         former = Former(output.former)
@@ -47,6 +48,16 @@ def ingest(
         entries = assemble(kept, former, work.pieces, output.new, params)
         _write_report(output.new / corpus.REPORT, entries, work.problems)
     return _summary(entries, work.problems)
+
+
+def _refuse_inside(documents: str, out: str) -> None:
+    """A corpus among the documents would be taken for documents by the next run."""
+    if s3.is_s3(documents) or s3.is_s3(out):
+        inside = f"{out.rstrip('/')}/".startswith(f"{documents.rstrip('/')}/")
+    else:
+        inside = Path(out).resolve().is_relative_to(Path(documents).resolve())
+    if inside:
+        raise UnidocError(f"{out}: lies inside {documents}, and would be taken for documents; name a folder outside")
 
 
 class _Work:

@@ -183,7 +183,8 @@ class _Asker:
                 yield self._draft(query, str(rows), kind, "layout", found.whole, AnswerFormat.INT)
                 query = f"Name the columns of numbers, from left to right and without units, of the table {title}."
                 yield self._draft(query, ", ".join(exhibit.columns), kind, "layout", found.header, AnswerFormat.LIST)
-                for name, row in (("first", 0), ("last", rows - 1)):
+                # Months stand in an order that everybody knows without looking.
+                for name, row in (("first", 0), ("last", rows - 1)) if exhibit.row_name != "month" else ():
                     query = f"Which {exhibit.row_name} is in the {name} row of the table {title}?"
                     yield self._draft(query, exhibit.rows[row], kind, "layout", found.labels[row])
             elif exhibit.form is not Form.CARDS:
