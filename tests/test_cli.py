@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 import pypdfium2
 import pytest
 from click.testing import CliRunner
 
-import unidoc_rl.ingest
 from unidoc_rl import cli
 from unidoc_rl.params import Params
 
@@ -105,19 +102,3 @@ def test_files_left_out_are_told_by_the_exit_status(tmp_path: Path, may: int, st
     assert done.returncode == status, done.stderr
     assert "1 documents, 1 pages" in done.stdout
     assert "1 files left out" in done.stdout
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_said_in_words(
-    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(number, os.strerror(number), "artifacts/.corpus.work/new/page.jpg")
-
-    monkeypatch.setattr(unidoc_rl.ingest, "ingest", full)  # a disk that is really full takes root's rights to make
-    monkeypatch.setattr(sys, "argv", ["unidoc", "ingest", "x", "--out", "y"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 1
-    said = capsys.readouterr().err
-    assert re.fullmatch(r"unidoc: artifacts/.corpus.work/new/page.jpg: the disk is full; free some space .*\n", said)

@@ -97,5 +97,6 @@ def table(title: str, rows: Sequence[Sequence[str]]) -> None:
 def save(name: str, figures: dict[str, Any]) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(figures, indent=1) + "\n")
+    former = json.loads(path.read_text()) if path.exists() else {}  # of the parts that were not measured this time
+    path.write_text(json.dumps(former | figures, indent=1) + "\n")
     print(f"\nwritten to {path}")
