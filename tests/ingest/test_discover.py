@@ -11,6 +11,7 @@ from tests.conftest import Bucket
 from tests.ingest.files import write_pdf
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.ingest.discover import Found, discover
+from unidoc_rl.ingest.former import Former
 from unidoc_rl.ingest.identify import identify
 from unidoc_rl.params import IngestParams
 
@@ -73,6 +74,14 @@ def test_what_is_no_document_is_named(tmp_path: Path) -> None:
     assert "leads out" in reasons["out.pdf"]
 
 
+def test_a_name_that_is_no_text_or_has_line_breaks_is_shown_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"no\xfftext.pdf")).touch()
+    (tmp_path / "two\nlines.docx").touch()
+    found, problems = discover(str(tmp_path))
+    assert [file.name for document in found for file in document.files] == ["no\ufffdtext.pdf"]
+    assert [problem.file for problem in problems] == ["two\ufffdlines.docx"]
+
+
 def test_a_list_names_files_from_its_own_folder(tmp_path: Path) -> None:
     touch(tmp_path, "lists/near.pdf", "far.pdf")
     (tmp_path / "lists/these.txt").write_text(f"# mine\nnear.pdf\n\n{tmp_path / 'far.pdf'}\nmissing.pdf\n")
@@ -97,7 +106,7 @@ def test_a_prefix_is_read_like_a_folder(bucket: Bucket) -> None:
 
 
 def names_in(folder: Path) -> dict[str, tuple[str, ...]]:
-    documents, _ = identify(discover(str(folder))[0], IngestParams(), {}, folder / ".cache")
+    documents, _ = identify(discover(str(folder))[0], IngestParams(), Former(None), folder / ".cache")
     return {document.name: document.files for document in documents}
 
 

@@ -62,6 +62,16 @@ def test_the_text_reads_as_it_is_seen(tmp_path: Path) -> None:
     assert [word.text for word in text.words] == text.text.split()
 
 
+def test_what_was_filled_into_a_form_is_seen_and_read(tmp_path: Path) -> None:
+    canvas = Canvas(str(tmp_path / "form.pdf"))
+    canvas.acroForm.textfield(name="name", value="Ada", x=100, y=690, width=200, height=20)
+    canvas.showPage()
+    canvas.save()
+    with Pdf(tmp_path / "form.pdf").page(1) as page:
+        assert page.native_text().text == "Ada"
+        assert dark_box(page.render(72).pixels)
+
+
 def test_words_off_the_page_are_not_on_it(tmp_path: Path) -> None:
     canvas = Canvas(str(tmp_path / "off.pdf"))
     canvas.drawString(50, 700, "seen")

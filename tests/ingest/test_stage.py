@@ -263,6 +263,22 @@ def test_a_full_disk_ends_the_run_and_keeps_the_former_corpus(tmp_path: Path) ->
     assert "corpus/pages.parquet: OK" in done.stdout
 
 
+def test_a_file_that_changes_while_it_is_read_is_not_taken_for_what_it_was(tmp_path: Path) -> None:
+    docs, out = tmp_path / "docs", tmp_path / "corpus"
+    for name in ("a", "b"):
+        files.write_pdf(docs / f"{name}.pdf", pages=200, text=f"first {name}")
+    command: Sequence[str | Path] = [UNIDOC, "ingest", docs, "--out", out, "--workers", "1", *OPTIONS]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not any((tmp_path / ".corpus.work").rglob("*.jpg")):
+            os.sched_yield()
+        files.write_pdf(docs / "b.pdf", pages=3, text="second b")
+        assert process.wait() == 3
+    (problem,) = report_of(out)["left_out"]
+    assert problem["file"] == "b.pdf"
+    ingest(docs, out, PLAIN)
+    assert {page.text for page in Corpus(out) if page.document == "b"} == {f"second b, number {n}" for n in (1, 2, 3)}
+
+
 # --- killed, and run again ------------------------------------------------------------------------------------------
 
 
@@ -364,6 +380,13 @@ def test_from_s3_to_s3_and_only_what_is_new_is_fetched(tmp_path: Path, bucket: B
     second = bucket.objects()
     assert second["made/corpus/images/a/a_1.jpg"] == first["made/corpus/images/a/a_1.jpg"]
     assert [page.id for page in Corpus(storage.local_folder(out))] == ["a_1", "a_2", "b_1", "b_2", "c_1", "c_2"]
+
+
+def test_other_settings_read_again_what_was_known_on_s3(tmp_path: Path, bucket: Bucket) -> None:
+    bucket.put("docs/a.pdf", files.write_pdf(tmp_path / "a.pdf").read_bytes())
+    for dpi in (60, 90):
+        made = ingest(f"{bucket.uri}/docs/", tmp_path / "corpus", PLAIN.model_copy(update={"dpi": dpi}))
+        assert (made["pages"], made["left_out"]) == (2, 0)
 
 
 def test_wrong_keys_are_told_and_nothing_is_made(

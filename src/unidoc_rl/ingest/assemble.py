@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from unidoc_rl import progress
-from unidoc_rl.corpus import IMAGES, PAGE_SCHEMA, PAGES, REPORT, Corpus, write_pages
-from unidoc_rl.ingest.identify import Document, Versions
+from unidoc_rl.corpus import IMAGES, PAGE_SCHEMA, PAGES, write_pages
+from unidoc_rl.ingest.former import Entry, Former
+from unidoc_rl.ingest.identify import Document
 from unidoc_rl.ingest.pieces import Pieces
 from unidoc_rl.names import page_id
 from unidoc_rl.params import IngestParams
-
-Entry = dict[str, Any]  # what the report says of a document
-
-
-class Former:
-    """The corpus that stands where the new one will, if there is one."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self._corpus = Corpus(folder) if folder else None
-        entries = json.loads((folder / REPORT).read_text(encoding="utf-8"))["documents"] if folder else []
-        self._entries: dict[str, Entry] = {entry["key"]: entry for entry in entries}
-        self.known: dict[Versions, str] = {
-            tuple(entry["versions"].items()): entry["sha256"] for entry in entries if entry["versions"]
-        }
-
-    def has(self, document: Document, max_pages: int) -> bool:
-        entry = self._entries.get(document.key)
-        return entry is not None and entry["pages"] <= max_pages
-
-    def remarks(self, document: Document) -> dict[str, str]:
-        return dict(self._entries[document.key]["remarks"])
-
-    def pages(self, document: Document) -> Iterator[tuple[pa.Table, list[Path]]]:
-        """A document's rows, and the pictures that go with them; the name may have been another."""
-        assert self._corpus is not None
-        rows = self._corpus.rows(self._entries[document.key]["document"])
-        yield rows, [self._corpus.folder / image for image in rows["image"].to_pylist()]
 
 
 def assemble(
@@ -56,9 +28,9 @@ def assemble(
 
         def tables() -> Iterator[pa.Table]:
             for document in documents:
-                taken_over = former.has(document, params.max_pages)
-                parts = former.pages(document) if taken_over else _fresh(document, pieces, params.image_format)
-                entry = _entry(document, former.remarks(document) if taken_over else {})
+                taken_over = former.has(document.key, params.max_pages)
+                parts = former.pages(document.key) if taken_over else _fresh(document, pieces, params.image_format)
+                entry = _entry(document, former.remarks(document.key) if taken_over else {})
                 for rows, pictures in parts:
                     if "note" in rows.column_names:
                         entry["remarks"].update(_remarks(rows))

@@ -75,8 +75,8 @@ def _below_prefix(uri: str) -> Iterator[File]:
 
 def _below_folder(root: Path, problems: list[Problem]) -> Iterator[File]:
     def unreadable(error: OSError) -> None:
-        name = Path(error.filename).relative_to(root)
-        problems.append(Problem(str(name), f"cannot be read ({error.strerror})", "check the folder's permissions"))
+        name = _shown(Path(error.filename).relative_to(root))
+        problems.append(Problem(name, f"cannot be read ({error.strerror})", "check the folder's permissions"))
 
     for folder, folders, names in os.walk(root, onerror=unreadable):
         folders.sort()
@@ -86,11 +86,17 @@ def _below_folder(root: Path, problems: list[Problem]) -> Iterator[File]:
             if problem is not None:
                 problems.append(problem)
             elif not path.is_dir():  # a link to a folder inside: its files are found at their own place
-                yield File(path.relative_to(root).as_posix(), path)
+                yield File(_shown(path.relative_to(root)), path)
+
+
+def _shown(path: Path) -> str:
+    """A name that fits on one line and into JSON: a file's may hold line breaks, or bytes that are no text."""
+    name = path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return "".join(char if char.isprintable() else "\ufffd" for char in name)
 
 
 def _why_not(path: Path, root: Path) -> Problem | None:
-    name = path.relative_to(root).as_posix()
+    name = _shown(path.relative_to(root))
     if path.is_symlink():
         if not path.exists():
             return Problem(name, "is a link to nothing", "remove it")

@@ -62,6 +62,16 @@ class Pdf:
         self._document.close()
 
     @property
+    def _has_form(self) -> bool:
+        return bool(pdfium_c.FPDF_GetFormType(self._document) != pdfium_c.FORMTYPE_NONE)
+
+    def _filled_in(self, page: pdfium.PdfPage, n: int) -> pdfium.PdfPage:
+        """The page with what stands in its form's fields as part of it, to be seen and read like the rest."""
+        pdfium_c.FPDFPage_Flatten(page, pdfium_c.FLAT_NORMALDISPLAY)
+        page.close()
+        return self._document[n - 1]
+
+    @property
     def pages(self) -> int:
         return len(self._document)
 
@@ -69,6 +79,8 @@ class Pdf:
         """Page n, counted from 1; closed by its user, which frees what PDFium keeps for it."""
         try:
             page = self._document[n - 1]
+            if self._has_form and pdfium_c.FPDFPage_GetAnnotCount(page) > 0:
+                page = self._filled_in(page, n)
         except pdfium.PdfiumError:
             raise LeftOut(
                 f"page {n} of {self.pages} is damaged", "get another copy, or print it to a new PDF"

@@ -91,16 +91,20 @@ class Pool:
         while following is not None or any(worker.task is not None for worker in self._workers):
             while following is not None and len(self._workers) < self._count:
                 self._workers.append(_Worker(self._module, self._arguments))
-            for worker in self._workers:
-                if following is not None and worker.ready and worker.task is None:
-                    self._give(worker, following)
+            for worker in [worker for worker in self._workers if worker.ready and worker.task is None]:
+                if following is not None and self._give(worker, following):
                     following = next(waiting, None)
             yield from self._hear([worker for worker in self._workers if worker.task is not None or not worker.ready])
 
-    def _give(self, worker: _Worker, task: Any) -> None:
+    def _give(self, worker: _Worker, task: Any) -> bool:
+        try:
+            worker.connection.send(task)
+        except ConnectionError:  # it ended while it had nothing to do; another takes its place
+            self._replace(worker)
+            return False
         worker.task = task
         worker.deadline = time.monotonic() + self._seconds
-        worker.connection.send(task)
+        return True
 
     def _hear(self, busy: list[_Worker]) -> Iterator[tuple[Any, Any]]:
         patience = min(worker.deadline for worker in busy) - time.monotonic()

@@ -16,8 +16,9 @@ from typing import Any
 
 from unidoc_rl import corpus, progress, s3, storage
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.ingest.assemble import Former, assemble
+from unidoc_rl.ingest.assemble import assemble
 from unidoc_rl.ingest.discover import discover
+from unidoc_rl.ingest.former import Former
 from unidoc_rl.ingest.identify import Document, identify
 from unidoc_rl.ingest.pieces import Pieces
 from unidoc_rl.ingest.pool import Died, Pool, Step, TimedOut
@@ -36,11 +37,11 @@ def ingest(
     with storage.writing(out, marker=corpus.REPORT) as output:
         found, problems = discover(str(documents))
         former = Former(output.former)
-        identified, more = identify(found, params, former.known, output.work / "fetched")
+        identified, more = identify(found, params, former, output.work / "fetched")
         work = _Work(params, Pieces(output.work / "pieces"))
         for problem in [*problems, *more]:
             work.tell(problem)
-        new = [one for one in identified if not former.has(one, params.max_pages)]
+        new = [one for one in identified if not former.has(one.key, params.max_pages)]
         work.read(new, workers or len(os.sched_getaffinity(0)))
         kept = [one for one in identified if one.key not in work.failed]
         if not kept:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+
+Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,13 @@ class Source:
 
     kind: Literal["pdf", "pictures"]
     paths: tuple[Path, ...]
-    numbers: tuple[int, ...] = ()  # page numbers, where the pictures' names give them
+    numbers: tuple[int, ...]  # page numbers, where the pictures' names give them
+    stamps: tuple[Stamp, ...]  # of each file, when its content was looked at
+
+
+def stamps(paths: Iterable[Path]) -> tuple[Stamp, ...]:
+    """What changes when a file does: its size and time."""
+    return tuple((found.st_size, found.st_mtime_ns) for found in (path.stat() for path in paths))
 
 
 @dataclass(frozen=True, slots=True)

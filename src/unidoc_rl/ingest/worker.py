@@ -28,7 +28,7 @@ from unidoc_rl.ingest.eyes import Eyes, is_blank
 from unidoc_rl.ingest.pdf import NativeText, Pdf, Picture
 from unidoc_rl.ingest.pool import Step
 from unidoc_rl.ingest.problems import LeftOut
-from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read, Settings, Source
+from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read, Settings, Source, stamps
 from unidoc_rl.types import Box, Region, TextSource
 
 MEMORY = 1 << 30  # bytes of data; the system refuses more, and the document is left out
@@ -50,7 +50,10 @@ class Reader:
         try:
             if isinstance(task, Count):
                 return Counted(self._numbers(task.source))
-            return Pages([self._row(task, position, step) for position in range(task.start, task.stop)])
+            rows = [self._row(task, position, step) for position in range(task.start, task.stop)]
+            if stamps(task.source.paths) != task.source.stamps:
+                raise LeftOut("was changed while it was read", "run again")
+            return Pages(rows)
         except LeftOut as problem:
             return Failed(problem.reason, problem.advice)
         except MemoryError:
