@@ -129,6 +129,14 @@ def test_a_corpus_among_its_own_documents_is_refused(tmp_path: Path) -> None:
         ingest("s3://bucket/docs", "s3://bucket/docs/corpus", PLAIN)
 
 
+def test_a_former_corpus_that_lost_a_picture_is_named(tmp_path: Path) -> None:
+    files.write_pdf(tmp_path / "docs/a.pdf")
+    ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
+    (tmp_path / "corpus/images/a/a_2.jpg").unlink()
+    with pytest.raises(UnidocError, match=r"a_2\.jpg: is missing; remove the corpus"):
+        ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
+
+
 # --- bad input ------------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from unidoc_rl import progress
 from unidoc_rl.corpus import IMAGES, PAGE_SCHEMA, PAGES, write_pages
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.ingest.former import Entry, Former
 from unidoc_rl.ingest.identify import Document
 from unidoc_rl.ingest.pieces import Pieces
@@ -85,5 +86,7 @@ def _link(source: Path, target: Path) -> None:
     """The same bytes at another place, at no cost where the file system can."""
     try:
         os.link(source, target)
+    except FileNotFoundError:
+        raise UnidocError(f"{source}: is missing; remove the corpus that it belongs to, and run again") from None
     except OSError:
         shutil.copyfile(source, target)
