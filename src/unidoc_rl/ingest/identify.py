@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +15,7 @@ from unidoc_rl import progress, s3
 from unidoc_rl.ingest.discover import File, Found
 from unidoc_rl.ingest.former import Former, Versions
 from unidoc_rl.ingest.problems import Problem
-from unidoc_rl.ingest.tasks import Source, Stamp, stamps
+from unidoc_rl.ingest.tasks import Settings, Source, Stamp, stamps
 from unidoc_rl.names import document_name
 from unidoc_rl.params import IngestParams
 
@@ -113,8 +113,7 @@ def _local(file: File, cache: Path) -> Path:
 
 
 def _key(sha256: str, params: IngestParams) -> str:
-    settings = params.model_dump(include={"dpi", "image_format", "ocr", "layout"})
-    recipe = [FORMAT, sha256, settings, [version(package) for package in READERS]]
+    recipe = [FORMAT, sha256, asdict(Settings.of(params)), [version(package) for package in READERS]]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:32]
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,10 @@ class _Work:
     def read(self, documents: Sequence[Document], workers: int) -> None:
         """Leaves every document either finished in `pieces`, or in `failed`."""
         by_key = {one.key: one for one in documents}
-        settings = self.params.model_dump_json(include={field.name for field in fields(Settings)})
-        with Pool(WORKER, [settings], workers, self.params.page_seconds) as pool:
-            self._count(pool, by_key)
-            todo = {
-                key: self.pieces.missing(key, len(self.pieces.numbers(key) or ())) for key in self._going_on(by_key)
-            }
-            pages = sum(len(self.pieces.numbers(key) or ()) for key in todo)
+        with Pool(WORKER, [json.dumps(asdict(Settings.of(self.params)))], workers, self.params.page_seconds) as pool:
+            counts = self._count(pool, by_key)
+            todo = {key: self.pieces.missing(key, count) for key, count in counts.items()}
+            pages = sum(counts.values())
             left = sum(stop - start for ranges in todo.values() for start, stop in ranges)
             with progress.bar(pages, "reading", "page", done=pages - left) as bar:
                 tasks = (
@@ -101,7 +98,8 @@ class _Work:
                     else:
                         self._fail(by_key[task.key], heard)
 
-    def _count(self, pool: Pool, by_key: dict[str, Document]) -> None:
+    def _count(self, pool: Pool, by_key: dict[str, Document]) -> dict[str, int]:
+        """How many pages each document has, without those that are left out."""
         tasks = (Count(key, one.source) for key, one in by_key.items() if self.pieces.numbers(key) is None)
         with progress.bar(len(by_key), "opening", "document") as bar:
             for task, heard in pool.run(tasks):
@@ -110,9 +108,12 @@ class _Work:
                 else:
                     self._fail(by_key[task.key], heard)
                 bar.update()
-
-    def _going_on(self, by_key: dict[str, Document]) -> Iterator[str]:
-        return (key for key in by_key if key not in self.failed)
+        counts = {key: len(self.pieces.numbers(key) or ()) for key in by_key if key not in self.failed}
+        for key, count in counts.items():
+            if count > self.params.max_pages:
+                advice = f"split it, or raise ingest.max_pages ({self.params.max_pages})"
+                self._fail(by_key[key], Failed(f"has {count} pages", advice))
+        return {key: count for key, count in counts.items() if key not in self.failed}
 
     def _fail(self, document: Document, heard: Any) -> None:
         if isinstance(heard, DiskError):

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from unidoc_rl.params import IngestParams
 
 Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a worker must know of the parameters; it starts sooner without the library that checks them."""
+    """What pages depend on, of the parameters; a worker starts sooner without the library that checks those."""
 
     dpi: int
     image_format: Literal["jpg", "png", "webp"]
     ocr: bool
     layout: bool
-    max_pages: int
+
+    @classmethod
+    def of(cls, params: IngestParams) -> Settings:
+        return cls(params.dpi, params.image_format, params.ocr, params.layout)
 
 
 @dataclass(frozen=True, slots=True)

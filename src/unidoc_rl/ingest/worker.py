@@ -48,12 +48,10 @@ class Reader:
 
     def answer(self, task: Count | Read, step: Callable[[], None]) -> Counted | Pages | Failed | DiskError:
         try:
-            if isinstance(task, Count):
-                return Counted(self._numbers(task.source))
-            rows = [self._row(task, position, step) for position in range(task.start, task.stop)]
+            answer = self._count(task) if isinstance(task, Count) else self._read(task, step)
             if stamps(task.source.paths) != task.source.stamps:
                 raise LeftOut("was changed while it was read", "run again")
-            return Pages(rows)
+            return answer
         except LeftOut as problem:
             return Failed(problem.reason, problem.advice)
         except MemoryError:
@@ -63,12 +61,13 @@ class Reader:
                 return DiskError(error.errno, error.strerror or "", str(error.filename))
             return Failed(f"cannot be read ({error.strerror})", "check the file and its permissions")
 
-    def _numbers(self, source: Source) -> tuple[int, ...]:
-        opened = self._opened(source)
-        count = _length(opened)
-        if count > self._settings.max_pages:
-            raise LeftOut(f"has {count} pages", f"split it, or raise ingest.max_pages ({self._settings.max_pages})")
-        return source.numbers if len(source.numbers) == count else tuple(range(1, count + 1))
+    def _count(self, task: Count) -> Counted:
+        count = _length(self._opened(task.source))
+        numbers = task.source.numbers
+        return Counted(numbers if len(numbers) == count else tuple(range(1, count + 1)))
+
+    def _read(self, task: Read, step: Callable[[], None]) -> Pages:
+        return Pages([self._row(task, position, step) for position in range(task.start, task.stop)])
 
     def _opened(self, source: Source) -> Pdf | list[tuple[Path, int]]:
         """A PDF, or the pages of pictures as files and places in them."""
