@@ -90,6 +90,17 @@ def test_a_list_names_files_from_its_own_folder(tmp_path: Path) -> None:
     assert [problem.file for problem in problems] == ["missing.pdf"]
 
 
+def test_a_list_is_taken_at_its_word(tmp_path: Path) -> None:
+    touch(tmp_path, ".cache/kept.pdf")
+    (tmp_path / "these.txt").write_text(f"\ufeff.cache/kept.pdf\n{'x' * 300}\n", encoding="utf-8")
+    found, problems = discover(str(tmp_path / "these.txt"))
+    assert [document.stem for document in found] == ["kept"]
+    assert len(problems) == 1
+    (tmp_path / "latin.txt").write_bytes("Übersicht.pdf".encode("latin-1"))
+    with pytest.raises(UnidocError, match="save it as UTF-8"):
+        discover(str(tmp_path / "latin.txt"))
+
+
 def test_nothing_at_all_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UnidocError, match="holds no PDF"):
         discover(str(tmp_path))

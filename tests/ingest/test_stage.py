@@ -137,6 +137,14 @@ def test_a_former_corpus_that_lost_a_picture_is_named(tmp_path: Path) -> None:
         ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
 
 
+def test_a_former_report_that_is_damaged_is_named(tmp_path: Path) -> None:
+    files.write_pdf(tmp_path / "docs/a.pdf")
+    ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
+    (tmp_path / "corpus/report.json").write_text("{}")
+    with pytest.raises(UnidocError, match=r"report\.json: is damaged"):
+        ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
+
+
 # --- bad input ------------------------------------------------------------------------------------------------------
 
 

@@ -69,8 +69,9 @@ def _files(documents: str, problems: list[Problem]) -> Iterator[File]:
 def _below_prefix(uri: str) -> Iterator[File]:
     root = uri if uri.endswith("/") else uri.rpartition("/")[0] + "/"
     for item in s3.list_objects(uri):
-        if not item.uri.endswith("/"):
-            yield File(item.uri.removeprefix(root).removeprefix("/"), item)
+        name = item.uri.removeprefix(root).removeprefix("/")
+        if not name.endswith("/") and not _is_hidden(name):
+            yield File(name, item)
 
 
 def _below_folder(root: Path, problems: list[Problem]) -> Iterator[File]:
@@ -82,6 +83,8 @@ def _below_folder(root: Path, problems: list[Problem]) -> Iterator[File]:
         folders.sort()
         for name in sorted(names + [name for name in folders if (Path(folder) / name).is_symlink()]):
             path = Path(folder) / name
+            if _is_hidden(path.relative_to(root).as_posix()):
+                continue
             problem = _why_not(path, root)
             if problem is not None:
                 problems.append(problem)
@@ -111,7 +114,7 @@ def _why_not(path: Path, root: Path) -> Problem | None:
 def _listed(path: Path, problems: list[Problem]) -> Iterator[File]:
     """The files of a list: a path (from the list's folder) or an s3:// address a line, `#` for a remark."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise UnidocError(f"{path}: is no list of files in UTF-8 ({error}); save it as UTF-8") from error
     for line in lines:
@@ -120,17 +123,28 @@ def _listed(path: Path, problems: list[Problem]) -> Iterator[File]:
             continue
         if s3.is_s3(entry):
             yield from (File(item.uri, item) for item in s3.list_objects(entry))
-        elif (path.parent / entry).is_file():
+        elif _is_file(path.parent / entry):
             yield File(entry, path.parent / entry)
         else:
             problems.append(Problem(entry, "is no file", f"correct {path.name}"))
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a line that no name can be: too long, or with a zero in it
+        return False
+
+
+def _is_hidden(name: str) -> bool:
+    """What systems and tools leave behind."""
+    path = PurePosixPath(name)
+    return any(part.startswith(".") and part != ".." for part in path.parts) or path.name == s3.COMPLETE
+
+
 def _sort_out(files: Iterable[File], problems: list[Problem]) -> Iterator[File]:
     for file in files:
         path = PurePosixPath(file.name)
-        if any(part.startswith(".") and part != ".." for part in path.parts) or path.name == s3.COMPLETE:
-            continue  # what systems and tools leave behind
         if path.suffix.lower() == ".pdf" or path.suffix.lower() in PICTURES:
             yield file
         else:

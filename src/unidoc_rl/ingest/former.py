@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from unidoc_rl.corpus import REPORT, Corpus
+from unidoc_rl.errors import UnidocError
 
 Entry = dict[str, Any]  # what the report says of a document
 Versions = tuple[tuple[str, str], ...]  # of files on S3: address and etag
@@ -20,7 +21,7 @@ class Former:
 
     def __init__(self, folder: Path | None) -> None:
         self._corpus = Corpus(folder) if folder else None
-        entries = json.loads((folder / REPORT).read_text(encoding="utf-8"))["documents"] if folder else []
+        entries = _documents(folder / REPORT) if folder else []
         self._entries: dict[str, Entry] = {entry["key"]: entry for entry in entries}
         self._sums: dict[Versions, str] = {tuple(entry["versions"].items()): entry["sha256"] for entry in entries}
 
@@ -40,3 +41,10 @@ class Former:
         assert self._corpus is not None
         rows = self._corpus.rows(self._entries[key]["document"])
         yield rows, [self._corpus.folder / image for image in rows["image"].to_pylist()]
+
+
+def _documents(report: Path) -> list[Entry]:
+    try:
+        return list(json.loads(report.read_text(encoding="utf-8"))["documents"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnidocError(f"{report}: is damaged ({error!r}); remove the corpus that it belongs to") from error

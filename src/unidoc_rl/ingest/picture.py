@@ -44,7 +44,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         what = "is not a picture" if path.stat().st_size else "is empty"
         raise LeftOut(f"{path.name} {what}", "give it the ending of what it is, or get another copy") from None
-    except (OSError, EOFError, ValueError, SyntaxError, struct.error) as error:
+    except (OSError, EOFError, ValueError, TypeError, SyntaxError, struct.error) as error:
         if getattr(error, "errno", None) is not None:
             raise  # the disk's word, not Pillow's
         raise LeftOut(f"{path.name} is damaged or cut off ({error})", "get another copy") from None

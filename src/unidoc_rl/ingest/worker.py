@@ -105,7 +105,9 @@ class Reader:
         kind = self._settings.image_format
         whole, encoded = cv2.imencode(f".{kind}", pixels, _ENCODING[kind])
         if not whole:
-            raise LeftOut(f"a page of {pixels.shape[1]} x {pixels.shape[0]} pixels is no {kind} picture", "use png")
+            raise LeftOut(
+                f"has a page of {pixels.shape[1]} x {pixels.shape[0]} pixels, too long for {kind}", "split it"
+            )
         path.write_bytes(encoded.tobytes())
 
 
