@@ -80,7 +80,7 @@ def _below_folder(root: Path, problems: list[Problem]) -> Iterator[File]:
         problems.append(Problem(name, f"cannot be read ({error.strerror})", "check the folder's permissions"))
 
     for folder, folders, names in os.walk(root, onerror=unreadable):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
         for name in sorted(names + [name for name in folders if (Path(folder) / name).is_symlink()]):
             path = Path(folder) / name
             if _is_hidden(path.relative_to(root).as_posix()):
