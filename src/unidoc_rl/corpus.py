@@ -61,10 +61,11 @@ class Corpus:
     def first(self) -> Page:
         return next(iter(self))
 
-    def rows(self, document: str) -> pa.Table:
-        """A document's rows; asking in the order of the corpus reads every part of it once."""
-        parts = [self._group(group) for group in self._groups_of[document]]
-        return pa.concat_tables([part.filter(pc.equal(part["document"], document)) for part in parts])
+    def rows(self, document: str) -> Iterator[pa.Table]:
+        """A document's rows, part by part; asking in the order of the corpus reads every part of it once."""
+        for group in self._groups_of[document]:
+            part = self._group(group)
+            yield part.filter(pc.equal(part["document"], document))
 
     @cached_property
     def _groups_of(self) -> dict[str, list[int]]:

@@ -38,8 +38,8 @@ def writing(out: str | Path, marker: str) -> Iterator[Output]:
     `marker` is the file by which a former result is known: a folder without it is somebody's, and not replaced.
     """
     target = s3.mirror(str(out)) if s3.is_s3(out) else Path(out).resolve()
-    if not target.name:
-        raise UnidocError(f"{out}: is the root of a disk; name a folder below it")
+    if target.is_mount():
+        raise UnidocError(f"{out}: is where a disk begins, and cannot be exchanged; name a folder below it")
     work = _work(target)
     unsent = work / "unsent"
     with _lock(work, out):

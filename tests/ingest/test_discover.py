@@ -112,6 +112,7 @@ def test_a_prefix_is_read_like_a_folder(bucket: Bucket) -> None:
     for key in ("docs/a.pdf", "docs/deep/b.pdf", "docs/talk/1.png", "docs/talk/2.png", "docs/x.txt", "other/c.pdf"):
         bucket.put(key, key.encode())
     found, problems = discover(f"{bucket.uri}/docs")
+    assert discover(f"{bucket.uri}/docs/") == (found, problems)
     assert {document.stem for document in found} == {"a", "b", "talk"}
     assert [problem.file.endswith("x.txt") for problem in problems] == [True]
 

@@ -127,6 +127,10 @@ def test_a_corpus_among_its_own_documents_is_refused(tmp_path: Path) -> None:
         ingest(tmp_path, tmp_path / "corpus", PLAIN)
     with pytest.raises(UnidocError, match="lies inside"):
         ingest("s3://bucket/docs", "s3://bucket/docs/corpus", PLAIN)
+    files.write_pdf(tmp_path / "corpus/new/b.pdf")
+    with pytest.raises(UnidocError, match="lies inside"):  # the exchange of folders would remove them
+        ingest(tmp_path / "corpus/new", tmp_path / "corpus", PLAIN)
+    assert (tmp_path / "corpus/new/b.pdf").exists()
 
 
 def test_a_former_corpus_that_lost_a_picture_is_named(tmp_path: Path) -> None:
@@ -245,10 +249,11 @@ def test_a_file_without_permission_is_left_out(tmp_path: Path) -> None:
     files.write_pdf(tmp_path / "docs/good.pdf")
     files.write_pdf(tmp_path / "docs/secret.pdf", text="secret").chmod(0)
     (tmp_path / "docs/closed").mkdir(mode=0)
+    files.write_pdf(tmp_path / "docs/listed-only/c.pdf", text="listed").parent.chmod(0o400)
     done = unidoc_ingest(tmp_path / "docs", tmp_path / "corpus", before=without_superuser)
     reasons = {entry["file"]: entry["reason"] for entry in report_of(tmp_path / "corpus")["left_out"]}
     assert done.returncode == 3
-    assert sorted(reasons) == ["closed", "secret.pdf"]
+    assert sorted(reasons) == ["closed", "listed-only/c.pdf", "secret.pdf"]
     assert "Permission denied" in reasons["secret.pdf"]
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 
 from unidoc_rl import s3
@@ -67,10 +68,10 @@ def _files(documents: str, problems: list[Problem]) -> Iterator[File]:
 
 
 def _below_prefix(uri: str) -> Iterator[File]:
-    root = uri if uri.endswith("/") else uri.rpartition("/")[0] + "/"
     for item in s3.list_objects(uri):
-        name = item.uri.removeprefix(root).removeprefix("/")
-        if not name.endswith("/") and not _is_hidden(name):
+        below = item.uri.removeprefix(f"{uri.rstrip('/')}/")
+        name = _shown(PurePosixPath(item.uri.rpartition("/")[2] if item.uri == uri else below))
+        if not item.uri.endswith("/") and not _is_hidden(name):
             yield File(name, item)
 
 
@@ -85,21 +86,25 @@ def _below_folder(root: Path, problems: list[Problem]) -> Iterator[File]:
             path = Path(folder) / name
             if _is_hidden(path.relative_to(root).as_posix()):
                 continue
-            problem = _why_not(path, root)
+            shown = _shown(path.relative_to(root))
+            try:
+                problem = _why_not(path, root, shown)
+                is_file = path.is_file()  # else a link to a folder inside: its files are found at their own place
+            except OSError as error:
+                problem = Problem(shown, f"cannot be read ({error.strerror})", "check its permissions")
             if problem is not None:
                 problems.append(problem)
-            elif not path.is_dir():  # a link to a folder inside: its files are found at their own place
-                yield File(_shown(path.relative_to(root)), path)
+            elif is_file:
+                yield File(shown, path)
 
 
-def _shown(path: Path) -> str:
+def _shown(path: PurePath) -> str:
     """A name that fits on one line and into JSON: a file's may hold line breaks, or bytes that are no text."""
     name = path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else "\ufffd" for char in name)
+    return "".join("\ufffd" if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in name)
 
 
-def _why_not(path: Path, root: Path) -> Problem | None:
-    name = _shown(path.relative_to(root))
+def _why_not(path: Path, root: Path, name: str) -> Problem | None:
     if path.is_symlink():
         if not path.exists():
             return Problem(name, "is a link to nothing", "remove it")

@@ -39,8 +39,8 @@ class Former:
     def pages(self, key: str) -> Iterator[tuple[pa.Table, list[Path]]]:
         """A document's rows, and the pictures that go with them; its name may have been another."""
         assert self._corpus is not None
-        rows = self._corpus.rows(self._entries[key]["document"])
-        yield rows, [self._corpus.folder / image for image in rows["image"].to_pylist()]
+        for rows in self._corpus.rows(self._entries[key]["document"]):
+            yield rows, [self._corpus.folder / image for image in rows["image"].to_pylist()]
 
 
 def _documents(report: Path) -> list[Entry]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
@@ -88,6 +90,8 @@ def _look(found: Found, params: IngestParams, former: Former, cache: Path) -> _L
             with path.open("rb") as content:
                 sums.append(hashlib.file_digest(content, "sha256").hexdigest())
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # what is fetched does not fit: not the document's fault
             return Problem(file.name, f"cannot be read ({error.strerror})", "check its permissions and the disk")
         paths.append(path)
     source = Source(found.kind, tuple(paths), found.numbers, tuple(times))
@@ -105,16 +109,21 @@ def _local(file: File, cache: Path) -> Path:
     if isinstance(file.place, Path):
         return file.place
     digest = hashlib.sha256(f"{file.place.uri} {file.place.etag}".encode()).hexdigest()[:32]
-    path = cache / (digest + PurePosixPath(file.name).suffix)
+    path = cache / digest / PurePosixPath(file.name).name  # its own name, since the worker may have to tell it
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         s3.download(file.place.uri, path)
     return path
 
 
 def _key(sha256: str, params: IngestParams) -> str:
-    recipe = [FORMAT, sha256, asdict(Settings.of(params)), [version(package) for package in READERS]]
+    recipe = [FORMAT, sha256, asdict(Settings.of(params)), _software()]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:32]
+
+
+@cache
+def _software() -> list[str]:
+    return [version(package) for package in READERS]
 
 
 def _names(same: Mapping[str, Sequence[_Looked]], problems: list[Problem]) -> dict[str, str]:

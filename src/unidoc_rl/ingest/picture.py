@@ -29,8 +29,6 @@ def load(path: Path, frame: int) -> Picture:
     with _opened(path) as image:
         image.seek(frame)
         _check_size(path, image)
-        if image.width * image.height > MAX_PIXELS:
-            image.draft("RGB", (image.width // 2, image.height // 2))  # a JPEG is unpacked smaller at no cost
         return _upright(image)
 
 

@@ -48,7 +48,12 @@ class Pieces:
 
     def finished(self, key: str, start: int, stop: int, rows: list[dict[str, Any]]) -> None:
         path = self._rows(key, start, stop)
-        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), path.with_suffix(".new"), compression="zstd")
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema=_SCHEMA),
+            path.with_suffix(".new"),
+            compression="lz4",
+            use_dictionary=False,
+        )
         path.with_suffix(".new").rename(path)
 
     def tables(self, key: str) -> Iterator[pa.Table]:

@@ -94,7 +94,9 @@ class Pool:
             for worker in [worker for worker in self._workers if worker.ready and worker.task is None]:
                 if following is not None and self._give(worker, following):
                     following = next(waiting, None)
-            yield from self._hear([worker for worker in self._workers if worker.task is not None or not worker.ready])
+            busy = [worker for worker in self._workers if worker.task is not None or not worker.ready]
+            if busy:  # else all had ended while they had nothing to do: the next round starts others
+                yield from self._hear(busy)
 
     def _give(self, worker: _Worker, task: Any) -> bool:
         try:
@@ -121,7 +123,7 @@ class Pool:
         task = worker.task
         try:
             message = worker.connection.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # closed, or broken off in the midst of a message
             yield task, Died(self._replace(worker, DYING_SECONDS))
             return
         worker.deadline = time.monotonic() + self._seconds

@@ -52,13 +52,14 @@ def ingest(
 
 
 def _refuse_inside(documents: str, out: str) -> None:
-    """A corpus among the documents would be taken for documents by the next run."""
-    if s3.is_s3(documents) or s3.is_s3(out):
-        inside = f"{out.rstrip('/')}/".startswith(f"{documents.rstrip('/')}/")
-    else:
-        inside = Path(out).resolve().is_relative_to(Path(documents).resolve())
-    if inside:
-        raise UnidocError(f"{out}: lies inside {documents}, and would be taken for documents; name a folder outside")
+    """A corpus among its documents would be taken for documents; documents in a corpus would be removed with it."""
+    for inner, outer in ((out, documents), (documents, out)):
+        if s3.is_s3(inner) or s3.is_s3(outer):
+            inside = f"{inner.rstrip('/')}/".startswith(f"{outer.rstrip('/')}/")
+        else:
+            inside = Path(inner).resolve().is_relative_to(Path(outer).resolve())
+        if inside:
+            raise UnidocError(f"{inner}: lies inside {outer}; keep the documents and the corpus apart")
 
 
 class _Work:
