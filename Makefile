@@ -13,7 +13,8 @@ WHEELS = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 BENCH_DOCUMENTS ?= ../shared/data/mmlongbench-dev/documents
 export DVC_NO_ANALYTICS := 1
 export OMP_NUM_THREADS := 1
-export PATH := $(CURDIR)/$(BIN):$(PATH)  # DVC starts `unidoc` by its name
+# DVC starts `unidoc` by its name. (A remark behind the value would leave its spaces in the last folder.)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
