@@ -22,11 +22,10 @@ def from_pixels(x1: float, y1: float, x2: float, y2: float, width: float, height
     return Box(_share(left, width), _share(top, height), _share(right, width), _share(bottom, height))
 
 
-def from_shares(corners: NDArray[np.floating[Any]]) -> list[Box]:
+def from_shares(corners: NDArray[np.floating[Any]]) -> NDArray[np.uint16]:
     """As `from_pixels`, for many rectangles (rows of x1, y1, x2, y2) on a picture of size 1 x 1."""
-    thousandths = np.rint(np.clip(corners, 0, 1) * SCALE).astype(int).reshape(-1, 2, 2)
-    ordered = np.concatenate([thousandths.min(axis=1), thousandths.max(axis=1)], axis=1)
-    return [Box(*row) for row in ordered.tolist()]
+    thousandths = np.rint(np.clip(corners, 0, 1) * SCALE).astype(np.uint16).reshape(-1, 2, 2)
+    return np.concatenate([thousandths.min(axis=1), thousandths.max(axis=1)], axis=1)
 
 
 def to_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:

@@ -220,6 +220,10 @@ def _client_of(aws: tuple[tuple[str, str], ...], seconds: float | None) -> S3Cli
         raise UnidocError(f"{error}; check the AWS_* variables: AWS_ENDPOINT_URL is http://host:port") from error
 
 
+class NotGiven(UnidocError):
+    """The server answered, and what was asked for is not there, or not for us."""
+
+
 @contextmanager
 def _explained(uri: str) -> Iterator[None]:
     """S3's errors, in words."""
@@ -237,7 +241,9 @@ def _explained(uri: str) -> Iterator[None]:
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
         raise UnidocError(f"{uri}: no keys ({error}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
     except ClientError as error:
-        raise UnidocError(f"{uri}: {_client_error(error.response)}") from error
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        kind = NotGiven if status in (401, 403, 404) else UnidocError
+        raise kind(f"{uri}: {_client_error(error.response)}") from error
     except (Boto3Error, BotoCoreError) as error:
         server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
         raise UnidocError(f"{uri}: the server ({server}) cannot be reached or broke off: {error}; try again") from error

@@ -51,6 +51,19 @@ def of_pages(pages: Sequence[bytes], *others: bytes) -> bytes:
     return raw_pdf([b"<</Type/Catalog/Pages 2 0 R>>", tree, *pages, *others])
 
 
+def write_without_font(path: Path, weight: int) -> Path:
+    """A page in a font of this weight that the file does not hold."""
+    describes = b"/Type/FontDescriptor/FontName/Foo/Flags 32/FontWeight %d/StemV %d/ItalicAngle 0" % (
+        weight,
+        weight / 5,
+    )
+    font = b"<</Type/Font/Subtype/TrueType/BaseFont/Foo/FontDescriptor<<%s>>>>" % describes
+    page = EMPTY_PAGE[:-2] + b"/Contents 4 0 R/Resources<</Font<</F %s>>>>>>" % font
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(of_pages([page], stream(zlib.compress(b"BT /F 24 Tf 10 50 Td (Slightly more) Tj ET"))))
+    return path
+
+
 def stream(content: bytes, entries: bytes = b"") -> bytes:
     return b"<<%s/Filter/FlateDecode/Length %d>>stream\n%s\nendstream" % (entries, len(content), content)
 

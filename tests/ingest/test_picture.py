@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from unidoc_rl.ingest import picture
 from unidoc_rl.ingest.pdf import MAX_PIXELS
@@ -42,12 +43,34 @@ def test_sixteen_bits_keep_their_greys(tmp_path: Path) -> None:
     assert len(np.unique(grey)) > 90
 
 
-def test_a_photograph_taken_sideways_stands_upright(tmp_path: Path) -> None:
+def test_greys_from_nought_to_one_are_greys(tmp_path: Path) -> None:
+    values = np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10)
+    Image.fromarray(values).save(tmp_path / "page.tiff")
+    grey = picture.load(tmp_path / "page.tiff", 0).pixels[:, :, 0]
+    assert np.abs(grey - values * 255).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_taken_sideways_stands_upright(tmp_path: Path, orientation: int) -> None:
     image = Image.new("RGB", (60, 20), "white")
+    image.paste("black", (0, 0, 20, 10))
     exif = image.getexif()
-    exif[0x0112] = 6
-    image.save(tmp_path / "page.jpg", exif=exif)
-    assert picture.load(tmp_path / "page.jpg", 0).pixels.shape == (60, 20, 3)
+    exif[0x0112] = orientation
+    image.save(tmp_path / "page.png", exif=exif)
+    with Image.open(tmp_path / "page.png") as saved:
+        upright = np.asarray(ImageOps.exif_transpose(saved))
+    assert (picture.load(tmp_path / "page.png", 0).pixels == upright).all()
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@given(st.binary(max_size=60))
+def test_whatever_a_camera_noted_the_picture_is_read_or_left_out(
+    tmp_path_factory: pytest.TempPathFactory, noted: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("exif") / "page.jpg"
+    Image.new("RGB", (60, 20), "white").save(path, exif=b"Exif\0\0MM\0*\0\0\0\x08" + noted)
+    with suppress(LeftOut):
+        assert picture.load(path, 0).pixels.size == 60 * 20 * 3
 
 
 def test_every_page_of_a_tiff_is_a_page(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ from tests.ingest import files
 from unidoc_rl import corpus, storage
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.ingest.discover import discover
+from unidoc_rl.ingest.former import Former
+from unidoc_rl.ingest.identify import identify
 from unidoc_rl.ingest.stage import ingest
 from unidoc_rl.params import IngestParams
 from unidoc_rl.types import TextSource
@@ -66,6 +69,18 @@ def test_a_corpus_holds_every_page_with_its_words_and_picture(tmp_path: Path) ->
         with Image.open(tmp_path / "corpus" / page.image) as picture:
             assert picture.size == (page.width, page.height)
     assert len(images_of(tmp_path / "corpus")) == 6
+
+
+def test_words_stand_where_they_stand_whatever_was_read_before(tmp_path: Path) -> None:
+    """PDFium shapes the letters that stand in for a missing font after the font that it needed last."""
+    files.write_without_font(tmp_path / "docs/a.pdf", weight=900)
+    files.write_without_font(tmp_path / "docs/b.pdf", weight=300)
+    files.write_without_font(tmp_path / "alone/b.pdf", weight=300)
+    for folder in ("docs", "alone"):
+        ingest(tmp_path / folder, tmp_path / f"of_{folder}", PLAIN, workers=1)
+    *_, after = Corpus(tmp_path / "of_docs")
+    (alone,) = Corpus(tmp_path / "of_alone")
+    assert after == alone
 
 
 def test_page_numbers_in_the_names_of_pictures_are_kept(tmp_path: Path) -> None:
@@ -401,6 +416,16 @@ def test_from_s3_to_s3_and_only_what_is_new_is_fetched(tmp_path: Path, bucket: B
     second = bucket.objects()
     assert second["made/corpus/images/a/a_1.jpg"] == first["made/corpus/images/a/a_1.jpg"]
     assert [page.id for page in Corpus(storage.local_folder(out))] == ["a_1", "a_2", "b_1", "b_2", "c_1", "c_2"]
+
+
+def test_an_object_that_is_gone_when_it_is_fetched_is_left_out(tmp_path: Path, bucket: Bucket) -> None:
+    for name in ("a", "b"):
+        bucket.put(f"docs/{name}.pdf", files.write_pdf(tmp_path / f"{name}.pdf", text=name).read_bytes())
+    found, _ = discover(f"{bucket.uri}/docs/")
+    bucket.delete("docs/a.pdf")
+    documents, problems = identify(found, PLAIN, Former(None), tmp_path / "cache")
+    assert [document.name for document in documents] == ["b"]
+    assert [problem.file for problem in problems] == ["a.pdf"]
 
 
 def test_other_settings_read_again_what_was_known_on_s3(tmp_path: Path, bucket: Bucket) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unidoc_rl import boxes
-from unidoc_rl.ingest.pdf import NativeText
-from unidoc_rl.types import Region, Word
+from unidoc_rl.ingest.pdf import NO_TEXT
+from unidoc_rl.ingest.tasks import Text
+from unidoc_rl.types import Region
 
 _THREADS = {"intra_op_num_threads": 1, "inter_op_num_threads": 1}  # one page a core; more would wait for each other
 _OCR = {
@@ -31,19 +32,17 @@ def is_blank(pixels: NDArray[np.uint8]) -> bool:
 
 
 class Eyes:
-    def read(self, pixels: NDArray[np.uint8]) -> NativeText:
+    def read(self, pixels: NDArray[np.uint8]) -> Text:
         """The words of a page, line by line."""
         height, width = pixels.shape[:2]
         result = self._ocr(pixels)
         _give_back_memory()
         if result.txts is None:
-            return NativeText("", ())
-        words = []
-        for line in result.word_results:
-            for text, _, corners in line:
-                xs, ys = zip(*corners, strict=True)
-                words.append(Word(text, boxes.from_pixels(min(xs), min(ys), max(xs), max(ys), width, height)))
-        return NativeText("\n".join(result.txts), tuple(words))
+            return NO_TEXT
+        words = [(text, np.array(corners, float)) for line in result.word_results for text, _, corners in line]
+        around = np.array([[*corners.min(axis=0), *corners.max(axis=0)] for _, corners in words]).reshape(-1, 4)
+        shares = around / (width, height, width, height)
+        return Text("\n".join(result.txts), [text for text, _ in words], boxes.from_shares(shares))
 
     def regions(self, pixels: NDArray[np.uint8]) -> tuple[Region, ...]:
         """The parts of a page, from top to bottom."""

@@ -21,7 +21,7 @@ from unidoc_rl.ingest.tasks import Settings, Source, Stamp, stamps
 from unidoc_rl.names import document_name
 from unidoc_rl.params import IngestParams
 
-FORMAT = 1  # raised when the same file would give other pages than before
+FORMAT = 2  # raised when the same file would give other pages than before
 READERS = ("pypdfium2", "pillow", "opencv-python-headless", "rapidocr", "rapid-layout")
 FETCHING = 8  # objects at once
 
@@ -89,6 +89,8 @@ def _look(found: Found, params: IngestParams, former: Former, cache: Path) -> _L
             times += stamps([path])  # before it is read: a change while it is being read must be noticed
             with path.open("rb") as content:
                 sums.append(hashlib.file_digest(content, "sha256").hexdigest())
+        except s3.NotGiven as error:
+            return Problem(file.name, "was listed, and cannot be fetched", str(error))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # what is fetched does not fit: not the document's fault

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import mmap
 import re
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from unidoc_rl import boxes
 from unidoc_rl.ingest.problems import LeftOut
-from unidoc_rl.types import Word
+from unidoc_rl.ingest.tasks import Text
 
 POINTS_PER_INCH = 72
 MAX_PIXELS = 24_000_000  # of a rendered page: 72 MB; a larger one is rendered at a lower resolution, and noted
@@ -25,6 +24,8 @@ CROWDED = 150  # objects on a page
 TAIL = 2048  # bytes at the end of a file within which a whole PDF has its `startxref`
 FEW_WORDS = 8  # a scan may carry a page number or a stamp as text
 HYPHENS = "\x02\ufffe"  # how PDFium marks a hyphen that breaks a word at the end of a line
+
+NO_TEXT = Text("", [], np.empty((0, 4), np.uint16))
 
 _SEEN = re.compile(r"\S")
 _STRANGE = re.compile("[\x00-\x08\x0e-\x1b\ue000-\uf8ff\ufffd]")
@@ -39,10 +40,14 @@ class Picture:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NativeText:
-    text: str
-    words: tuple[Word, ...]
+def forget() -> None:
+    """PDFium as if it had read nothing yet; no document may be open.
+
+    It leaves the fonts that stand in for missing ones as the last page needed them, and measures the words of the next
+    by that: without this, where a word ends would depend on what the worker had read before.
+    """
+    pdfium_c.FPDF_DestroyLibrary()
+    pdfium_c.FPDF_InitLibrary()
 
 
 class Pdf:
@@ -142,15 +147,19 @@ class PdfPage:
                     stack.append((pdfium_c.FPDFFormObj_CountObjects, pdfium_c.FPDFFormObj_GetObject, part))
         return False
 
-    def native_text(self) -> NativeText:
+    def native_text(self) -> Text:
         """The words of the text layer; none where it is absent, or cannot be what a reader sees."""
         text_page = self._page.get_textpage()
         text = _text_of(text_page.raw)
         spans = [(match.start(), match.group()) for match in _WORD.finditer(text)]
         if not _legible(text) or (len(spans) < FEW_WORDS and self._is_scan()):
-            return NativeText("", ())
-        rectangles = self._shares(_rectangles(text_page.raw, spans))
-        return NativeText(_plain(text), _place(spans, rectangles))
+            return NO_TEXT
+        shares = self._shares(_rectangles(text_page.raw, spans))
+        middle = (shares[:, :2] + shares[:, 2:]) / 2
+        # Words off the page as it is shown are not on it; nan is nowhere.
+        seen = np.logical_and.reduce((middle >= 0) & (middle <= 1), axis=1)
+        words = [word for (_, word), shown in zip(spans, seen.tolist(), strict=True) if shown]
+        return Text(_plain(text), words, boxes.from_shares(shares[seen]))
 
     def _is_scan(self) -> bool:
         """Whether pictures cover most of the page."""
@@ -207,7 +216,8 @@ def _text_of(text_page: pdfium_c.FPDF_TEXTPAGE) -> str:
 
 def _legible(text: str) -> bool:
     """False where a font has no table of its characters, so that the text is not what is seen."""
-    return len(_STRANGE.findall(text)) <= 0.3 * len(_SEEN.findall(text))
+    strange = len(_STRANGE.findall(text))
+    return strange == 0 or strange <= 0.3 * len(_SEEN.findall(text))
 
 
 def _rectangles(text_page: pdfium_c.FPDF_TEXTPAGE, spans: list[tuple[int, str]]) -> NDArray[np.float64]:
@@ -216,26 +226,14 @@ def _rectangles(text_page: pdfium_c.FPDF_TEXTPAGE, spans: list[tuple[int, str]])
     A word reaches from its first character to its last, as high as its line: two questions to PDFium, where its own
     rectangles of a range look at every character and are four times slower.
     """
-    first, last = pdfium_c.FS_RECTF(), pdfium_c.FS_RECTF()
     ask = pdfium_c.FPDFText_GetLooseCharBox
-    around: list[tuple[float, ...]] = []
-    for start, word in spans:
-        if ask(text_page, start, first) and ask(text_page, start + len(word) - 1, last):
-            around.append(
-                (first.left, first.bottom, first.right, first.top, last.left, last.bottom, last.right, last.top)
-            )
-        else:
-            around.append((math.nan,) * 8)
-    both = np.array(around, np.float64).reshape(-1, 2, 4)
-    return np.concatenate([both[:, :, :2].min(axis=1), both[:, :, 2:].max(axis=1)], axis=1)
-
-
-def _place(spans: list[tuple[int, str]], shares: NDArray[np.float64]) -> tuple[Word, ...]:
-    """Words with their boxes; those that lie off the page as it is shown are not on it."""
-    middle = (shares[:, :2] + shares[:, 2:]) / 2
-    seen = ((middle >= 0) & (middle <= 1)).all(axis=1)  # false for nan
-    texts = [spans[index][1] for index in np.flatnonzero(seen)]
-    return tuple(map(Word, texts, boxes.from_shares(shares[seen])))
+    rectangles = (pdfium_c.FS_RECTF * (2 * len(spans)))()
+    found = []
+    for (start, word), first, last in zip(spans, rectangles[::2], rectangles[1::2], strict=True):
+        found.append(ask(text_page, start, first) and ask(text_page, start + len(word) - 1, last))
+    left, top, right, bottom = np.frombuffer(rectangles, np.float32).astype(float).reshape(-1, 2, 4).transpose(2, 0, 1)
+    around = np.stack([left.min(axis=1), bottom.min(axis=1), right.max(axis=1), top.max(axis=1)], axis=1)
+    return np.where(np.array(found, bool)[:, None], around, np.nan)
 
 
 def _plain(text: str) -> str:

@@ -8,12 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from unidoc_rl.ingest.pdf import MAX_PIXELS, Picture
 from unidoc_rl.ingest.problems import LeftOut
 
 MAX_FILE_PIXELS = 80_000_000  # what unpacking may take: 240 MB; A3 at 600 dpi has 70 million
+
+_TURNS = {  # what makes a picture upright, by the orientation that its camera noted
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked before anything is unpacked
 
@@ -57,7 +67,8 @@ def _check_size(path: Path, image: Image.Image) -> None:
 
 
 def _upright(image: Image.Image) -> Picture:
-    flat = _flat(ImageOps.exif_transpose(image))
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    flat = _flat(image if turn is None else image.transpose(turn))
     note = ""
     if flat.width * flat.height > MAX_PIXELS:
         share = (MAX_PIXELS / (flat.width * flat.height)) ** 0.5
@@ -69,9 +80,11 @@ def _upright(image: Image.Image) -> Picture:
 def _flat(image: Image.Image) -> Image.Image:
     """On white paper, eight bits a colour."""
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, np.float64)
+        values = np.nan_to_num(np.asarray(image, np.float64))
         high = values.max()
-        image = Image.fromarray((values * (255 / high if high > 255 else 1)).clip(0, 255).astype(np.uint8))
+        is_share = image.mode == "F" and 0 < high <= 1
+        scale = 255 if is_share else min(1, 255 / max(high, 1))
+        image = Image.fromarray((values * scale).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         paper = Image.new("RGBA", layer.size, "white")

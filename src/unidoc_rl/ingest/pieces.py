@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unidoc_rl.corpus import CONTENT_SCHEMA
+from unidoc_rl.ingest.tasks import Row
+from unidoc_rl.types import Box
 
 PAGES_A_TASK = 16
 
@@ -46,14 +49,9 @@ class Pieces:
         ranges = [(start, min(start + PAGES_A_TASK, pages)) for start in starts]
         return [(start, stop) for start, stop in ranges if not self._rows(key, start, stop).exists()]
 
-    def finished(self, key: str, start: int, stop: int, rows: list[dict[str, Any]]) -> None:
+    def finished(self, key: str, start: int, stop: int, rows: list[Row]) -> None:
         path = self._rows(key, start, stop)
-        pq.write_table(
-            pa.Table.from_pylist(rows, schema=_SCHEMA),
-            path.with_suffix(".new"),
-            compression="lz4",
-            use_dictionary=False,
-        )
+        pq.write_table(_table(rows), path.with_suffix(".new"), compression="lz4", use_dictionary=False)
         path.with_suffix(".new").rename(path)
 
     def tables(self, key: str) -> Iterator[pa.Table]:
@@ -64,3 +62,24 @@ class Pieces:
 
     def _rows(self, key: str, start: int, stop: int) -> Path:
         return self.of(key) / f"{start}-{stop}.parquet"
+
+
+def _table(rows: Sequence[Row]) -> pa.Table:
+    columns = [
+        [row.n for row in rows],
+        [row.width for row in rows],
+        [row.height for row in rows],
+        [row.text.text for row in rows],
+        [row.text_source for row in rows],
+        _words(rows),
+        [[{"kind": one.kind, "score": one.score, **one.box._asdict()} for one in row.regions] for row in rows],
+        [row.note for row in rows],
+    ]
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)], _SCHEMA)
+
+
+def _words(rows: Sequence[Row]) -> pa.Array:
+    texts = [word for row in rows for word in row.text.words]
+    corners = np.ascontiguousarray(np.concatenate([row.text.boxes for row in rows]).T)
+    words = pa.StructArray.from_arrays([pa.array(texts, pa.string()), *corners], names=["text", *Box._fields])
+    return pa.ListArray.from_arrays(list(accumulate((len(row.text.words) for row in rows), initial=0)), words)

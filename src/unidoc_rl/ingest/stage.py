@@ -128,8 +128,8 @@ class _Work:
 
 def _tell_remarks(document: Document, pages: Pages) -> None:
     for row in pages.rows:
-        if row["note"]:
-            progress.tell(f"{document.files[0]}: page {row['n']} {row['note']}")
+        if row.note:
+            progress.tell(f"{document.files[0]}: page {row.n} {row.note}")
 
 
 def _explain(heard: Failed | Died | TimedOut, params: IngestParams) -> tuple[str, str]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+
+from unidoc_rl.types import Region, TextSource
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from unidoc_rl.params import IngestParams
 
 Stamp = tuple[int, int]
@@ -67,8 +72,30 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """What stands on a page. Its words are columns, not `types.Word`: a page has thousands, to be made and sent."""
+
+    text: str
+    words: list[str]
+    boxes: NDArray[np.uint16]  # (words, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A page, without its document's name; `note` is for the user."""
+
+    n: int
+    width: int
+    height: int
+    note: str
+    text: Text
+    text_source: TextSource
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pages:
-    rows: list[dict[str, Any]]  # as corpus.PAGE_SCHEMA has them, without the document's name, with a `note`
+    rows: list[Row]
 
 
 @dataclass(frozen=True, slots=True)

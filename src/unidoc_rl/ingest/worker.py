@@ -12,9 +12,10 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 # Before numpy and onnxruntime are imported: one thread a worker, and no spinning while it waits.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", OMP_WAIT_POLICY="PASSIVE")
@@ -25,14 +26,14 @@ from numpy.typing import NDArray
 
 from unidoc_rl.ingest import picture
 from unidoc_rl.ingest.eyes import Eyes, is_blank
-from unidoc_rl.ingest.pdf import NativeText, Pdf, Picture
+from unidoc_rl.ingest.pdf import NO_TEXT, Pdf, Picture, forget
 from unidoc_rl.ingest.pool import Step
 from unidoc_rl.ingest.problems import LeftOut
-from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read, Settings, Source, stamps
-from unidoc_rl.types import Box, Region, TextSource
+from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read, Row, Settings, Source, Text, stamps
+from unidoc_rl.types import TextSource
 
 MEMORY = 1 << 30  # bytes of data; the system refuses more, and the document is left out
-_WORD_KEYS = ("text", *Box._fields)
+Frames = list[tuple[Path, int]]  # the pages of pictures: files, and places in them
 _ENCODING = {
     "jpg": [cv2.IMWRITE_JPEG_QUALITY, 90],
     "png": [cv2.IMWRITE_PNG_COMPRESSION, 3],
@@ -44,7 +45,6 @@ class Reader:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._eyes = Eyes()
-        self._open: tuple[Source, Pdf | list[tuple[Path, int]]] | None = None  # kept between a document's tasks
 
     def answer(self, task: Count | Read, step: Callable[[], None]) -> Counted | Pages | Failed | DiskError:
         try:
@@ -62,27 +62,17 @@ class Reader:
             return Failed(f"cannot be read ({error.strerror})", "check the file and its permissions")
 
     def _count(self, task: Count) -> Counted:
-        count = _length(self._opened(task.source))
+        with _opened(task.source) as document:
+            count = _length(document)
         numbers = task.source.numbers
         return Counted(numbers if len(numbers) == count else tuple(range(1, count + 1)))
 
     def _read(self, task: Read, step: Callable[[], None]) -> Pages:
-        return Pages([self._row(task, position, step) for position in range(task.start, task.stop)])
+        with _opened(task.source) as document:
+            return Pages([self._row(task, document, position, step) for position in range(task.start, task.stop)])
 
-    def _opened(self, source: Source) -> Pdf | list[tuple[Path, int]]:
-        """A PDF, or the pages of pictures as files and places in them."""
-        if self._open is None or self._open[0] != source:
-            self._close()
-            self._open = (source, Pdf(source.paths[0]) if source.kind == "pdf" else list(_frames(source)))
-        return self._open[1]
-
-    def _close(self) -> None:
-        if self._open is not None and isinstance(self._open[1], Pdf):
-            self._open[1].close()
-        self._open = None
-
-    def _row(self, task: Read, position: int, step: Callable[[], None]) -> dict[str, Any]:
-        shown, native, n = self._page(task.source, position)
+    def _row(self, task: Read, document: Pdf | Frames, position: int, step: Callable[[], None]) -> Row:
+        shown, native, n = self._page(task.source, document, position)
         text, source = native, TextSource.NATIVE if native.words else TextSource.NONE
         if self._settings.ocr and not native.words and not is_blank(shown.pixels):
             text = self._eyes.read(shown.pixels)
@@ -91,14 +81,13 @@ class Reader:
         self._write(shown.pixels, task.folder / f"{n}.{self._settings.image_format}")
         step()
         height, width = shown.pixels.shape[:2]
-        return {"n": n, "width": width, "height": height, "note": shown.note, **_columns(text, source, regions)}
+        return Row(n, width, height, shown.note, text, source, regions)
 
-    def _page(self, source: Source, position: int) -> tuple[Picture, NativeText, int]:
-        opened = self._opened(source)
-        n = source.numbers[position] if len(source.numbers) == _length(opened) else position + 1
-        if not isinstance(opened, Pdf):
-            return picture.load(*opened[position]), NativeText("", ()), n
-        with opened.page(n) as page:
+    def _page(self, source: Source, document: Pdf | Frames, position: int) -> tuple[Picture, Text, int]:
+        n = source.numbers[position] if len(source.numbers) == _length(document) else position + 1
+        if not isinstance(document, Pdf):
+            return picture.load(*document[position]), NO_TEXT, n
+        with document.page(n) as page:
             return page.render(self._settings.dpi), page.native_text(), n
 
     def _write(self, pixels: NDArray[np.uint8], path: Path) -> None:
@@ -111,23 +100,27 @@ class Reader:
         path.write_bytes(encoded.tobytes())
 
 
-def _frames(source: Source) -> Iterator[tuple[Path, int]]:
-    for path in source.paths:
-        for frame in range(picture.frames(path)):
-            yield path, frame
+@contextmanager
+def _opened(source: Source) -> Iterator[Pdf | Frames]:
+    """A document while it is read; the only one that is open."""
+    if source.kind == "pictures":
+        yield _frames(source)
+        return
+    forget()
+    document = Pdf(source.paths[0])
+    try:
+        yield document
+    finally:
+        document.close()
 
 
-def _length(opened: Pdf | list[tuple[Path, int]]) -> int:
-    return opened.pages if isinstance(opened, Pdf) else len(opened)
+@lru_cache(maxsize=1)
+def _frames(source: Source) -> Frames:
+    return [(path, frame) for path in source.paths for frame in range(picture.frames(path))]
 
 
-def _columns(text: NativeText, source: TextSource, regions: tuple[Region, ...]) -> dict[str, Any]:
-    return {
-        "text": text.text,
-        "text_source": str(source),
-        "words": [dict(zip(_WORD_KEYS, (word.text, *word.box), strict=True)) for word in text.words],
-        "regions": [{"kind": region.kind, "score": region.score, **region.box._asdict()} for region in regions],
-    }
+def _length(document: Pdf | Frames) -> int:
+    return document.pages if isinstance(document, Pdf) else len(document)
 
 
 def _end_with_parent() -> None:
