@@ -6,9 +6,10 @@ Pixels appear only where a picture is drawn or cut, and `boxes.py` is the one pl
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Box(NamedTuple):
@@ -108,3 +109,29 @@ class Question:
     source_type: str  # text, table, chart …: what the evidence is
     file_name: str  # the document that it is about; the first, where there are several
     evidence: tuple[Evidence, ...]  # in the order in which it is needed; empty for an unanswerable question
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is searched for, and among which pages."""
+
+    text: str
+    documents: frozenset[str] | None = None  # None: all of them
+    excluded: frozenset[str] = frozenset()  # ids of pages that must not come back
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A page that a search has found."""
+
+    page: str  # its id
+    document: str
+    image: str  # its picture's path below the corpus folder
+    score: float  # that the hits are ordered by, best first
+    scores: Mapping[str, float]  # by the retrievers that found it
+
+
+class Search(Protocol):
+    """A search, wherever it is done: in this process, or by a service. At most k hits a query, in their order."""
+
+    def __call__(self, queries: Sequence[Query], k: int) -> list[list[Hit]]: ...

@@ -1,0 +1,1 @@
+"""The stage `index`, and the searches in what it makes."""
