@@ -13,9 +13,10 @@ from tests import servers
 from tests.conftest import Bucket
 from unidoc_rl import doctor
 from unidoc_rl.doctor import Finding
-from unidoc_rl.params import ServiceParams
+from unidoc_rl.params import IndexParams, Params, ServiceParams
 
 HTTP = {"mlflow": "/health", "endpoint": "/v1/models", "kfp": "/apis/v2beta1/healthz"}
+SERVERS = ["milvus", *ServiceParams.model_fields]
 BASE = {"mlflow": "", "endpoint": "/v1", "kfp": ""}
 
 
@@ -26,21 +27,25 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def find(subject: str, **services: str) -> Finding:
-    return next(f for f in doctor.servers(ServiceParams(**services), seconds=3) if f.subject == subject)
+def named(milvus: str | None = None, **services: str) -> Params:
+    return Params(index=IndexParams(uri=milvus), services=ServiceParams(**services))
+
+
+def find(subject: str, **addresses: str) -> Finding:
+    return next(f for f in doctor.servers(named(**addresses), seconds=3) if f.subject == subject)
 
 
 def test_this_machine_runs_every_stage() -> None:
-    findings = doctor.examine(ServiceParams())
+    findings = doctor.examine(Params())
     assert not [f.line() for f in findings if f.prevents_all]
     subjects = [f.subject for f in findings]
     assert len(subjects) == len(set(subjects))
-    assert subjects[-5:] == [*ServiceParams.model_fields]
+    assert subjects[-5:] == SERVERS
     for finding in findings:
         assert re.fullmatch(r"(ok|missing) +.{20}\S.*", finding.line())
 
 
-@pytest.mark.parametrize("name", [*ServiceParams.model_fields])
+@pytest.mark.parametrize("name", SERVERS)
 def test_a_server_that_is_not_named_is_well_and_says_what_is_used(name: str) -> None:
     finding = find(name)
     assert finding.ok
@@ -87,7 +92,7 @@ def test_servers_that_never_answer_are_asked_at_the_same_time_and_given_up(
         url = f"http://127.0.0.1:{port}"
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         begun = time.monotonic()
-        found = doctor.servers(ServiceParams(mlflow=url, endpoint=url, kfp=url, s3="s3://bucket"), seconds=1)
+        found = doctor.servers(named(mlflow=url, endpoint=url, kfp=url, s3="s3://bucket"), seconds=1)
         took = time.monotonic() - begun
     silent = {f.subject: f.line() for f in found if not f.ok}
     assert set(silent) == {"mlflow", "endpoint", "kfp", "s3"}
@@ -163,6 +168,6 @@ def test_a_broken_driver_is_no_traceback(tmp_path: Path, monkeypatch: pytest.Mon
     tool.write_text("#!/bin/sh\necho 'Driver/library version mismatch' >&2\nexit 18\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    finding = next(f for f in doctor.examine(ServiceParams()) if f.subject == "GPU")
+    finding = next(f for f in doctor.examine(Params()) if f.subject == "GPU")
     assert not finding.ok
     assert "Driver/library version mismatch" in finding.line()

@@ -39,7 +39,7 @@ valid = st.builds(
         layout=st.booleans(),
         may_leave_out=st.integers(0, 10**6),
     ),
-    services=st.builds(ServiceParams, milvus=st.none() | texts, s3=st.none() | texts),
+    services=st.builds(ServiceParams, mlflow=st.none() | texts, s3=st.none() | texts),
 )
 
 

@@ -17,7 +17,7 @@ import click
 from unidoc_rl.errors import UnidocError
 
 if TYPE_CHECKING:
-    from unidoc_rl.params import Params
+    from unidoc_rl.params import Params, Retriever
 
 LEFT_OUT = 3
 
@@ -69,6 +69,8 @@ def cli() -> None:
 
     \b
         unidoc ingest my/pdfs --out corpus          pages, words and regions of every document
+        unidoc index corpus --out index             what finds these pages
+        unidoc search index "net sales 2023"        the pages that answer to a text
         unidoc status                               what the stages have made so far
         unidoc doctor                               what this machine has, and what is missing
 
@@ -130,6 +132,106 @@ def ingest(documents: str, out: str, workers: int | None, params_file: Path | No
         sys.exit(LEFT_OUT)
 
 
+@cli.command(cls=_StageCommand)
+@click.argument("corpus")
+@click.option("--out", required=True, type=click.Path(), help="The index folder to make, local or s3://bucket/prefix.")
+@_with_params
+def index(corpus: str, out: str, params_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Make the pages of CORPUS findable: by words, by vectors of their text, by multi-vectors of their pictures.
+
+    CORPUS is what `unidoc ingest` makes, local or on S3. Run again, it computes vectors only for pages that are new or
+    changed; killed, it goes on where it stopped. Vectors lie in the index folder (Milvus Lite), or on a Milvus server
+    (index.uri; MILVUS_TOKEN carries its key).
+
+    \b
+        unidoc index corpus --out index
+        unidoc index corpus --out index --set index.retrievers=[bm25]
+    """
+    from unidoc_rl.index.stage import index as run
+
+    made = run(corpus, out, _load(params_file, overrides).index)
+    rows = "".join(f", {count} {name.removeprefix('rows_')} vectors" for name, count in made.items() if name != "pages")
+    click.echo(f"{out}: {made['pages']} pages{rows}")
+
+
+@cli.command()
+@click.argument("index", type=click.Path())
+@click.argument("queries", nargs=-1, required=True, metavar="QUERY...")
+@click.option("-k", default=10, show_default=True, type=click.IntRange(1, 1000), help="Hits a query.")
+@click.option("--document", "documents", multiple=True, help="Search only in this document; may stand several times.")
+@click.option("--exclude", "excluded", multiple=True, metavar="PAGE", help="A page id that must not come back.")
+@click.option(
+    "--retriever",
+    "retrievers",
+    multiple=True,
+    type=click.Choice(["bm25", "dense", "late"]),
+    help="Search by this one alone; all of the index's where not said.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a query, on a line of its own.")
+def search(
+    index: str,
+    queries: tuple[str, ...],
+    k: int,
+    documents: tuple[str, ...],
+    excluded: tuple[str, ...],
+    retrievers: tuple[Retriever, ...],
+    as_json: bool,
+) -> None:
+    """Find the pages of INDEX that answer to each QUERY, best first.
+
+    \b
+        unidoc search index "net sales by region 2023"
+        unidoc search index "revenue" "headcount" -k 3 --document report-2023 --json
+    """
+    import json
+    from dataclasses import asdict
+
+    from unidoc_rl.index.search import Index
+    from unidoc_rl.types import Query
+
+    asked = [Query(text, frozenset(documents) or None, frozenset(excluded)) for text in queries]
+    with Index(index, retrievers or None) as opened:
+        found = opened(asked, k)
+    for query, hits in zip(queries, found, strict=True):
+        if as_json:
+            click.echo(json.dumps({"query": query, "hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
+            continue
+        if len(queries) > 1:
+            click.echo(f"{query}:")
+        for hit in hits:
+            scores = "  ".join(f"{name} {score:.3f}" for name, score in hit.scores.items())
+            click.echo(f"{hit.score:8.4f}  {hit.page}  ({scores})")
+        if not hits:
+            click.echo("nothing found")
+
+
+@cli.command("serve-index")
+@click.argument("index", type=click.Path())
+@click.option(
+    "--corpus",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The corpus folder, which the paths of pictures in answers to GET then begin with.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is everywhere.")
+@click.option("--port", default=8002, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
+@click.option("--queue", default=256, show_default=True, type=click.IntRange(min=1), help="Queries that may wait.")
+def serve_index(index: str, corpus: Path | None, host: str, port: int, queue: int) -> None:
+    """Answer searches of INDEX over HTTP, for any number of clients, until interrupted.
+
+    POST /search takes {"queries": [{"text": …, "documents": [...], "excluded": [...]}], "k": 10}; GET /search answers
+    in the form of VRAG's and UniDoc-RL's code. GET /health and GET /ready tell whether it is up, and whether it can
+    answer. There are no keys: let only those reach it who may read the documents.
+
+    \b
+        unidoc serve-index index --corpus corpus
+        curl 'http://127.0.0.1:8002/search?queries=revenue+2023'
+    """
+    from unidoc_rl.index.search import Index
+    from unidoc_rl.index.service import serve
+
+    serve(lambda: Index(index), index, host=host, port=port, images=corpus, queue=queue)
+
+
 @cli.command()
 @click.argument("artifacts", default="artifacts", type=click.Path(file_okay=False, path_type=Path))
 def status(artifacts: Path) -> None:
@@ -146,7 +248,7 @@ def doctor(params_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Look at this machine and the servers named in params.yaml, and say what each missing thing would prevent."""
     from unidoc_rl.doctor import examine
 
-    findings = examine(_load(params_file, overrides).services)
+    findings = examine(_load(params_file, overrides))
     for finding in findings:
         click.echo(finding.line())
     if any(finding.prevents_all for finding in findings):

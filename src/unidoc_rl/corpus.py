@@ -58,6 +58,11 @@ class Corpus:
             for row in batch.to_pylist():
                 yield _page(row)
 
+    def column(self, name: str) -> Iterator[Any]:
+        """One value a page, without reading the rest."""
+        for batch in self._file.iter_batches(batch_size=ROWS_A_GROUP, columns=[name]):
+            yield from batch.column(0).to_pylist()
+
     def first(self) -> Page:
         return next(iter(self))
 

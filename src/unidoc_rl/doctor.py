@@ -28,7 +28,7 @@ from packaging.requirements import Requirement
 
 from unidoc_rl import s3
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.params import ServiceParams
+from unidoc_rl.params import Params
 
 PACKAGE = "unidoc-rl"
 ARTIFACTS = Path("artifacts")
@@ -58,7 +58,7 @@ class _Unwell(Exception):
     """Why a server cannot be used, and what to do, in words."""
 
 
-def examine(services: ServiceParams, seconds: float = ASK_SECONDS) -> list[Finding]:
+def examine(params: Params, seconds: float = ASK_SECONDS) -> list[Finding]:
     requirements = _requirements()
     return [
         _python(sys.version_info[:2]),
@@ -68,7 +68,7 @@ def examine(services: ServiceParams, seconds: float = ASK_SECONDS) -> list[Findi
         _cpus(),
         _gpu(),
         _git(),
-        *servers(services, seconds),
+        *servers(params, seconds),
     ]
 
 
@@ -215,8 +215,8 @@ class _Service:
     prevents: str
 
 
-def servers(services: ServiceParams, seconds: float) -> list[Finding]:
-    named = {name: getattr(services, name) for name in SERVICES}
+def servers(params: Params, seconds: float) -> list[Finding]:
+    named = {"milvus": params.index.uri, **dict(params.services)}
     with ThreadPoolExecutor(len(named)) as pool:
         return list(pool.map(partial(_service, seconds=seconds), named.keys(), named.values()))
 
@@ -228,7 +228,8 @@ def _service(name: str, address: str | None, seconds: float) -> Finding:
     try:
         return Finding(name, True, service.ask(address, seconds))
     except _Unwell as error:
-        return Finding(name, False, f"{error}; or change services.{name} in params.yaml", service.prevents)
+        key = "index.uri" if name == "milvus" else f"services.{name}"
+        return Finding(name, False, f"{error}; or change {key} in params.yaml", service.prevents)
 
 
 def _ask_milvus(address: str, seconds: float) -> str:

@@ -3,3 +3,7 @@
 
 class UnidocError(Exception):
     """What happened, to which file or key, and what to do, in words; shown without a traceback."""
+
+
+class Away(UnidocError):
+    """A server that is needed cannot be reached or used; later it may be."""

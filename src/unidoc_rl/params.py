@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from unidoc_rl.errors import UnidocError
@@ -47,10 +47,42 @@ class IngestParams(Section):
     may_leave_out: int = Field(0, ge=0, description="how many files may be left out before the stage has failed")
 
 
+Retriever = Literal["bm25", "dense", "late"]
+
+
+class RetrieverWeights(Section):
+    """How much each retriever counts where several are fused."""
+
+    bm25: float = Field(1.0, ge=0, le=100, description="of the words of pages")
+    dense: float = Field(0.5, ge=0, le=100, description="of the vectors of texts")
+    late: float = Field(1.0, ge=0, le=100, description="of the multi-vectors of page images")
+
+
+class IndexParams(Section):
+    """Pages to what finds them."""
+
+    retrievers: list[Retriever] = Field(
+        ["bm25", "dense"], min_length=1, description="bm25 (words), dense (vectors of texts), late (of page images)"
+    )
+    encoder: str | None = Field(
+        None, description="folder of dense's sentence encoder; MiniLM, in a package, where null"
+    )
+    late_encoder: str | None = Field(None, description="folder or hub name of late's ColQwen2 or ColPali model")
+    fusion: Literal["weight", "rank"] = Field("weight", description="weighted scores, or weighted reciprocal ranks")
+    weights: RetrieverWeights = Field(RetrieverWeights(), description="how much each retriever counts")
+    uri: str | None = Field(None, description="http://host:19530, a Milvus server; Milvus Lite in the index where null")
+
+    @field_validator("retrievers")
+    @classmethod
+    def _each_once(cls, given: list[Retriever]) -> list[Retriever]:
+        if len(set(given)) < len(given):
+            raise ValueError
+        return given
+
+
 class ServiceParams(Section):
     """Servers that are used where named; `unidoc doctor` asks each of them whether it is there."""
 
-    milvus: str | None = Field(None, description="http://host:19530; Milvus Lite where null")
     mlflow: str | None = Field(None, description="http://host:5000; a local sqlite file where null")
     s3: str | None = Field(
         None, description="s3://bucket/prefix that must be readable; server and keys come from AWS_*"
@@ -62,6 +94,7 @@ class ServiceParams(Section):
 class Params(Section):
     sample: SampleParams = SampleParams()
     ingest: IngestParams = IngestParams()
+    index: IndexParams = IndexParams()
     services: ServiceParams = ServiceParams()
 
     def to_json(self) -> str:
@@ -148,9 +181,15 @@ def _explain(error: ValidationError, source: str, overridden: Mapping[str, Any])
         if problem["type"] == "extra_forbidden":
             yield f"{where}: {key}: no such key{_nearest_key(key, fields)}"
             continue
-        known = ".".join(str(part) for part in problem["loc"][:2])
+        known = next(known for known in _prefixes(problem["loc"]) if known in fields)
         given = problem["input"]
         yield f"{where}: {key}: {given!r} is not possible; expected {_expected(fields[known], given)}"
+
+
+def _prefixes(location: Sequence[int | str]) -> Iterator[str]:
+    """The key itself, then what it stands in: of an item the list, of a value its section."""
+    for length in range(len(location), 0, -1):
+        yield ".".join(str(part) for part in location[:length])
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -177,8 +216,13 @@ def _expected(field: FieldInfo, given: Any) -> str:
         choices = [str(choice) for choice in typing.get_args(annotation)]
         near = difflib.get_close_matches(str(given), choices, n=1, cutoff=0.0)
         return f"one of {', '.join(choices)}" + (f"; the nearest is {near[0]}" if near else "")
+    if typing.get_origin(annotation) is list:
+        (item,) = typing.get_args(annotation)
+        return f"a list of one or more of {', '.join(typing.get_args(item))}, each once"
     if annotation is bool:
         return "true or false"
+    if annotation is float:
+        return f"a number from {low} to {high}"
     if annotation is int:
         span = f" from {low} to {high}" if high is not None else f" of at least {low}"
         return f"a whole number{span}{_nearest_number(given, low, high)}"

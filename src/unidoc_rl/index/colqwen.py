@@ -1,0 +1,110 @@
+"""Pictures of pages, and questions, to multi-vectors: ColQwen2 or ColPali, by transformers' own classes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from huggingface_hub import snapshot_download
+from numpy.typing import NDArray
+from PIL.Image import Image
+from safetensors import SafetensorError
+from transformers import ColPaliForRetrieval, ColPaliProcessor, ColQwen2ForRetrieval, ColQwen2Processor
+
+from unidoc_rl.errors import UnidocError
+
+PAGES_AT_ONCE = 4
+TEXTS_AT_ONCE = 32
+
+# By the model_type in config.json. Where there is no torchvision, both processors take Pillow by themselves.
+_MODELS: dict[str, tuple[Any, Any]] = {
+    "colqwen2": (ColQwen2ForRetrieval, ColQwen2Processor),
+    "colpali": (ColPaliForRetrieval, ColPaliProcessor),
+}
+_SAMPLES, _SAMPLE = 64, 1 << 16
+
+
+class PageEncoder:
+    def __init__(self, model: str) -> None:
+        """Of a folder, or of a model's name on the hub, which is fetched once."""
+        folder = Path(model) if Path(model).is_dir() else _fetched(model)
+        model_class, processor_class = _classes(folder)
+        self.name = identity(folder)
+        device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
+        try:
+            self._processor = processor_class.from_pretrained(folder, local_files_only=True)
+            loaded, how = model_class.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
+            )
+            if how["missing_keys"]:
+                raise ValueError(f"it has no weights for {', '.join(sorted(how['missing_keys'])[:3])} …")
+        except (OSError, ValueError, SafetensorError) as error:
+            raise UnidocError(
+                f"index.late_encoder: {folder} cannot be loaded ({error}); "
+                "expected a model's folder as save_pretrained writes it: weights in safetensors, and its processor"
+            ) from error
+        self._model = loaded.eval().to(device)
+        self.dimension = int(self._model.config.embedding_dim)
+
+    def pages(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
+        """The vectors of each picture, (vectors, dimension)."""
+        batches = [images[start : start + PAGES_AT_ONCE] for start in range(0, len(images), PAGES_AT_ONCE)]
+        return [vectors for batch in batches for vectors in self._encode(self._processor(images=list(batch)))]
+
+    def queries(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The vectors of each text, (tokens, dimension), with the tokens that the model adds to a query."""
+        batches = [texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE)]
+        return [vectors for batch in batches for vectors in self._encode(self._processor(text=list(batch)))]
+
+    @torch.inference_mode()
+    def _encode(self, inputs: Any) -> list[NDArray[np.float32]]:
+        inputs.pop("labels", None)  # that ColPali's processor makes for training
+        inputs = inputs.to(self._model.device)
+        embeddings = self._model(**inputs).embeddings.float().cpu().numpy()
+        real = inputs["attention_mask"].bool().cpu().numpy()  # the rest fills up shorter rows of the batch
+        return [vectors[kept] for vectors, kept in zip(embeddings, real, strict=True)]
+
+
+def identity(folder: Path) -> str:
+    """A name for what a model's folder computes: vectors of another model cannot be compared with its own.
+
+    Weights are sampled all over the files, because a fine-tuned model may begin with the same embeddings as its base.
+    """
+    digest = hashlib.sha256()
+    for name in ("config.json", "preprocessor_config.json", "processor_config.json"):
+        if (folder / name).is_file():
+            digest.update((folder / name).read_bytes())
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}".encode())
+        with path.open("rb") as file:
+            for part in range(_SAMPLES):
+                file.seek(part * size // _SAMPLES)
+                digest.update(file.read(_SAMPLE))
+    return f"{folder.resolve().name}-{digest.hexdigest()[:12]}"
+
+
+def _fetched(name: str) -> Path:
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]))
+    except (OSError, ValueError) as error:
+        raise UnidocError(
+            f"index.late_encoder: {name} is no folder, and cannot be fetched from the hub ({error}); "
+            "name the folder of a ColQwen2 or ColPali model"
+        ) from error
+
+
+def _classes(folder: Path) -> tuple[Any, Any]:
+    try:
+        kind = json.loads((folder / "config.json").read_text())["model_type"]
+        return _MODELS[kind]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnidocError(
+            f"index.late_encoder: {folder}/config.json does not name a known model ({error!r}); expected the "
+            f"model_type {' or '.join(_MODELS)}, as in vidore/colqwen2-v1.0-hf; merge an adapter into its model first"
+        ) from error

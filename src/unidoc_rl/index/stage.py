@@ -1,0 +1,59 @@
+"""The stage `index`: a corpus to what finds its pages.
+
+index/index.json       what is in here
+index/pages.parquet    the pages, in the order that gives them their numbers
+index/bm25/            postings of every term
+index/vectors/         computed vectors, a file a piece of a document, kept when the index is made again
+index/milvus.db        rows of vectors to be searched; on a server instead, where one is named
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unidoc_rl import progress, storage
+from unidoc_rl.corpus import Corpus
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.index import bm25, catalogue, manifest
+from unidoc_rl.index.build import Build
+from unidoc_rl.index.manifest import Manifest
+from unidoc_rl.index.terms import terms
+from unidoc_rl.params import IndexParams
+
+
+def index(corpus: str | Path, out: str | Path, params: IndexParams) -> dict[str, int]:
+    """Makes the index `out` of a corpus, and tells what is in it."""
+    folder = storage.local_folder(corpus)
+    pages = Corpus(folder)
+    if len(pages) == 0:
+        raise UnidocError(f"{corpus}: has no pages to be found")
+    with storage.writing(out, marker=manifest.FILE) as output:
+        listed = catalogue.of_corpus(folder)
+        listed.write(output.new)
+        if "bm25" in params.retrievers:
+            _count_terms(pages, output.new / bm25.FOLDER)
+        build = Build(pages, listed, output, params)
+        collections = build.collections()
+        files = [output.new / catalogue.PAGES, *sorted(output.new.glob(f"{bm25.FOLDER}/*"))]
+        made = Manifest(
+            format=manifest.FORMAT,
+            pages=len(listed),
+            retrievers=params.retrievers,
+            fusion=params.fusion,
+            weights=params.weights,
+            uri=params.uri,
+            collections=collections,
+            files={path.relative_to(output.new).as_posix(): path.stat().st_size for path in files},
+        )
+        made.write(output.new)
+    build.forget_former()
+    return {"pages": len(listed), **{f"rows_{name}": one.rows for name, one in collections.items()}}
+
+
+def _count_terms(pages: Corpus, folder: Path) -> None:
+    builder = bm25.Builder()
+    with progress.bar(len(pages), "counting words", "page") as bar:
+        for text in pages.column("text"):
+            builder.add(terms(text))
+            bar.update()
+    builder.write(folder)

@@ -1,0 +1,166 @@
+"""The real classes of transformers, at a tiny size and with random weights: what goes in and what comes out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from transformers import (
+    ColPaliConfig,
+    ColPaliForRetrieval,
+    ColPaliProcessor,
+    ColQwen2Config,
+    ColQwen2ForRetrieval,
+    ColQwen2Processor,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.index.colqwen import PageEncoder, identity
+
+TEXT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def colqwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "colqwen"
+    special = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    tokenizer = letters([*special, "<|endoftext|>"], pad_token="<|endoftext|>")
+    ColQwen2Processor(Qwen2VLImageProcessorPil(min_pixels=1568, max_pixels=9408), tokenizer).save_pretrained(folder)
+    ids = {
+        f"{name}_token_id": tokenizer.convert_tokens_to_ids(token)
+        for name, token in zip(("vision_start", "vision_end", "image", "video"), special[2:], strict=True)
+    }
+    rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0}
+    text = {**TEXT, "num_key_value_heads": 1, "vocab_size": len(tokenizer), "rope_parameters": rope}
+    text |= {"bos_token_id": None, "eos_token_id": None}
+    vision = {"depth": 2, "embed_dim": 32, "hidden_size": 32, "num_heads": 2, "mlp_ratio": 2}
+    config = ColQwen2Config(vlm_config={"model_type": "qwen2_vl", "text_config": text, "vision_config": vision, **ids})
+    ColQwen2ForRetrieval(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def colpali(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "colpali"
+    pictures = SiglipImageProcessorPil(size={"height": 28, "width": 28})
+    pictures.image_seq_length = 4  # type: ignore[attr-defined]
+    tokenizer = letters(["<pad>", "<bos>", "<eos>", "<image>"], pad_token="<pad>", bos_token="<bos>")
+    processor = ColPaliProcessor(pictures, tokenizer)
+    processor.save_pretrained(folder)
+    text = {**TEXT, "model_type": "gemma", "num_key_value_heads": 1, "head_dim": 16, "vocab_size": len(tokenizer)}
+    vision = {**TEXT, "model_type": "siglip_vision_model", "image_size": 28, "patch_size": 14, "projection_dim": 32}
+    vlm = {"model_type": "paligemma", "text_config": text, "vision_config": vision, "projection_dim": 32}
+    config = ColPaliConfig(vlm_config={**vlm, "hidden_size": 32, "image_token_index": processor.image_token_id})
+    ColPaliForRetrieval(config).save_pretrained(folder)
+    return folder
+
+
+def letters(special: list[str], **names: str) -> PreTrainedTokenizerFast:
+    """A token a letter."""
+    signs = ["<unk>", "\n", *map(chr, range(32, 127)), *special]
+    made = Tokenizer(models.WordLevel({sign: number for number, sign in enumerate(signs)}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=made, unk_token="<unk>", additional_special_tokens=special, **names
+    )
+    return tokenizer
+
+
+def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).convert(mode)
+
+
+@pytest.mark.parametrize("kind", ["colqwen", "colpali"])
+def test_a_batch_gives_each_page_and_text_what_it_has_alone(kind: str, request: pytest.FixtureRequest) -> None:
+    encoder = PageEncoder(str(request.getfixturevalue(kind)))
+    assert encoder.dimension == 128
+    pictures = [picture(60, 100), picture(140, 40, "L"), picture(30, 30), picture(28, 84), picture(90, 90, "RGBA")]
+    texts = ["How much is it?", "a", "Which colour has the bar of 2024?"]
+    alone = [encoder.pages([one])[0] for one in pictures] + [encoder.queries([text])[0] for text in texts]
+    for vectors, expected in zip([*encoder.pages(pictures), *encoder.queries(texts)], alone, strict=True):
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+        np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+def test_a_larger_page_has_more_vectors_and_a_longer_text_too(colqwen: Path) -> None:
+    encoder = PageEncoder(str(colqwen))
+    small, large = encoder.pages([picture(28, 56), picture(84, 112)])
+    assert len(large) - len(small) == 3 * 4 - 1 * 2
+    short, long = encoder.queries(["abc", "abcdefgh"])
+    assert len(long) - len(short) == 5
+
+
+def test_nothing_gives_nothing(colqwen: Path) -> None:
+    encoder = PageEncoder(str(colqwen))
+    assert encoder.pages([]) == []
+    assert encoder.queries([]) == []
+
+
+def test_other_weights_or_settings_have_another_name(colqwen: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "colqwen"
+    shutil.copytree(colqwen, copy)
+    name = identity(colqwen)
+    assert identity(copy) == name == PageEncoder(str(copy)).name
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+    assert identity(copy) != name
+    shutil.copy(colqwen / "model.safetensors", copy)
+    settings = json.loads((copy / "processor_config.json").read_text())
+    settings["image_processor"]["max_pixels"] = 4704
+    (copy / "processor_config.json").write_text(json.dumps(settings))
+    assert identity(copy) != name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config.json": None}, r"config\.json does not name a known model .*colqwen2 or colpali"),
+        ({"config.json": b'{"model_type": "qwen2_vl"}'}, "does not name a known model .*qwen2_vl"),
+        ({"config.json": b"[]"}, "does not name a known model"),
+        ({"model.safetensors": None}, "cannot be loaded"),
+        ({"model.safetensors": b"\0" * 100}, "cannot be loaded"),
+        ({"processor_config.json": None}, "cannot be loaded"),
+    ],
+)
+def test_a_folder_that_is_no_such_model_is_named(
+    colqwen: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    copy = tmp_path / "broken"
+    shutil.copytree(colqwen, copy)
+    for name, content in change.items():
+        (copy / name).unlink()
+        if content is not None:
+            (copy / name).write_bytes(content)
+    with pytest.raises(UnidocError, match=rf"index\.late_encoder: .*broken.*{message}"):
+        PageEncoder(str(copy))
+
+
+def test_a_folder_without_some_of_the_weights_is_refused(colqwen: Path, tmp_path: Path) -> None:
+    """transformers would make them up."""
+    copy = tmp_path / "broken"
+    shutil.copytree(colqwen, copy)
+    weights = load_file(copy / "model.safetensors")
+    del weights["embedding_proj_layer.weight"]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(
+        UnidocError, match=r"broken cannot be loaded \(it has no weights for embedding_proj_layer\.weight"
+    ):
+        PageEncoder(str(copy))
+
+
+def test_neither_a_folder_nor_a_name_of_the_hub(tmp_path: Path) -> None:
+    with pytest.raises(UnidocError, match=r"gone is no folder, and cannot be fetched .*; name the folder"):
+        PageEncoder(str(tmp_path / "gone"))
