@@ -9,14 +9,16 @@ branches. What follows on the documents is written once, in `_stages`.
 
 from kfp import dsl
 
+from components.index.component import index
 from components.ingest.component import ingest
 from components.sample.component import sample
 
 
 def _stages(documents: dsl.Dataset, params: str, may_have_changed: bool) -> None:
-    task = ingest(documents=documents, params=params)
+    pages = ingest(documents=documents, params=params)
     # Kubeflow tells inputs apart by their address, and would not see a new document in the same folder.
-    task.set_caching_options(not may_have_changed)
+    pages.set_caching_options(not may_have_changed)
+    index(corpus=pages.outputs["corpus"], params=params)
 
 
 @dsl.pipeline(name="unidoc-rl")  # type: ignore[untyped-decorator]  # kfp has no types

@@ -31,6 +31,10 @@ def named(milvus: str | None = None, **services: str) -> Params:
     return Params(index=IndexParams(uri=milvus), services=ServiceParams(**services))
 
 
+def key_of(server: str) -> str:
+    return "index.uri" if server == "milvus" else f"services.{server}"
+
+
 def find(subject: str, **addresses: str) -> Finding:
     return next(f for f in doctor.servers(named(**addresses), seconds=3) if f.subject == subject)
 
@@ -81,7 +85,7 @@ def test_a_server_that_is_down_is_to_be_started(name: str) -> None:
     with servers.closed_port() as port:
         finding = find(name, **{name: f"http://127.0.0.1:{port}"})
     assert not finding.ok
-    assert f"127.0.0.1:{port} refuses connections: start it; or change services.{name}" in finding.line()
+    assert f"127.0.0.1:{port} refuses connections: start it; or change {key_of(name)}" in finding.line()
     assert finding.prevents in finding.line()
 
 
@@ -104,7 +108,7 @@ def test_servers_that_never_answer_are_asked_at_the_same_time_and_given_up(
 @pytest.mark.parametrize("name", ["milvus", *HTTP])
 @pytest.mark.parametrize("address", ["host:8000", "file:///etc/passwd", "http://", "http://host:port", "http://[::1"])
 def test_an_address_that_is_none_is_named(name: str, address: str) -> None:
-    assert re.search(f"is none such as http://host:port.*services.{name}", find(name, **{name: address}).line())
+    assert re.search(f"is none such as http://host:port.*{key_of(name)}", find(name, **{name: address}).line())
 
 
 @pytest.mark.parametrize("name", ["milvus", *HTTP])

@@ -21,7 +21,7 @@ from unidoc_rl.cli import cli
 REPOSITORY = Path(__file__).parents[1]
 DVC: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 STAGES: dict[str, Any] = DVC["stages"]
-NOT_STAGES = {"doctor", "status"}
+NOT_STAGES = {"doctor", "search", "serve-index", "status"}
 
 
 def test_dvc_stages_parameters_commands_and_components_have_the_same_names() -> None:
@@ -83,7 +83,11 @@ def test_dvc_runs_the_stages_once_and_again_only_after_a_change(tmp_path: Path) 
         shutil.copytree(REPOSITORY / folder, copy / folder, ignore=skip)
     for file in (".dvcignore", "dvc.yaml"):
         shutil.copy(REPOSITORY / file, copy)
-    small = {"sample": {"documents": 10, "seed": 3}, "ingest": {"dpi": 60, "ocr": False, "layout": False}}
+    small: dict[str, dict[str, Any]] = {
+        "sample": {"documents": 10, "seed": 3},
+        "ingest": {"dpi": 60, "ocr": False, "layout": False},
+        "index": {"retrievers": ["bm25"]},
+    }
     (copy / "params.yaml").write_text(yaml.safe_dump(small))
     (copy / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
 
@@ -97,6 +101,7 @@ def test_dvc_runs_the_stages_once_and_again_only_after_a_change(tmp_path: Path) 
     again = _repro(copy)
     assert "Running stage 'sample'" not in again
     assert "Running stage 'ingest'" in again
+    assert "Running stage 'index'" in again
 
 
 def _repro(folder: Path) -> str:

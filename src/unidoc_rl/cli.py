@@ -135,8 +135,13 @@ def ingest(documents: str, out: str, workers: int | None, params_file: Path | No
 @cli.command(cls=_StageCommand)
 @click.argument("corpus")
 @click.option("--out", required=True, type=click.Path(), help="The index folder to make, local or s3://bucket/prefix.")
+@click.option(
+    "--vectors",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Multi-vectors that index.late_encoder has made elsewhere: an .npz file, an array a page id.",
+)
 @_with_params
-def index(corpus: str, out: str, params_file: Path | None, overrides: tuple[str, ...]) -> None:
+def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Make the pages of CORPUS findable: by words, by vectors of their text, by multi-vectors of their pictures.
 
     CORPUS is what `unidoc ingest` makes, local or on S3. Run again, it computes vectors only for pages that are new or
@@ -149,7 +154,7 @@ def index(corpus: str, out: str, params_file: Path | None, overrides: tuple[str,
     """
     from unidoc_rl.index.stage import index as run
 
-    made = run(corpus, out, _load(params_file, overrides).index)
+    made = run(corpus, out, _load(params_file, overrides).index, vectors=vectors)
     rows = "".join(f", {count} {name.removeprefix('rows_')} vectors" for name, count in made.items() if name != "pages")
     click.echo(f"{out}: {made['pages']} pages{rows}")
 

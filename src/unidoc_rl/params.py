@@ -50,14 +50,6 @@ class IngestParams(Section):
 Retriever = Literal["bm25", "dense", "late"]
 
 
-class RetrieverWeights(Section):
-    """How much each retriever counts where several are fused."""
-
-    bm25: float = Field(1.0, ge=0, le=100, description="of the words of pages")
-    dense: float = Field(0.5, ge=0, le=100, description="of the vectors of texts")
-    late: float = Field(1.0, ge=0, le=100, description="of the multi-vectors of page images")
-
-
 class IndexParams(Section):
     """Pages to what finds them."""
 
@@ -69,7 +61,9 @@ class IndexParams(Section):
     )
     late_encoder: str | None = Field(None, description="folder or hub name of late's ColQwen2 or ColPali model")
     fusion: Literal["weight", "rank"] = Field("weight", description="weighted scores, or weighted reciprocal ranks")
-    weights: RetrieverWeights = Field(RetrieverWeights(), description="how much each retriever counts")
+    weight_bm25: float = Field(1.0, ge=0, le=100, description="how much bm25 counts where several are fused")
+    weight_dense: float = Field(0.5, ge=0, le=100, description="likewise dense")
+    weight_late: float = Field(1.0, ge=0, le=100, description="likewise late")
     uri: str | None = Field(None, description="http://host:19530, a Milvus server; Milvus Lite in the index where null")
 
     @field_validator("retrievers")

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unidoc_rl import corpus, questions
+from unidoc_rl.index import manifest
 from unidoc_rl.types import Split
 
 
 def lines(artifacts: Path) -> Iterator[str]:
     """One line for each folder that is there, in the order of the stages."""
-    folders = {"documents": _documents, "questions": _questions, "corpus": _corpus}
+    folders = {"documents": _documents, "questions": _questions, "corpus": _corpus, "index": _index}
     for name, describe in folders.items():
         folder = artifacts / name
         yield f"{folder}: {describe(folder) if folder.is_dir() else 'not made yet'}"
@@ -37,3 +38,8 @@ def _corpus(folder: Path) -> str:
     line = f"{len(pages)} pages of {len(report['documents'])} documents; for example {folder / pages.first().image}"
     left_out = len(report["left_out"])
     return f"{line}; {left_out} files left out, see {folder / corpus.REPORT}" if left_out else line
+
+
+def _index(folder: Path) -> str:
+    found = manifest.read(folder)
+    return f'{found.pages} pages by {", ".join(found.retrievers)}; try: unidoc search {folder} "net sales by region"'

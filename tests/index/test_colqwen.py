@@ -25,7 +25,8 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.index.colqwen import PageEncoder, identity
+from unidoc_rl.index.colqwen import PageEncoder
+from unidoc_rl.index.identity import identity
 
 TEXT = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
 

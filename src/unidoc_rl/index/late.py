@@ -1,140 +1,146 @@
-"""Late interaction in numbers: a page is some hundred vectors, a query some twenty, and each vector of the query counts
-its best vector of the page (MaxSim).
+"""The retriever `late`: pages by the multi-vectors of their pictures, in three steps, each over fewer pages.
 
-A few directions stand for a page (`centroids`), and a search among them with the query's pooled tokens (`pool`) hits
-pages. `candidates` orders these; what it can only guess of a page, `maxsim` over all of its centroids then knows. The
-best ones' vectors, kept in a byte a number (`quantise`), are compared exactly, by `maxsim` again.
+Milvus finds pages by a few directions of each; all the directions of these choose candidates; exact MaxSim over vectors
+kept in files ranks them. The vectors are made by a ColQwen2 or ColPali model here, or come from a file that the same
+model has filled elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-Floats = NDArray[np.float32]
-Integers = NDArray[np.int64]
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.index.catalogue import Catalogue
+from unidoc_rl.index.fusion import Found
+from unidoc_rl.index.identity import identity
+from unidoc_rl.index.maxsim import Floats, Integers, Quantised, centroids, maxsim, maxsim_together, pool, quantise
+from unidoc_rl.index.milvus import Rows, key_of
+from unidoc_rl.index.vectors import Arrays, Vectors, bring_in, place
+from unidoc_rl.types import Query
 
-ROUNDS = 8  # of k-means: with sixteen the error is a hundredth smaller, and the time twice as long
-
-
-class Quantised(NamedTuple):
-    """A page's vectors: code times scale is the number."""
-
-    codes: NDArray[np.int8]  # (vectors, dimension)
-    scales: Floats  # (vectors,)
-
-
-def checked(vectors: NDArray[Any], dimension: int | None = None) -> Floats:
-    """The vectors as float32; a ValueError says why they cannot be a page's."""
-    if vectors.dtype not in (np.float16, np.float32):
-        raise ValueError(f"numbers of type {vectors.dtype}; expected float16 or float32")
-    if vectors.ndim != 2 or 0 in vectors.shape:
-        raise ValueError(f"an array of shape {vectors.shape}; expected (vectors, dimension), at least one of each")
-    if dimension not in (None, vectors.shape[1]):
-        raise ValueError(f"vectors of dimension {vectors.shape[1]}; expected {dimension}")
-    floats = np.ascontiguousarray(vectors, np.float32)
-    if not np.isfinite(floats).all():
-        row = int(np.flatnonzero(~np.isfinite(floats).all(axis=1))[0])
-        raise ValueError(f"vector {row} has numbers that are not finite (NaN or infinity)")
-    return floats
+CENTROIDS = 16  # rows of a page in Milvus
+TOKENS = 12  # vectors of a query that Milvus is asked for; more are pooled
+HITS = 200  # rows for each of them
+CANDIDATES = 400  # pages that are compared exactly
+FEW = 1000  # pages: all of them are compared exactly, which takes a tenth of a second
 
 
-def quantise(vectors: NDArray[Any], dimension: int | None = None) -> Quantised:
-    """One scale a vector: the largest number becomes 127 or -127, and no number is off by more than half a scale."""
-    floats = checked(vectors, dimension)
-    scales = np.abs(floats).max(axis=1) / np.float32(127)
-    scales[scales < np.finfo(np.float32).tiny] = 0  # what is too small to divide by is zero
-    codes = np.divide(floats, scales[:, None], out=np.zeros_like(floats), where=scales[:, None] > 0)
-    return Quantised(np.rint(codes, out=codes).astype(np.int8), scales)
+class QueryEncoder(Protocol):
+    def queries(self, texts: Sequence[str]) -> list[Floats]: ...
 
 
-def centroids(vectors: NDArray[Any], count: int = 16, seed: int = 0) -> Floats:
-    """At most `count` directions that stand for a page's vectors: spherical k-means, the same for the same vectors.
+class Computed:
+    """Vectors that a model makes here."""
 
-    Of length 1: plain means, shorter the more their vectors differ, find fewer of the right pages.
-    """
-    floats = checked(vectors)
-    rng = np.random.default_rng(seed)
-    centres = floats[rng.choice(len(floats), min(count, len(floats)), replace=False)]
-    member = np.zeros((len(centres), len(floats)), np.float32)
-    everyone = np.arange(len(floats))
-    for _ in range(ROUNDS):
-        member[:] = 0
-        member[(floats @ _unit(centres).T).argmax(axis=1), everyone] = 1
-        used = member.any(axis=1)
-        centres[used] = member[used] @ floats
-    return _unit(centres[used])
+    reads = "image"
 
+    def __init__(self, model: str) -> None:
+        from unidoc_rl.index.colqwen import PageEncoder
 
-def pool(tokens: Floats, at_most: int) -> Floats:
-    """Sums of the tokens that are most alike (Ward's clustering), so that a search asks for fewer vectors.
+        self._encoder = PageEncoder(model)
+        self.name = self.store = self._encoder.name
+        self.dimension = self._encoder.dimension
 
-    Sums, and not means, because a vector for two tokens has to count twice.
-    """
-    sums = [token.astype(np.float64) for token in tokens]
-    sizes = [1] * len(sums)
-    while len(sums) > at_most:
-        size = np.array(sizes)
-        means = np.stack(sums) / size[:, None]
-        squares = (means**2).sum(axis=1)
-        apart = squares[:, None] + squares - 2 * means @ means.T
-        cost = apart * (size[:, None] * size) / (size[:, None] + size)
-        cost[np.tril_indices(len(cost))] = np.inf
-        first, second = np.unravel_index(cost.argmin(), cost.shape)
-        sums[first] += sums.pop(second)
-        sizes[first] += sizes.pop(second)
-    return np.stack(sums).astype(np.float32)
+    def pages(self, images: Sequence[str], corpus: Path) -> list[Arrays]:
+        made = []
+        for image in images:  # one by one: a page at full resolution takes megabytes
+            with Image.open(corpus / image) as picture:
+                made += self._encoder.pages([picture.convert("RGB")])
+        return [_arrays(vectors) for vectors in made]
 
 
-def candidates(hit_pages: Sequence[Integers], hit_scores: Sequence[NDArray[np.floating[Any]]], n: int) -> Integers:
-    """The best n pages by what each token of a query has hit; equal ones in the order of their numbers.
+class Brought:
+    """Vectors that come in a file; queries are still encoded by the model that made them."""
 
-    A page counts its best hit of each token. Where a token has not hit it, it would have scored at most as much as
-    that token's last hit, and counts that.
-    """
-    pages, columns = np.unique(np.concatenate(hit_pages), return_inverse=True)
-    rows = np.repeat(np.arange(len(hit_pages)), [len(hits) for hits in hit_pages])
-    last = [scores.min() if len(scores) else 0.0 for scores in hit_scores]
-    best = np.repeat(np.array(last, np.float64)[:, None], len(pages), axis=1)
-    np.maximum.at(best, (rows, columns), np.concatenate(hit_scores))
-    return pages[np.argsort(-best.sum(axis=0), kind="stable")[:n]]
+    reads = "image"
 
+    def __init__(self, model: str, file: Path, ids: Sequence[str]) -> None:
+        from unidoc_rl.index.colqwen import folder_of
 
-def maxsim(query: Floats, pages: Iterable[Quantised]) -> Floats:
-    """The score of each page for a query."""
-    return np.array([_best(query.T, page).sum() for page in pages], np.float32)
+        self.name = identity(folder_of(model))
+        self._file = file
+        _, first = next(bring_in(file, ids))
+        self.dimension = first.shape[1]
+        with file.open("rb") as content:
+            self.store = f"{self.name}-{hashlib.file_digest(content, 'sha256').hexdigest()[:12]}"
 
-
-def maxsim_together(
-    queries: Sequence[Floats], wanted: Sequence[Integers], page: Callable[[int], Quantised]
-) -> list[Floats]:
-    """As `maxsim`, for each query over the pages that it wants; a page is read once, whoever wants it."""
-    scores = [np.empty(len(numbers), np.float32) for numbers in wanted]
-    whose = np.repeat(np.arange(len(wanted)), [len(numbers) for numbers in wanted])
-    where = np.concatenate([np.arange(len(numbers)) for numbers in wanted])
-    everything = np.concatenate(wanted)
-    numbers, counts = np.unique(everything, return_counts=True)
-    order = np.argsort(everything, kind="stable")
-    for number, end, count in zip(numbers, np.cumsum(counts), counts, strict=True):
-        together = order[end - count : end]
-        asking = [queries[one] for one in whose[together]]
-        best = _best(np.concatenate(asking).T, page(int(number)))
-        firsts = np.cumsum([0, *(len(query) for query in asking[:-1])])
-        for one, at, score in zip(whose[together], where[together], np.add.reduceat(best, firsts), strict=True):
-            scores[one][at] = score
-    return scores
+    def pages(self, images: Sequence[str], corpus: Path) -> list[Arrays]:
+        ids = [PurePosixPath(image).stem for image in images]
+        return [_arrays(vectors) for _, vectors in bring_in(self._file, ids)]
 
 
-def _best(tokens: Floats, page: Quantised) -> Floats:
-    """The best score of each token, given as columns. A page at a time is what the processor's cache holds."""
-    products = page.codes.astype(np.float32) @ tokens
-    products *= page.scales[:, None]
-    return np.asarray(products.max(axis=0), np.float32)
+def _arrays(vectors: Floats) -> Arrays:
+    directions = centroids(vectors, CENTROIDS)
+    sketch = quantise(directions)
+    return {
+        "rows": directions.astype(np.float16),
+        "sketch_codes": sketch.codes,
+        "sketch_scales": sketch.scales,
+        **quantise(vectors)._asdict(),
+    }
 
 
-def _unit(vectors: Floats) -> Floats:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+class Late:
+    def __init__(self, encoder: QueryEncoder, rows: Rows, pages: Catalogue, folder: Path, store: str) -> None:
+        self._encoder = encoder
+        self._rows = rows
+        self._pages = pages
+        self._folder = folder
+        self._store = store
+        self._vectors = Vectors()
+
+    def find(self, queries: Sequence[Query], among: Sequence[NDArray[np.bool_]], depth: int) -> list[Found]:
+        tokens = self._encoder.queries([query.text for query in queries])
+        return self.find_vectors(tokens, [query.documents for query in queries], among, depth)
+
+    def find_vectors(
+        self,
+        tokens: Sequence[Floats],
+        documents: Sequence[Iterable[str] | None],
+        among: Sequence[NDArray[np.bool_]],
+        depth: int,
+    ) -> list[Found]:
+        wanted = [self._candidates(*one, depth) for one in zip(tokens, documents, among, strict=True)]
+        scores = maxsim_together(tokens, wanted, self._whole)
+        found: list[Found] = []
+        for pages, exact in zip(wanted, scores, strict=True):
+            best = np.lexsort((pages, -exact))[:depth]
+            found.append([(int(pages[at]), float(exact[at])) for at in best])
+        return found
+
+    def _candidates(
+        self, tokens: Floats, documents: Iterable[str] | None, allowed: NDArray[np.bool_], depth: int
+    ) -> Integers:
+        if allowed.sum() <= FEW:
+            return np.flatnonzero(allowed)
+        number_of = self._pages.number_of_key
+        pooled = pool(tokens, TOKENS)
+        rows = {row for hits in self._rows.nearest(pooled, HITS, documents) for row, _ in hits}
+        pages = np.array(sorted({number_of[key_of(row)] for row in rows}), np.int64)
+        pages = pages[allowed[pages]]
+        scores = maxsim(pooled, (self._sketch(int(page)) for page in pages))
+        return pages[np.lexsort((pages, -scores))][: max(CANDIDATES, depth)]
+
+    def _whole(self, number: int) -> Quantised:
+        arrays = self._arrays(number)
+        return Quantised(arrays["codes"], arrays["scales"])
+
+    def _sketch(self, number: int) -> Quantised:
+        arrays = self._arrays(number)
+        return Quantised(arrays["sketch_codes"], arrays["sketch_scales"])
+
+    def _arrays(self, number: int) -> Arrays:
+        path, position = place(self._pages, self._store, number)
+        return self._vectors.page(self._folder / path, position)
+
+
+def check_dimension(model: str, made: int, expected: int) -> None:
+    if made != expected:
+        raise UnidocError(f"index.late_encoder: {model} makes vectors of {made}, those of the pages have {expected}")

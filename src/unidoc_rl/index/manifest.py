@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.params import Retriever, RetrieverWeights
+from unidoc_rl.params import Retriever
 
 FILE = "index.json"
 FORMAT = 1
@@ -20,6 +20,7 @@ class Collection(BaseModel):
 
     name: str
     encoder: str  # whose vectors these are
+    store: str  # the folder below `vectors` that they are kept in
     source: str | None  # where that encoder was loaded from; the one in a package where null
     dimension: int
     rows: int
@@ -32,7 +33,7 @@ class Manifest(BaseModel):
     pages: int
     retrievers: list[Retriever]
     fusion: str
-    weights: RetrieverWeights
+    weights: dict[Retriever, float]
     uri: str | None  # of the Milvus server
     collections: dict[Retriever, Collection]
     files: dict[str, int]  # sizes of what is read without Milvus

@@ -7,6 +7,7 @@ is added or removed, and never altered.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ FLOATS_AT_ONCE = 2_000_000  # in one call
 ROWS_AT_MOST = 16_384  # that a server gives back for a query
 SECONDS = 60  # for one call
 # A call of over three minutes would be broken off and sent again.
+logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)  # tracebacks of what is told in words here
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 _KEEP_ALIVE = {"grpc.keepalive_time_ms": 2_147_483_647}
 _ID, _PAGE, _DOCUMENT, _VECTOR = "id", "page", "document", "vector"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +16,23 @@ from unidoc_rl import storage
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index import bm25, catalogue, manifest
 from unidoc_rl.index.fusion import FUSIONS, Found
-from unidoc_rl.index.milvus import FOLDER, ROWS_AT_MOST, Milvus, Rows, key_of
-from unidoc_rl.index.terms import terms
+from unidoc_rl.index.manifest import Collection
 from unidoc_rl.params import Retriever
 from unidoc_rl.types import Hit, Query
 
 if TYPE_CHECKING:
-    from unidoc_rl.index.dense import Dense
+    from unidoc_rl.index.late import Late
+    from unidoc_rl.index.milvus import Milvus, Rows
 
 DEPTH = 100  # pages of each retriever that are fused, at least
 HITS_AT_MOST = 1000
+
+
+class Finder(Protocol):
+    """A retriever at work."""
+
+    def find(self, queries: Sequence[Query], among: Sequence[NDArray[np.bool_]], depth: int) -> list[Found]:
+        """For each query the best pages of those that may be found."""
 
 
 class Index:
@@ -40,7 +49,10 @@ class Index:
                 has = ", ".join(self._manifest.retrievers)
                 raise UnidocError(f"{folder}: has no {name}, only {has}; index it again with that retriever")
         self._milvus: Milvus | None = None
-        self._finders = {name: self._finder(name) for name in chosen}
+        with ExitStack() as on_failure:
+            on_failure.callback(self.close)
+            self._finders = {name: self._finder(name) for name in chosen}
+            on_failure.pop_all()
 
     def __enter__(self) -> Index:
         return self
@@ -55,6 +67,7 @@ class Index:
     def __call__(self, queries: Sequence[Query], k: int = 10) -> list[list[Hit]]:
         if not 1 <= k <= HITS_AT_MOST:
             raise UnidocError(f"k: {k} hits are not possible; ask for 1 to {HITS_AT_MOST}")
+        queries = [replace(query, text=_whole_characters(query.text)) for query in queries]
         for query in queries:
             self._check(query)
         among = [self._among(query) for query in queries]
@@ -62,23 +75,40 @@ class Index:
         found = {name: finder.find(queries, among, depth) for name, finder in self._finders.items()}
         return [self._hits({name: lists[at] for name, lists in found.items()}, k) for at in range(len(queries))]
 
-    def _finder(self, name: Retriever) -> _Words | _Vectors:
+    def _finder(self, name: Retriever) -> Finder:
         if name == "bm25":
-            return _Words(bm25.Bm25(self._folder / bm25.FOLDER, len(self._pages)))
+            return bm25.Bm25(self._folder / bm25.FOLDER, len(self._pages))
+        from unidoc_rl.index.milvus import FOLDER, Milvus
+
         collection = self._manifest.collections[name]
         if self._milvus is None:
             self._milvus = Milvus(self._manifest.uri or self._folder / FOLDER)
         rows = self._milvus.open(collection.name)
         rows.check(collection.rows)
-        from unidoc_rl.index.dense import Dense
+        if name == "late":
+            return self._late(collection, rows)
+        from unidoc_rl.index.dense import Dense, Nearest
 
         encoder = Dense(collection.source)
-        if encoder.name != collection.encoder:
+        self._same_encoder(collection, encoder.name)
+        return Nearest(encoder, rows, self._pages)
+
+    def _late(self, collection: Collection, rows: Rows) -> Late:
+        from unidoc_rl.index.colqwen import PageEncoder
+        from unidoc_rl.index.late import Late, check_dimension
+
+        assert collection.source is not None
+        encoder = PageEncoder(collection.source)
+        self._same_encoder(collection, encoder.name)
+        check_dimension(collection.source, encoder.dimension, collection.dimension)
+        return Late(encoder, rows, self._pages, self._folder, collection.store)
+
+    def _same_encoder(self, collection: Collection, found: str) -> None:
+        if found != collection.encoder:
             raise UnidocError(
-                f"{self._folder}: made by {collection.encoder}, and {collection.source or 'the package'} holds "
-                f"{encoder.name}: put that encoder back, or run `unidoc index` again"
+                f"{self._folder}: of {collection.encoder}, and {collection.source or 'the package'} holds {found}; "
+                "put that encoder back, or run `unidoc index` again"
             )
-        return _Vectors(encoder, rows, self._pages)
 
     def _check(self, query: Query) -> None:
         if not any(character.isalnum() for character in query.text):
@@ -118,51 +148,6 @@ class Index:
         ]
 
 
-class _Words:
-    def __init__(self, index: bm25.Bm25) -> None:
-        self._index = index
-
-    def find(self, queries: Sequence[Query], among: Sequence[NDArray[np.bool_]], depth: int) -> list[Found]:
-        found = []
-        for query, allowed in zip(queries, among, strict=True):
-            scores = np.where(allowed, self._index.scores(terms(query.text)), 0)
-            found.append(_best(np.flatnonzero(scores), scores, depth))
-        return found
-
-
-class _Vectors:
-    """Pages by the nearest of their rows in Milvus."""
-
-    def __init__(self, encoder: Dense, rows: Rows, pages: catalogue.Catalogue) -> None:
-        self._encoder = encoder
-        self._rows = rows
-        self._pages = pages
-
-    def find(self, queries: Sequence[Query], among: Sequence[NDArray[np.bool_]], depth: int) -> list[Found]:
-        return [self._one(query, allowed, depth) for query, allowed in zip(queries, among, strict=True)]
-
-    def _one(self, query: Query, allowed: NDArray[np.bool_], depth: int) -> Found:
-        vector = self._encoder.query(query.text)
-        wanted = min(depth, int(allowed.sum()))
-        rows = 4 * (depth + len(query.excluded))
-        while True:  # several rows may be of one page: ask for more until there are pages enough
-            (hits,) = self._rows.nearest(vector, rows, query.documents)
-            scores = self._by_page(hits, allowed)
-            if len(scores) >= wanted or len(hits) < rows or rows >= ROWS_AT_MOST:
-                break
-            rows *= 4
-        return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:depth]
-
-    def _by_page(self, hits: Iterable[tuple[str, float]], allowed: NDArray[np.bool_]) -> dict[int, float]:
-        """A page's score is its best row's."""
-        scores: dict[int, float] = {}
-        for row, score in hits:
-            page = self._pages.number_of_key[key_of(row)]
-            if allowed[page]:
-                scores.setdefault(page, score)  # best first
-        return scores
-
-
-def _best(pages: NDArray[np.int64], scores: NDArray[np.float32], depth: int) -> Found:
-    order = pages[np.lexsort((pages, -scores[pages]))][:depth]
-    return [(int(page), float(scores[page])) for page in order]
+def _whole_characters(text: str) -> str:
+    """Half characters (lone surrogates), which no tokenizer takes, become question marks."""
+    return text.encode("utf-8", "replace").decode()

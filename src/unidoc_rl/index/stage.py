@@ -21,8 +21,10 @@ from unidoc_rl.index.terms import terms
 from unidoc_rl.params import IndexParams
 
 
-def index(corpus: str | Path, out: str | Path, params: IndexParams) -> dict[str, int]:
-    """Makes the index `out` of a corpus, and tells what is in it."""
+def index(corpus: str | Path, out: str | Path, params: IndexParams, *, vectors: Path | None = None) -> dict[str, int]:
+    """Makes the index `out` of a corpus, and tells what is in it; `vectors` are late's, computed elsewhere."""
+    if vectors is not None and "late" not in params.retrievers:
+        raise UnidocError(f"{vectors}: only `late` takes vectors; add it to index.retrievers")
     folder = storage.local_folder(corpus)
     pages = Corpus(folder)
     if len(pages) == 0:
@@ -32,7 +34,7 @@ def index(corpus: str | Path, out: str | Path, params: IndexParams) -> dict[str,
         listed.write(output.new)
         if "bm25" in params.retrievers:
             _count_terms(pages, output.new / bm25.FOLDER)
-        build = Build(pages, listed, output, params)
+        build = Build(pages, listed, output, params, vectors)
         collections = build.collections()
         files = [output.new / catalogue.PAGES, *sorted(output.new.glob(f"{bm25.FOLDER}/*"))]
         made = Manifest(
@@ -40,7 +42,7 @@ def index(corpus: str | Path, out: str | Path, params: IndexParams) -> dict[str,
             pages=len(listed),
             retrievers=params.retrievers,
             fusion=params.fusion,
-            weights=params.weights,
+            weights={"bm25": params.weight_bm25, "dense": params.weight_dense, "late": params.weight_late},
             uri=params.uri,
             collections=collections,
             files={path.relative_to(output.new).as_posix(): path.stat().st_size for path in files},

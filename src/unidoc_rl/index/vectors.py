@@ -21,8 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.index.late import Floats, checked
+from unidoc_rl.index.catalogue import Catalogue
+from unidoc_rl.index.maxsim import Floats, checked
 
+FOLDER = "vectors"  # of an index
 PAGES_A_FILE = 64
 
 _OPEN = 400  # files at once: many systems let a process have 1,024
@@ -144,3 +146,9 @@ def _keys(path: Path, names: Sequence[str], ids: Sequence[str]) -> dict[str, str
             f"expected an array named by each page's id, or by its picture's file name ({missing[0]}.jpg)"
         )
     return keys
+
+
+def place(pages: Catalogue, store: str, number: int) -> tuple[Path, int]:
+    """Where, below an index, the vectors of a page are kept, and its position in that file."""
+    start, position = divmod(number - int(pages.pages_of[pages.documents[number]][0]), PAGES_A_FILE)
+    return Path(FOLDER, store, pages.contents[number], f"{start * PAGES_A_FILE}.safetensors"), position

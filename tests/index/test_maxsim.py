@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from unidoc_rl.index import late
-from unidoc_rl.index.late import Floats, Quantised
+from unidoc_rl.index import maxsim
+from unidoc_rl.index.maxsim import Floats, Quantised
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -31,7 +29,7 @@ def test_a_number_is_off_by_half_a_scale_at_most(
     rng = np.random.default_rng(seed)
     vectors = (rng.standard_normal((count, dimension)) * 2.0**power).astype(kind)
     vectors[rng.integers(count)] = 0
-    codes, scales = late.quantise(vectors)
+    codes, scales = maxsim.quantise(vectors)
     assert codes.dtype == np.int8
     assert (scales >= 0).all()
     again = codes * scales[:, None].astype(np.float64)
@@ -52,7 +50,7 @@ def test_a_number_is_off_by_half_a_scale_at_most(
 )
 def test_what_cannot_be_vectors_of_a_page_is_refused_in_words(vectors: NDArray[np.floating], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        late.quantise(vectors, 4)
+        maxsim.quantise(vectors, 4)
 
 
 @given(seeds, st.integers(1, 25), st.integers(1, 40), st.lists(st.integers(1, 90), min_size=1, max_size=6))
@@ -62,11 +60,11 @@ def test_maxsim_is_the_definition_within_what_quantising_may_change(
     rng = np.random.default_rng(seed)
     query = directions(rng, tokens, dimension)
     pages = [directions(rng, length, dimension) for length in lengths]
-    quantised = [late.quantise(page) for page in pages]
+    quantised = [maxsim.quantise(page) for page in pages]
     exact = [(query.astype(np.float64) @ page.T).max(axis=1).sum() for page in pages]
     # Each of a vector's numbers is off by half a scale at most, so a product is by that times the token's 1-norm.
     bounds = [float(page.scales.max()) / 2 * float(np.abs(query).sum()) + 1e-4 for page in quantised]
-    scores = late.maxsim(query, quantised)
+    scores = maxsim.maxsim(query, quantised)
     assert scores.dtype == np.float32
     assert (np.abs(scores - exact) <= bounds).all()
 
@@ -74,7 +72,7 @@ def test_maxsim_is_the_definition_within_what_quantising_may_change(
 @given(seeds, st.data())
 def test_queries_together_have_the_scores_that_each_has_alone(seed: int, data: st.DataObject) -> None:
     rng = np.random.default_rng(seed)
-    pages = [late.quantise(directions(rng, int(rng.integers(1, 50)), 16)) for _ in range(6)]
+    pages = [maxsim.quantise(directions(rng, int(rng.integers(1, 50)), 16)) for _ in range(6)]
     queries = [directions(rng, int(rng.integers(1, 25)), 16) for _ in range(data.draw(st.integers(1, 5)))]
     wishes = st.lists(st.integers(0, 5), unique=True).map(lambda numbers: np.array(numbers, np.int64))
     wanted = [data.draw(wishes) for _ in queries]
@@ -84,28 +82,12 @@ def test_queries_together_have_the_scores_that_each_has_alone(seed: int, data: s
         read.append(number)
         return pages[number]
 
-    together = late.maxsim_together(queries, wanted, page)
+    together = maxsim.maxsim_together(queries, wanted, page)
     for query, numbers, scores in zip(queries, wanted, together, strict=True):
         np.testing.assert_allclose(
-            scores, late.maxsim(query, [pages[number] for number in numbers]), rtol=1e-5, atol=1e-5
+            scores, maxsim.maxsim(query, [pages[number] for number in numbers]), rtol=1e-5, atol=1e-5
         )
     assert read == sorted({int(number) for numbers in wanted for number in numbers})
-
-
-hits = st.lists(st.tuples(st.integers(0, 9), st.integers(-5, 5)), max_size=12)
-
-
-@given(st.lists(hits, min_size=1, max_size=5), st.integers(1, 12))
-def test_candidates_are_those_of_a_plain_count(tokens: list[list[tuple[int, int]]], n: int) -> None:
-    totals: dict[int, int] = defaultdict(int)
-    for page in {page for token in tokens for page, _ in token}:
-        for token in tokens:
-            scores = [score for _, score in token]
-            totals[page] += max([score for hit, score in token if hit == page] or [min(scores, default=0)])
-    expected = sorted(totals, key=lambda page: (-totals[page], page))[:n]
-    pages = [np.array([page for page, _ in token], np.int64) for token in tokens]
-    found = late.candidates(pages, [np.array([score for _, score in token], np.float32) for token in tokens], n)
-    assert found.tolist() == expected
 
 
 @given(seeds, st.integers(1, 60), st.integers(1, 20))
@@ -113,54 +95,53 @@ def test_centroids_are_directions_no_more_than_asked_for_and_always_the_same(see
     rng = np.random.default_rng(seed)
     vectors = directions(rng, rows, 8)[rng.integers(rows, size=rows)]  # some twice
     vectors[rng.random(rows) < 0.1] = 0
-    found = late.centroids(vectors, count)
+    found = maxsim.centroids(vectors, count)
     assert 1 <= len(found) <= min(rows, count)
     lengths = np.linalg.norm(found, axis=1)
     assert (np.isclose(lengths, 1, atol=1e-5) | (lengths == 0)).all()
-    assert np.array_equal(found, late.centroids(vectors.copy(), count))
+    assert np.array_equal(found, maxsim.centroids(vectors.copy(), count))
 
 
 def test_centroids_of_clusters_are_their_directions() -> None:
     rng = np.random.default_rng(0)
     truth = np.linalg.qr(rng.standard_normal((64, 3)))[0].T
     rows = np.repeat(truth, 100, axis=0) + 0.01 * rng.standard_normal((300, 64))
-    found = late.centroids(rows.astype(np.float16), 12)
+    found = maxsim.centroids(rows.astype(np.float16), 12)
     assert ((found @ truth.T).max(axis=0) > 0.99).all()
 
 
 def test_a_page_of_one_vector_repeated_has_one_centroid() -> None:
     vectors = np.tile(directions(np.random.default_rng(0), 1, 8), (50, 1))
-    np.testing.assert_allclose(late.centroids(vectors), vectors[:1], rtol=1e-5)
+    np.testing.assert_allclose(maxsim.centroids(vectors), vectors[:1], rtol=1e-5)
 
 
 @given(seeds, st.integers(1, 25), st.integers(1, 25))
 def test_pooled_tokens_are_sums_of_all_the_tokens(seed: int, tokens: int, at_most: int) -> None:
     query = directions(np.random.default_rng(seed), tokens, 8)
-    pooled = late.pool(query, at_most)
+    pooled = maxsim.pool(query, at_most)
     assert pooled.shape == (min(tokens, at_most), 8)
     np.testing.assert_allclose(pooled.sum(axis=0), query.sum(axis=0), atol=1e-4)
 
 
 def test_tokens_that_are_alike_are_pooled_first() -> None:
     a, b, c = np.eye(3, dtype=np.float32)
-    np.testing.assert_array_equal(late.pool(np.stack([a, b, c, b, a]), 3), np.stack([2 * a, 2 * b, c]))
+    np.testing.assert_array_equal(maxsim.pool(np.stack([a, b, c, b, a]), 3), np.stack([2 * a, 2 * b, c]))
 
 
 @settings(deadline=None, max_examples=5)
 @given(seeds)
 def test_a_page_that_a_query_is_made_of_is_found(seed: int) -> None:
-    """The two steps together, as the retriever takes them."""
+    """The steps together, as the retriever takes them."""
     rng = np.random.default_rng(seed)
     subjects = directions(rng, 40, 32)
     pages = [
         unit(subjects[rng.integers(40, size=6)].repeat(20, axis=0) + 0.1 * directions(rng, 120, 32)) for _ in range(60)
     ]
-    rows = np.concatenate([late.centroids(page, 8) for page in pages])
-    whose = np.repeat(np.arange(60), [len(late.centroids(page, 8)) for page in pages])
+    rows = np.concatenate([maxsim.centroids(page, 8) for page in pages])
+    whose = np.repeat(np.arange(60), [len(maxsim.centroids(page, 8)) for page in pages])
     for number in range(0, 60, 7):
         query = unit(pages[number][rng.integers(120, size=12)] + 0.2 * directions(rng, 12, 32))
-        scores = late.pool(query, 8) @ rows.T
-        best = np.argsort(-scores, axis=1)[:, :60]
-        chosen = late.candidates(list(whose[best]), list(np.take_along_axis(scores, best, axis=1)), 30)
-        ranked = chosen[np.argsort(-late.maxsim(query, [late.quantise(pages[one]) for one in chosen]))]
+        best = np.argsort(-(maxsim.pool(query, 8) @ rows.T), axis=1)[:, :30]
+        chosen = np.unique(whose[best])
+        ranked = chosen[np.argsort(-maxsim.maxsim(query, [maxsim.quantise(pages[one]) for one in chosen]))]
         assert number in ranked[:3]

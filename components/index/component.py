@@ -1,0 +1,14 @@
+"""Pages to what finds them."""
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def index(corpus: dsl.Input[dsl.Dataset], params: str, index: dsl.Output[dsl.Artifact]) -> None:
+    """`params` is params.yaml as one JSON text."""
+    from unidoc_rl.index.stage import index as run
+    from unidoc_rl.params import from_json
+
+    run(corpus.path, index.path, from_json(params).index)
