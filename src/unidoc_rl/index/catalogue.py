@@ -18,7 +18,7 @@ from unidoc_rl import corpus
 from unidoc_rl.errors import UnidocError
 
 PAGES = "pages.parquet"
-_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "document", "image", "content", "key")])
+SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "document", "image", "content", "key")])
 
 
 class Catalogue:
@@ -62,12 +62,12 @@ def of_corpus(folder: Path) -> Catalogue:
     table = pq.read_table(folder / corpus.PAGES, columns=["id", "document", "image"])
     contents = [content_of[document] for document in table["document"].to_pylist()]
     keys = [_key(page, content) for page, content in zip(table["id"].to_pylist(), contents, strict=True)]
-    return Catalogue(pa.table([*table.columns, contents, keys], schema=_SCHEMA))
+    return Catalogue(pa.table([*table.columns, contents, keys], schema=SCHEMA))
 
 
 def read(folder: Path) -> Catalogue:
     try:
-        return Catalogue(pq.read_table(folder / PAGES, schema=_SCHEMA))
+        return Catalogue(pq.read_table(folder / PAGES, schema=SCHEMA))
     except (OSError, pa.ArrowInvalid) as error:
         raise UnidocError(f"{folder / PAGES}: is damaged ({error}); run `unidoc index` again") from error
 

@@ -53,7 +53,7 @@ class Computed:
         for image in images:  # one by one: a page at full resolution takes megabytes
             with Image.open(corpus / image) as picture:
                 made += self._encoder.pages([picture.convert("RGB")])
-        return [_arrays(vectors) for vectors in made]
+        return [arrays_of(vectors) for vectors in made]
 
 
 class Brought:
@@ -73,10 +73,10 @@ class Brought:
 
     def pages(self, images: Sequence[str], corpus: Path) -> list[Arrays]:
         ids = [PurePosixPath(image).stem for image in images]
-        return [_arrays(vectors) for _, vectors in bring_in(self._file, ids)]
+        return [arrays_of(vectors) for _, vectors in bring_in(self._file, ids)]
 
 
-def _arrays(vectors: Floats) -> Arrays:
+def arrays_of(vectors: Floats) -> Arrays:
     directions = centroids(vectors, CENTROIDS)
     sketch = quantise(directions)
     return {
