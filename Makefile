@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 # uv takes neither pip's folders of wheels nor pip's index from the environment by itself.
 UV := UV_PYTHON_DOWNLOADS=never UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$PIP_INDEX_URL} $(BIN)/uv
 WHEELS = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
-BENCH_DOCUMENTS ?= ../shared/data/mmlongbench-dev/documents
+BENCH_DATA ?= ../shared/data
 export DVC_NO_ANALYTICS := 1
 export OMP_NUM_THREADS := 1
 # DVC starts `unidoc` by its name. (A remark behind the value would leave its spaces in the last folder.)
@@ -48,9 +48,10 @@ check: setup
 
 bench: setup  ## measure speed and memory beside the peers; tables on screen, JSON in artifacts/bench
 	@$(BIN)/python -m tests.benchmarks.sample
-	@$(BIN)/python -m tests.benchmarks.ingest $(BENCH_DOCUMENTS)
+	@$(BIN)/python -m tests.benchmarks.ingest $(BENCH_DATA)/mmlongbench-dev/documents
+	@$(BIN)/python -m tests.benchmarks.index --data $(BENCH_DATA)
 
-compile: setup  ## write the Kubeflow pipeline that pipelines/ describes
+compile: setup  ## write the Kubeflow pipelines that pipelines/ describes
 	@$(BIN)/python -m pipelines.compile
 
 constraints: setup  ## pin the newest versions that pyproject.toml and constraints.txt allow
