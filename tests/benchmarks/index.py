@@ -27,9 +27,9 @@ import torch
 from numpy.typing import NDArray
 
 from tests.benchmarks.measure import MB, PAGE, UNIDOC, run, save, table
-from unidoc_rl.index import bm25
+from unidoc_rl.index import bm25, sketches
 from unidoc_rl.index.catalogue import SCHEMA, Catalogue
-from unidoc_rl.index.late import Late, arrays_of
+from unidoc_rl.index.late import CENTROIDS, Late, arrays_of, sketch
 from unidoc_rl.index.maxsim import Floats
 from unidoc_rl.index.milvus import FOLDER, Milvus
 from unidoc_rl.index.search import Index
@@ -103,18 +103,15 @@ def build_late(pages: int, vectors: Path, work: Path) -> None:
     listed = Catalogue(pa.table([ids, documents, ids, documents, ids], schema=SCHEMA))
     listed.write(work)
     everything = np.lib.format.open_memmap(work / "all.npy", "w+", np.float16, (pages, VECTORS, DIMENSION))
-    rows = []
+    few = []
     for start in range(0, pages, PAGES_A_FILE):
         made = [world.page() for _ in range(min(PAGES_A_FILE, pages - start))]
         everything[start : start + len(made)] = made
         arrays = [arrays_of(page.astype(np.float32)) for page in made]
         path, _ = place(listed, "synthetic", start)
         write(work / path, arrays)
-        rows += [(ids[start + n], documents[start + n], one["rows"]) for n, one in enumerate(arrays)]
-    with Milvus(work / FOLDER) as milvus:
-        collection = milvus.create("late", DIMENSION)
-        collection.add(rows)
-        collection.finish()
+        few += [sketch(one) for one in arrays]
+    sketches.write(work / sketches.FOLDER, few, pages, CENTROIDS, DIMENSION)
     chosen = np.random.default_rng(1).integers(pages, size=QUERIES)
     np.save(work / "queries.npy", np.stack([world.query(everything[number]) for number in chosen]))
 
@@ -125,19 +122,19 @@ def search_late(work: Path) -> dict[str, float]:
     from unidoc_rl.index import catalogue
 
     listed = catalogue.read(work)
-    with Milvus(work / FOLDER) as milvus:
-        finder = Late(None, milvus.open("late"), listed, work, "synthetic")  # type: ignore[arg-type]  # no texts here
-        everywhere = np.ones(len(listed), bool)
-        opened = time.monotonic() - start
-        found, seconds = [], []
-        for query in queries:
-            start = time.monotonic()
-            found.append([page for page, _ in finder.find_vectors([query], [None], [everywhere], 10)[0]])
-            seconds.append(time.monotonic() - start)
+    first = sketches.Sketches(work / sketches.FOLDER)
+    finder = Late(None, first, listed, work, "synthetic")  # type: ignore[arg-type]  # there are no texts here
+    everywhere = np.ones(len(listed), bool)
+    opened = time.monotonic() - start
+    found, seconds = [], []
+    for query in queries:
         start = time.monotonic()
-        finder.find_vectors(queries[:20], [None] * 20, [everywhere] * 20, 10)
-        together = (time.monotonic() - start) / 20
-        memory = resident()
+        found.append([page for page, _ in finder.find_vectors([query], [None], [everywhere], 10)[0]])
+        seconds.append(time.monotonic() - start)
+    start = time.monotonic()
+    finder.find_vectors(queries[:20], [None] * 20, [everywhere] * 20, 10)
+    together = (time.monotonic() - start) / 20
+    memory = resident()
     exact, brute = brute_force(np.load(work / "all.npy", mmap_mode="r"), queries)
     recall = np.mean([len({*mine} & {*best}) / 10 for mine, best in zip(found, exact, strict=True)])
     return {

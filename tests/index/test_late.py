@@ -11,7 +11,6 @@ from PIL import Image
 from tests.index.models import write_colqwen
 from tests.index.test_stage import make_corpus
 from unidoc_rl.corpus import Corpus
-from unidoc_rl.index import late
 from unidoc_rl.index.colqwen import PageEncoder
 from unidoc_rl.index.search import Index
 from unidoc_rl.index.stage import index
@@ -59,19 +58,10 @@ def answers(made: Path) -> dict[str, float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("few", [1000, 2])
-def test_pages_have_their_exact_score_found_through_milvus_or_not(
-    corpus: Path,
-    params: IndexParams,
-    model: Path,
-    vectors: dict[str, np.ndarray],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    few: int,
+def test_pages_have_their_exact_score(
+    corpus: Path, params: IndexParams, model: Path, vectors: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(late, "FEW", few)
-    made = index(corpus, tmp_path / "index", params)
-    assert made["rows_late"] >= made["pages"] == 6
+    assert index(corpus, tmp_path / "index", params)["pages"] == 6
     truth = exact(vectors, model)
     assert answers(tmp_path / "index") == pytest.approx(truth, rel=0.01)
 

@@ -51,7 +51,9 @@ class Build:
         self._params = params
         self._brought = vectors  # computed elsewhere
         self._former = _undamaged(output.former)
-        self._kept = dict(self._former.collections) if self._former and self._former.uri is None else {}
+        self._kept: dict[Retriever, Collection] = {}  # in the former index's Milvus Lite
+        if self._former is not None and self._former.uri is None:
+            self._kept = {key: one for key, one in self._former.collections.items() if one.name is not None}
         self._started = output.work / "collections.json"  # on a server, by a run that may have been killed
 
     def collections(self) -> dict[Retriever, Collection]:
@@ -62,15 +64,20 @@ class Build:
         encoders = {name: self._encoder(name) for name in chosen}
         for name, encoder in encoders.items():
             self._compute(name, encoder)
-        with self._milvus() as milvus:
-            return {name: self._collection(milvus, name, encoder) for name, encoder in encoders.items()}
+        made: dict[Retriever, Collection] = {}
+        if self._params.uri is None and "late" in encoders:
+            made["late"] = self._sketches(encoders.pop("late"))
+        if encoders:
+            with self._milvus() as milvus:
+                made |= {name: self._collection(milvus, name, encoder) for name, encoder in encoders.items()}
+        return made
 
     def forget_former(self) -> None:
         """Removes the former index from its server, once the new one stands."""
         if self._former is not None and self._former.uri is not None:
             with Milvus(self._former.uri) as milvus:
                 for collection in self._former.collections.values():
-                    milvus.drop(collection.name)
+                    milvus.drop(str(collection.name))
 
     def _compute(self, retriever: str, encoder: Encoder) -> None:
         missing = {start for start, stop in self._spans() if not self._take_over(encoder, start)}
@@ -107,6 +114,32 @@ class Build:
         path, _ = place(self._listed, encoder.store, start)
         return path
 
+    def _sketches(self, encoder: Encoder) -> Collection:
+        from unidoc_rl.index import late, sketches
+
+        vectors = Vectors()
+        pages = (late.sketch(arrays) for _, arrays in self._arrays(vectors, encoder))
+        folder = self._output.new / sketches.FOLDER
+        sketches.write(folder, pages, len(self._listed), late.CENTROIDS, encoder.dimension)
+        return self._describe("late", None, encoder, len(self._listed) * late.CENTROIDS)
+
+    def _arrays(self, vectors: Vectors, encoder: Encoder) -> Iterator[tuple[int, Arrays]]:
+        """The computed arrays of every page, by its number."""
+        for start, stop in self._spans():
+            file = self._output.new / self._file(encoder, start)
+            for number in range(start, stop):
+                yield number, vectors.page(file, number - start)
+
+    def _describe(self, retriever: Retriever, name: str | None, encoder: Encoder, rows: int) -> Collection:
+        return Collection(
+            name=name,
+            encoder=encoder.name,
+            store=encoder.store,
+            source=self._params.encoder if retriever == "dense" else self._params.late_encoder,
+            dimension=encoder.dimension,
+            rows=rows,
+        )
+
     def _milvus(self) -> Milvus:
         if self._params.uri is not None:
             milvus = Milvus(self._params.uri)
@@ -131,26 +164,16 @@ class Build:
 
         def new_pages() -> Iterator[tuple[str, str, NDArray[Any]]]:
             with progress.bar(len(self._listed), f"adding to Milvus ({retriever})", "page") as bar:
-                for start, stop in self._spans():
-                    for number in range(start, stop):
-                        arrays = vectors.page(self._output.new / self._file(encoder, start), number - start)["rows"]
-                        counts.append(len(arrays))
-                        if self._listed.keys[number] not in known:
-                            yield self._listed.keys[number], self._listed.documents[number], arrays
-                        bar.update()
+                for number, arrays in self._arrays(vectors, encoder):
+                    counts.append(len(arrays["rows"]))
+                    if self._listed.keys[number] not in known:
+                        yield self._listed.keys[number], self._listed.documents[number], arrays["rows"]
+                    bar.update()
 
         rows.add(new_pages())
         rows.finish()
-        made = Collection(
-            name=rows.name,
-            encoder=encoder.name,
-            store=encoder.store,
-            source=self._source(retriever),
-            dimension=encoder.dimension,
-            rows=sum(counts),
-        )
-        rows.check(made.rows)
-        return made
+        rows.check(sum(counts))
+        return self._describe(retriever, rows.name, encoder, sum(counts))
 
     def _begin(self, milvus: Milvus, retriever: Retriever, encoder: Encoder) -> tuple[Rows, frozenset[str]]:
         """A collection to add to, and the keys of the pages that it holds."""
@@ -162,10 +185,10 @@ class Build:
         former = self._kept.get(retriever)
         if former is None or former.store != encoder.store:
             if former is not None:
-                milvus.drop(former.name)
+                milvus.drop(str(former.name))
             return milvus.create(retriever, encoder.dimension), frozenset()
         assert self._output.former is not None
-        rows = milvus.open(former.name)
+        rows = milvus.open(str(former.name))
         keys = frozenset(catalogue.read(self._output.former).keys)
         rows.remove(sorted(keys - set(self._listed.keys)))
         return rows, keys
@@ -184,14 +207,11 @@ class Build:
             )
         return Computed(model) if self._brought is None else Brought(model, self._brought, self._listed.ids)
 
-    def _source(self, retriever: Retriever) -> str | None:
-        return self._params.encoder if retriever == "dense" else self._params.late_encoder
-
 
 def _sound(folder: Path, collections: Iterable[Collection]) -> bool:
     try:
         with Milvus(folder) as milvus:
-            return all(milvus.open(one.name).count() == one.rows for one in collections)
+            return all(milvus.open(str(one.name)).count() == one.rows for one in collections)
     except UnidocError:
         return False
 

@@ -1,8 +1,8 @@
-"""The retriever `late`: pages by the multi-vectors of their pictures, in three steps, each over fewer pages.
+"""The retriever `late`: pages by the multi-vectors of their pictures, in two steps.
 
-Milvus finds pages by a few directions of each; all the directions of these choose candidates; exact MaxSim over vectors
-kept in files ranks them. The vectors are made by a ColQwen2 or ColPali model here, or come from a file that the same
-model has filled elsewhere.
+A few directions of each page choose candidates: on one machine by comparing all of them, on a Milvus server by its
+nearest rows. Exact MaxSim over vectors kept in files ranks them. The vectors are made by a ColQwen2 or ColPali model
+here, or come from a file that the same model has filled elsewhere.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from unidoc_rl.index.fusion import Found
 from unidoc_rl.index.identity import identity
 from unidoc_rl.index.maxsim import Floats, Integers, Quantised, centroids, maxsim, maxsim_together, pool, quantise
 from unidoc_rl.index.milvus import Rows, key_of
+from unidoc_rl.index.sketches import Sketches
 from unidoc_rl.index.vectors import Arrays, Vectors, bring_in, place
 from unidoc_rl.types import Query
 
-CENTROIDS = 16  # rows of a page in Milvus
+CENTROIDS = 16  # directions of a page
 TOKENS = 12  # vectors of a query that Milvus is asked for; more are pooled
 HITS = 200  # rows for each of them
-CANDIDATES = 400  # pages that are compared exactly
-FEW = 1000  # pages: all of them are compared exactly, which takes a tenth of a second
+CANDIDATES = 500  # pages that are compared exactly
 
 
 class QueryEncoder(Protocol):
@@ -78,19 +78,21 @@ class Brought:
 
 def arrays_of(vectors: Floats) -> Arrays:
     directions = centroids(vectors, CENTROIDS)
-    sketch = quantise(directions)
+    few = quantise(directions)
     return {
         "rows": directions.astype(np.float16),
-        "sketch_codes": sketch.codes,
-        "sketch_scales": sketch.scales,
+        "sketch_codes": few.codes,
+        "sketch_scales": few.scales,
         **quantise(vectors)._asdict(),
     }
 
 
 class Late:
-    def __init__(self, encoder: QueryEncoder, rows: Rows, pages: Catalogue, folder: Path, store: str) -> None:
+    def __init__(
+        self, encoder: QueryEncoder, first: Sketches | Rows, pages: Catalogue, folder: Path, store: str
+    ) -> None:
         self._encoder = encoder
-        self._rows = rows
+        self._first = first
         self._pages = pages
         self._folder = folder
         self._store = store
@@ -107,38 +109,51 @@ class Late:
         among: Sequence[NDArray[np.bool_]],
         depth: int,
     ) -> list[Found]:
-        wanted = [self._candidates(*one, depth) for one in zip(tokens, documents, among, strict=True)]
+        count = max(CANDIDATES, depth)
+        if isinstance(self._first, Sketches):
+            wanted = self._by_sketches(self._first, tokens, among, count)
+        else:
+            asked = zip(tokens, documents, among, strict=True)
+            wanted = [self._by_rows(self._first, *one, count) for one in asked]
         scores = maxsim_together(tokens, wanted, self._whole)
         found: list[Found] = []
         for pages, exact in zip(wanted, scores, strict=True):
-            best = np.lexsort((pages, -exact))[:depth]
-            found.append([(int(pages[at]), float(exact[at])) for at in best])
+            order = np.lexsort((pages, -exact))[:depth]
+            found.append([(int(pages[at]), float(exact[at])) for at in order])
         return found
 
-    def _candidates(
-        self, tokens: Floats, documents: Iterable[str] | None, allowed: NDArray[np.bool_], depth: int
+    def _by_sketches(
+        self, sketches: Sketches, tokens: Sequence[Floats], among: Sequence[NDArray[np.bool_]], count: int
+    ) -> list[Integers]:
+        scores = sketches.scores(tokens)
+        return [_best(np.flatnonzero(allowed), row[allowed], count) for row, allowed in zip(scores, among, strict=True)]
+
+    def _by_rows(
+        self, rows: Rows, tokens: Floats, documents: Iterable[str] | None, allowed: NDArray[np.bool_], count: int
     ) -> Integers:
-        if allowed.sum() <= FEW:
-            return np.flatnonzero(allowed)
         number_of = self._pages.number_of_key
         pooled = pool(tokens, TOKENS)
-        rows = {row for hits in self._rows.nearest(pooled, HITS, documents) for row, _ in hits}
-        pages = np.array(sorted({number_of[key_of(row)] for row in rows}), np.int64)
+        found = {row for hits in rows.nearest(pooled, HITS, documents) for row, _ in hits}
+        pages = np.array(sorted({number_of[key_of(row)] for row in found}), np.int64)
         pages = pages[allowed[pages]]
-        scores = maxsim(pooled, (self._sketch(int(page)) for page in pages))
-        return pages[np.lexsort((pages, -scores))][: max(CANDIDATES, depth)]
+        return _best(pages, maxsim(pooled, (sketch(self._arrays(int(page))) for page in pages)), count)
 
     def _whole(self, number: int) -> Quantised:
         arrays = self._arrays(number)
         return Quantised(arrays["codes"], arrays["scales"])
 
-    def _sketch(self, number: int) -> Quantised:
-        arrays = self._arrays(number)
-        return Quantised(arrays["sketch_codes"], arrays["sketch_scales"])
-
     def _arrays(self, number: int) -> Arrays:
         path, position = place(self._pages, self._store, number)
         return self._vectors.page(self._folder / path, position)
+
+
+def sketch(arrays: Arrays) -> Quantised:
+    """A page's directions, of the arrays that are kept of it."""
+    return Quantised(arrays["sketch_codes"], arrays["sketch_scales"])
+
+
+def _best(pages: Integers, scores: Floats, count: int) -> Integers:
+    return pages[np.lexsort((pages, -scores))][:count]
 
 
 def check_dimension(model: str, made: int, expected: int) -> None:

@@ -14,11 +14,11 @@ FORMAT = 1
 
 
 class Collection(BaseModel):
-    """Vectors in Milvus."""
+    """Vectors that are searched: in Milvus, or late's sketches, which are files of the index."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    name: str | None  # in Milvus; null for sketches
     encoder: str  # whose vectors these are
     store: str  # the folder below `vectors` that they are kept in
     source: str | None  # where that encoder was loaded from; the one in a package where null

@@ -78,30 +78,35 @@ class Index:
     def _finder(self, name: Retriever) -> Finder:
         if name == "bm25":
             return bm25.Bm25(self._folder / bm25.FOLDER, len(self._pages))
-        from unidoc_rl.index.milvus import FOLDER, Milvus
-
         collection = self._manifest.collections[name]
-        if self._milvus is None:
-            self._milvus = Milvus(self._manifest.uri or self._folder / FOLDER)
-        rows = self._milvus.open(collection.name)
-        rows.check(collection.rows)
         if name == "late":
-            return self._late(collection, rows)
+            return self._late(collection)
         from unidoc_rl.index.dense import Dense, Nearest
 
         encoder = Dense(collection.source)
         self._same_encoder(collection, encoder.name)
-        return Nearest(encoder, rows, self._pages)
+        return Nearest(encoder, self._rows(collection), self._pages)
 
-    def _late(self, collection: Collection, rows: Rows) -> Late:
+    def _rows(self, collection: Collection) -> Rows:
+        from unidoc_rl.index.milvus import FOLDER, Milvus
+
+        if self._milvus is None:
+            self._milvus = Milvus(self._manifest.uri or self._folder / FOLDER)
+        rows = self._milvus.open(str(collection.name))
+        rows.check(collection.rows)
+        return rows
+
+    def _late(self, collection: Collection) -> Late:
         from unidoc_rl.index.colqwen import PageEncoder
         from unidoc_rl.index.late import Late, check_dimension
+        from unidoc_rl.index.sketches import FOLDER, Sketches
 
         assert collection.source is not None
         encoder = PageEncoder(collection.source)
         self._same_encoder(collection, encoder.name)
         check_dimension(collection.source, encoder.dimension, collection.dimension)
-        return Late(encoder, rows, self._pages, self._folder, collection.store)
+        first = Sketches(self._folder / FOLDER) if collection.name is None else self._rows(collection)
+        return Late(encoder, first, self._pages, self._folder, collection.store)
 
     def _same_encoder(self, collection: Collection, found: str) -> None:
         if found != collection.encoder:

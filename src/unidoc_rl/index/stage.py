@@ -3,6 +3,7 @@
 index/index.json       what is in here
 index/pages.parquet    the pages, in the order that gives them their numbers
 index/bm25/            postings of every term
+index/late/            a few directions of every page's picture
 index/vectors/         computed vectors, a file a piece of a document, kept when the index is made again
 index/milvus.db        rows of vectors to be searched; on a server instead, where one is named
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 from unidoc_rl import progress, storage
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.index import bm25, catalogue, manifest
+from unidoc_rl.index import bm25, catalogue, manifest, sketches
 from unidoc_rl.index.build import Build
 from unidoc_rl.index.manifest import Manifest
 from unidoc_rl.index.terms import terms
@@ -36,7 +37,11 @@ def index(corpus: str | Path, out: str | Path, params: IndexParams, *, vectors: 
             _count_terms(pages, output.new / bm25.FOLDER)
         build = Build(pages, listed, output, params, vectors)
         collections = build.collections()
-        files = [output.new / catalogue.PAGES, *sorted(output.new.glob(f"{bm25.FOLDER}/*"))]
+        files = [
+            output.new / catalogue.PAGES,
+            *output.new.glob(f"{bm25.FOLDER}/*"),
+            *output.new.glob(f"{sketches.FOLDER}/*"),
+        ]
         made = Manifest(
             format=manifest.FORMAT,
             pages=len(listed),
@@ -45,7 +50,7 @@ def index(corpus: str | Path, out: str | Path, params: IndexParams, *, vectors: 
             weights={"bm25": params.weight_bm25, "dense": params.weight_dense, "late": params.weight_late},
             uri=params.uri,
             collections=collections,
-            files={path.relative_to(output.new).as_posix(): path.stat().st_size for path in files},
+            files={path.relative_to(output.new).as_posix(): path.stat().st_size for path in sorted(files)},
         )
         made.write(output.new)
     build.forget_former()
