@@ -12,6 +12,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,11 +82,12 @@ class Build:
 
     def _compute(self, retriever: str, encoder: Encoder) -> None:
         missing = {start for start, stop in self._spans() if not self._take_over(encoder, start)}
-        values: list[str] = []
+        if not missing:
+            return
+        column = self._pages.column(encoder.reads)
         with progress.bar(len(self._listed), f"encoding ({retriever})", "page") as bar:
-            column = self._pages.column(encoder.reads) if missing else iter(())
             for start, stop in self._spans():
-                values = [next(column) for _ in range(start, stop)] if missing else []
+                values = list(islice(column, stop - start))
                 if start in missing:
                     kept = self._output.work / self._file(encoder, start)
                     write(kept, encoder.pages(values, self._pages.folder))
