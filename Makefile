@@ -46,7 +46,7 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: setup  ## measure speed and memory beside the peers; tables on screen, JSON in artifacts/bench
+bench: setup  ## measure speed, memory and quality beside the peers; tables on screen, JSON in artifacts/bench
 	@$(BIN)/python -m tests.benchmarks.sample
 	@$(BIN)/python -m tests.benchmarks.ingest $(BENCH_DATA)/mmlongbench-dev/documents
 	@$(BIN)/python -m tests.benchmarks.index --data $(BENCH_DATA)

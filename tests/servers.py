@@ -110,12 +110,19 @@ def http_server(statuses: Mapping[str, int]) -> Iterator[Answering]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        answering = Answering(f"http://127.0.0.1:{server.server_port}")
+    with serving(Handler) as url:
+        answering = Answering(url)
+        yield answering
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A server's address, while a thread answers there."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield answering
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
