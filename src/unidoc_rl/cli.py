@@ -145,8 +145,8 @@ def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None,
     """Make the pages of CORPUS findable: by words, by vectors of their text, by multi-vectors of their pictures.
 
     CORPUS is what `unidoc ingest` makes, local or on S3. Run again, it computes vectors only for pages that are new or
-    changed; killed, it goes on where it stopped. Vectors lie in the index folder (Milvus Lite), or on a Milvus server
-    (index.uri; MILVUS_TOKEN carries its key).
+    changed; killed, it goes on where it stopped. Vectors are searched in files of the index, which any number of
+    processes may open, or in Milvus, where index.uri names one (MILVUS_TOKEN carries its key).
 
     \b
         unidoc index corpus --out index

@@ -233,6 +233,8 @@ def _service(name: str, address: str | None, seconds: float) -> Finding:
 
 
 def _ask_milvus(address: str, seconds: float) -> str:
+    if address.endswith(".db") and "://" not in address:
+        return f"{address}: Milvus Lite, a folder on this machine"
     parts = _parts(address)
     with _in_words(address, seconds), socket.create_connection((parts.hostname, parts.port or 19530), seconds):
         return f"{address} accepts connections"
@@ -309,7 +311,7 @@ def _in_words(address: str, seconds: float) -> Iterator[None]:
 
 
 SERVICES = {
-    "milvus": _Service(_ask_milvus, "Milvus Lite, a folder on this machine", "indexing and searching on that server"),
+    "milvus": _Service(_ask_milvus, "files of the index", "indexing and searching on that server"),
     "mlflow": _Service(_ask_mlflow, "a sqlite file on this machine", "tracking; stages run, but runs are not tracked"),
     "s3": _Service(_ask_s3, "folders on this machine", "reading and writing there"),
     "endpoint": _Service(_ask_endpoint, "models on this machine, gold answers and rules", "asking that model"),

@@ -64,7 +64,9 @@ class IndexParams(Section):
     weight_bm25: float = Field(1.0, ge=0, le=100, description="how much bm25 counts where several are fused")
     weight_dense: float = Field(0.5, ge=0, le=100, description="likewise dense")
     weight_late: float = Field(1.0, ge=0, le=100, description="likewise late")
-    uri: str | None = Field(None, description="http://host:19530, a Milvus server; Milvus Lite in the index where null")
+    uri: str | None = Field(
+        None, description="of Milvus: http://host:19530, or a Lite folder.db; null: files of the index"
+    )
 
     @field_validator("retrievers")
     @classmethod

@@ -27,13 +27,12 @@ import torch
 from numpy.typing import NDArray
 
 from tests.benchmarks.measure import MB, PAGE, UNIDOC, run, save, table
-from unidoc_rl.index import bm25, sketches
+from unidoc_rl.index import bm25, catalogue, manifest, scan
 from unidoc_rl.index.catalogue import SCHEMA, Catalogue
-from unidoc_rl.index.late import CENTROIDS, Late, arrays_of, sketch
-from unidoc_rl.index.maxsim import Floats
-from unidoc_rl.index.milvus import FOLDER, Milvus
+from unidoc_rl.index.late import Late, arrays_of
+from unidoc_rl.index.maxsim import Floats, Quantised, quantise
 from unidoc_rl.index.search import Index
-from unidoc_rl.index.vectors import PAGES_A_FILE, place, write
+from unidoc_rl.index.vectors import PAGES_A_FILE, Kept, place, rows_of, write
 from unidoc_rl.names import document_name
 from unidoc_rl.types import Hit, Query
 
@@ -116,29 +115,36 @@ def build_late(pages: int, vectors: Path, work: Path) -> None:
         arrays = [arrays_of(page.astype(np.float32)) for page in made]
         path, _ = place(listed, "synthetic", start)
         write(work / path, arrays)
-        few += [sketch(one) for one in arrays]
-    sketches.write(work / sketches.FOLDER, few, pages, CENTROIDS, DIMENSION)
+        few += [rows_of(one) for one in arrays]
+    scan.write(work / "late", few, [len(one.codes) for one in few], DIMENSION)
     chosen = np.random.default_rng(1).integers(pages, size=QUERIES)
     np.save(work / "queries.npy", np.stack([world.query(everything[number]) for number in chosen]))
+
+
+class Known:
+    """Stands for the model: a query's text is its number."""
+
+    def __init__(self, queries: Sequence[Floats]) -> None:
+        self._queries = queries
+
+    def queries(self, texts: Sequence[str]) -> list[Floats]:
+        return [self._queries[int(text)] for text in texts]
 
 
 def search_late(work: Path) -> dict[str, float]:
     queries = list(np.load(work / "queries.npy"))
     before, start = resident(), time.monotonic()
-    from unidoc_rl.index import catalogue
-
     listed = catalogue.read(work)
-    first = sketches.Sketches(work / sketches.FOLDER)
-    finder = Late(None, first, listed, work, "synthetic")  # type: ignore[arg-type]  # there are no texts here
+    finder = Late(Known(queries), scan.Scan(work / "late"), Kept(work, listed, "synthetic"))
     everywhere = np.ones(len(listed), bool)
     opened, open_mb = time.monotonic() - start, (resident() - before) / MB
     found, seconds = [], []
-    for query in queries:
+    for number in range(QUERIES):
         start = time.monotonic()
-        found.append([page for page, _ in finder.find_vectors([query], [None], [everywhere], 10)[0]])
+        found.append([page for page, _ in finder.find([Query(str(number))], [everywhere], 10)[0]])
         seconds.append(time.monotonic() - start)
     start = time.monotonic()
-    finder.find_vectors(queries[:20], [None] * 20, [everywhere] * 20, 10)
+    finder.find([Query(str(number)) for number in range(20)], [everywhere] * 20, 10)
     together = (time.monotonic() - start) / 20
     exact, brute = brute_force(np.load(work / "all.npy", mmap_mode="r"), queries)
     recall = np.mean([len({*mine} & {*best}) / 10 for mine, best in zip(found, exact, strict=True)])
@@ -228,8 +234,7 @@ def report_texts(pages: int, work: Path) -> dict[str, Any]:
 
 
 def build_texts(pages: int, work: Path) -> None:
-    from unidoc_rl.index import manifest
-    from unidoc_rl.index.dense import Dense, pieces
+    from unidoc_rl.index.dense import Pieces, pieces
     from unidoc_rl.index.terms import terms
 
     rng = np.random.default_rng(0)
@@ -237,21 +242,18 @@ def build_texts(pages: int, work: Path) -> None:
     documents = [f"d{number // PAGES_A_DOCUMENT}" for number in range(pages)]
     ids = [f"{document}_{number % PAGES_A_DOCUMENT}" for number, document in enumerate(documents)]
     Catalogue(pa.table([ids, documents, ids, documents, ids], schema=SCHEMA)).write(work)
-    builder, rows = bm25.Builder(), []
-    for number in range(pages):
+    builder = bm25.Builder()
+    rows: list[Quantised] = []
+    for _ in range(pages):
         text = " ".join(words[np.minimum(rng.zipf(1.3, 300), len(words)) - 1])
         builder.add(terms(text))
-        vectors = _unit(rng.standard_normal((len(pieces(text)), 384), np.float32))
-        rows.append((ids[number], documents[number], vectors))
+        rows.append(quantise(rng.standard_normal((len(pieces(text)), 384), np.float32)))
     builder.write(work / bm25.FOLDER)
-    encoder = Dense(None)
-    with Milvus(work / FOLDER) as milvus:
-        collection = milvus.create("dense", encoder.dimension)
-        collection.add(rows)
-        collection.finish()
-    count = sum(len(vectors) for _, _, vectors in rows)
+    encoder = Pieces(None)
+    counts = [len(page.codes) for page in rows]
+    scan.write(work / "dense", rows, counts, 384)
     dense = manifest.Collection(
-        name="dense", encoder=encoder.name, store=encoder.store, source=None, dimension=384, rows=count
+        name=None, encoder=encoder.name, store=encoder.store, source=None, dimension=384, rows=sum(counts)
     )
     manifest.Manifest(
         format=manifest.FORMAT,

@@ -1,4 +1,4 @@
-"""The retriever `late`, from page pictures to hits: the real model classes at a tiny size, and the real Milvus Lite."""
+"""The retriever `late`, from page pictures to hits: the real model classes at a tiny size."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unidoc_rl.index.fusion import Found
+from unidoc_rl.index.ranking import Found, found
 from unidoc_rl.index.terms import terms
 from unidoc_rl.types import Query
 
@@ -79,10 +79,5 @@ class Bm25:
         return scores
 
     def find(self, queries: Sequence[Query], among: Sequence[NDArray[np.bool_]], depth: int) -> list[Found]:
-        return [self._best(query, allowed, depth) for query, allowed in zip(queries, among, strict=True)]
-
-    def _best(self, query: Query, allowed: NDArray[np.bool_], depth: int) -> Found:
-        scores = np.where(allowed, self.scores(terms(query.text)), 0)
-        pages = np.flatnonzero(scores)
-        order = pages[np.lexsort((pages, -scores[pages]))][:depth]
-        return [(int(page), float(scores[page])) for page in order]
+        scores = [self.scores(terms(query.text)) for query in queries]
+        return [found(row, allowed & (row > 0), depth) for row, allowed in zip(scores, among, strict=True)]

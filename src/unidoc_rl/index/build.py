@@ -1,8 +1,7 @@
-"""Vectors of pages, computed once, and their rows in Milvus.
+"""Vectors of pages, computed once, and their rows where they are searched: in files, or in Milvus.
 
-Vectors are kept in files beside the rows: whatever becomes of Milvus, nothing is computed twice. Milvus Lite's folder
-is copied from the former index and changed where pages have changed; on a server, whose collections others may be
-searching, a new collection takes the place of the former one.
+Vectors are kept in files of their own: whatever becomes of Milvus, nothing is computed twice. In Milvus, whose
+collections others may be searching, a new collection takes the place of the former one.
 """
 
 from __future__ import annotations
@@ -11,23 +10,24 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from unidoc_rl import progress
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.index import catalogue, manifest
+from unidoc_rl.index import catalogue, manifest, scan
 from unidoc_rl.index.catalogue import Catalogue
 from unidoc_rl.index.manifest import Collection, Manifest
-from unidoc_rl.index.milvus import FOLDER, Milvus, Rows
-from unidoc_rl.index.vectors import PAGES_A_FILE, Arrays, Vectors, place, write
+from unidoc_rl.index.maxsim import Floats
+from unidoc_rl.index.vectors import PAGES_A_FILE, Arrays, Kept, Vectors, place, rows_of, write
 from unidoc_rl.params import IndexParams, Retriever
 from unidoc_rl.storage import Output
+
+if TYPE_CHECKING:
+    from unidoc_rl.index.milvus import Milvus
 
 
 class Encoder(Protocol):
@@ -39,7 +39,7 @@ class Encoder(Protocol):
     reads: str  # the column of the corpus that it looks at
 
     def pages(self, values: Sequence[str], corpus: Path) -> list[Arrays]:
-        """The arrays of each page; those called `rows` go to Milvus."""
+        """The arrays of each page, as vectors.py names them."""
 
 
 class Build:
@@ -52,30 +52,27 @@ class Build:
         self._params = params
         self._brought = vectors  # computed elsewhere
         self._former = _undamaged(output.former)
-        self._kept: dict[Retriever, Collection] = {}  # in the former index's Milvus Lite
-        if self._former is not None and self._former.uri is None:
-            self._kept = {key: one for key, one in self._former.collections.items() if one.name is not None}
-        self._started = output.work / "collections.json"  # on a server, by a run that may have been killed
+        self._started = output.work / "collections.json"  # in Milvus, by a run that may have been killed
 
     def collections(self) -> dict[Retriever, Collection]:
         """Makes what the chosen retrievers need."""
-        chosen: list[Retriever] = [name for name in self._params.retrievers if name != "bm25"]
-        if not chosen:
-            return {}
-        encoders = {name: self._encoder(name) for name in chosen}
+        encoders: dict[Retriever, Encoder] = {
+            name: self._encoder(name) for name in self._params.retrievers if name != "bm25"
+        }
         for name, encoder in encoders.items():
             self._compute(name, encoder)
-        made: dict[Retriever, Collection] = {}
-        if self._params.uri is None and "late" in encoders:
-            made["late"] = self._sketches(encoders.pop("late"))
-        if encoders:
-            with self._milvus() as milvus:
-                made |= {name: self._collection(milvus, name, encoder) for name, encoder in encoders.items()}
-        return made
+        if not encoders:
+            return {}
+        if self._params.uri is None:
+            return {name: self._in_files(name, encoder) for name, encoder in encoders.items()}
+        with self._milvus(self._params.uri) as milvus:
+            return {name: self._in_milvus(milvus, name, encoder) for name, encoder in encoders.items()}
 
     def forget_former(self) -> None:
-        """Removes the former index from its server, once the new one stands."""
+        """Removes the former index from Milvus, once the new one stands."""
         if self._former is not None and self._former.uri is not None:
+            from unidoc_rl.index.milvus import Milvus
+
             with Milvus(self._former.uri) as milvus:
                 for collection in self._former.collections.values():
                     milvus.drop(str(collection.name))
@@ -116,21 +113,35 @@ class Build:
         path, _ = place(self._listed, encoder.store, start)
         return path
 
-    def _sketches(self, encoder: Encoder) -> Collection:
-        from unidoc_rl.index import late, sketches
+    def _in_files(self, retriever: Retriever, encoder: Encoder) -> Collection:
+        counts = [len(rows_of(page).codes) for page in self._arrays(encoder)]
+        rows = (rows_of(page) for page in self._arrays(encoder))
+        scan.write(self._output.new / retriever, rows, counts, encoder.dimension)
+        return self._describe(retriever, None, encoder, sum(counts))
 
-        vectors = Vectors()
-        pages = (late.sketch(arrays) for _, arrays in self._arrays(vectors, encoder))
-        folder = self._output.new / sketches.FOLDER
-        sketches.write(folder, pages, len(self._listed), late.CENTROIDS, encoder.dimension)
-        return self._describe("late", None, encoder, len(self._listed) * late.CENTROIDS)
+    def _in_milvus(self, milvus: Milvus, retriever: Retriever, encoder: Encoder) -> Collection:
+        name = f"unidoc_{retriever}_{uuid.uuid4().hex}"
+        self._started.write_text(json.dumps([*self._left_over(), name]))
+        rows = milvus.create(name, encoder.dimension)
+        counts = []
 
-    def _arrays(self, vectors: Vectors, encoder: Encoder) -> Iterator[tuple[int, Arrays]]:
-        """The computed arrays of every page, by its number."""
-        for start, stop in self._spans():
-            file = self._output.new / self._file(encoder, start)
-            for number in range(start, stop):
-                yield number, vectors.page(file, number - start)
+        def pages() -> Iterator[tuple[str, str, Floats]]:
+            with progress.bar(len(self._listed), f"adding to Milvus ({retriever})", "page") as bar:
+                for number, arrays in enumerate(self._arrays(encoder)):
+                    codes, scales = rows_of(arrays)
+                    counts.append(len(codes))
+                    yield self._listed.keys[number], self._listed.documents[number], codes * scales[:, None]
+                    bar.update()
+
+        rows.add(pages())
+        rows.finish()
+        rows.check(sum(counts))
+        return self._describe(retriever, name, encoder, sum(counts))
+
+    def _arrays(self, encoder: Encoder) -> Iterator[Arrays]:
+        """Of every page."""
+        kept = Kept(self._output.new, self._listed, encoder.store)
+        return map(kept.page, range(len(self._listed)))
 
     def _describe(self, retriever: Retriever, name: str | None, encoder: Encoder, rows: int) -> Collection:
         return Collection(
@@ -142,64 +153,24 @@ class Build:
             rows=rows,
         )
 
-    def _milvus(self) -> Milvus:
-        if self._params.uri is not None:
-            milvus = Milvus(self._params.uri)
-            if self._started.exists():
-                for name in json.loads(self._started.read_text()):
-                    milvus.drop(name)
-            return milvus
-        folder = self._output.new / FOLDER
-        if self._kept:
-            assert self._output.former is not None
-            shutil.copytree(self._output.former / FOLDER, folder)
-            if not _sound(folder, self._kept.values()):
-                progress.tell(f"{self._output.former / FOLDER}: is damaged: made anew")
-                shutil.rmtree(folder)
-                self._kept = {}
-        return Milvus(folder)
+    def _milvus(self, uri: str) -> Milvus:
+        from unidoc_rl.index.milvus import Milvus
 
-    def _collection(self, milvus: Milvus, retriever: Retriever, encoder: Encoder) -> Collection:
-        rows, known = self._begin(milvus, retriever, encoder)
-        vectors = Vectors()
-        counts = []
+        milvus = Milvus(uri)
+        for name in self._left_over():
+            milvus.drop(name)
+        self._started.unlink(missing_ok=True)
+        return milvus
 
-        def new_pages() -> Iterator[tuple[str, str, NDArray[Any]]]:
-            with progress.bar(len(self._listed), f"adding to Milvus ({retriever})", "page") as bar:
-                for number, arrays in self._arrays(vectors, encoder):
-                    counts.append(len(arrays["rows"]))
-                    if self._listed.keys[number] not in known:
-                        yield self._listed.keys[number], self._listed.documents[number], arrays["rows"]
-                    bar.update()
-
-        rows.add(new_pages())
-        rows.finish()
-        rows.check(sum(counts))
-        return self._describe(retriever, rows.name, encoder, sum(counts))
-
-    def _begin(self, milvus: Milvus, retriever: Retriever, encoder: Encoder) -> tuple[Rows, frozenset[str]]:
-        """A collection to add to, and the keys of the pages that it holds."""
-        if self._params.uri is not None:
-            name = f"unidoc_{retriever}_{uuid.uuid4().hex}"
-            started = json.loads(self._started.read_text()) if self._started.exists() else []
-            self._started.write_text(json.dumps([*started, name]))
-            return milvus.create(name, encoder.dimension), frozenset()
-        former = self._kept.get(retriever)
-        if former is None or former.store != encoder.store:
-            if former is not None:
-                milvus.drop(str(former.name))
-            return milvus.create(retriever, encoder.dimension), frozenset()
-        assert self._output.former is not None
-        rows = milvus.open(str(former.name))
-        keys = frozenset(catalogue.read(self._output.former).keys)
-        rows.remove(sorted(keys - set(self._listed.keys)))
-        return rows, keys
+    def _left_over(self) -> list[str]:
+        names: list[str] = json.loads(self._started.read_text()) if self._started.exists() else []
+        return names
 
     def _encoder(self, retriever: Retriever) -> Encoder:
         if retriever == "dense":
-            from unidoc_rl.index.dense import Dense
+            from unidoc_rl.index.dense import Pieces
 
-            return Dense(self._params.encoder)
+            return Pieces(self._params.encoder)
         from unidoc_rl.index.late import Brought, Computed
 
         model = self._params.late_encoder
@@ -208,14 +179,6 @@ class Build:
                 "index.late_encoder: late needs a ColQwen2 or ColPali model; name its folder, or hub name"
             )
         return Computed(model) if self._brought is None else Brought(model, self._brought, self._listed.ids)
-
-
-def _sound(folder: Path, collections: Iterable[Collection]) -> bool:
-    try:
-        with Milvus(folder) as milvus:
-            return all(milvus.open(str(one.name)).count() == one.rows for one in collections)
-    except UnidocError:
-        return False
 
 
 def _undamaged(former: Path | None) -> Manifest | None:

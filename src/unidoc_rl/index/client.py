@@ -27,7 +27,7 @@ class SearchAway(Away):
     """The search service was not there, or not able to answer: nothing is wrong with the queries."""
 
 
-class _Found(BaseModel):
+class _Answer(BaseModel):
     hits: list[list[Hit]]
 
 
@@ -110,7 +110,7 @@ class SearchClient:
             if response.status_code in REFUSED:
                 raise UnidocError(_Refusal.model_validate_json(response.content).detail)
             if response.status_code == httpx2.codes.OK:
-                hits = _Found.model_validate_json(response.content).hits
+                hits = _Answer.model_validate_json(response.content).hits
                 if len(hits) == count:
                     return hits
         raise SearchAway(

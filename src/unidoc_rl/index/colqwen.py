@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,13 @@ class PageEncoder:
         self._model = loaded.eval().to(device)
         self.dimension = int(self._model.config.embedding_dim)
 
-    def pages(self, images: Sequence[Image]) -> list[NDArray[np.float32]]:
-        """The vectors of each picture, (vectors, dimension)."""
-        batches = [images[start : start + PAGES_AT_ONCE] for start in range(0, len(images), PAGES_AT_ONCE)]
-        return [vectors for batch in batches for vectors in self._encode(self._processor(images=list(batch)))]
+    def pages(self, images: Iterable[Image]) -> list[NDArray[np.float32]]:
+        """The vectors of each picture, (vectors, dimension); only a few pictures are held at a time."""
+        made: list[NDArray[np.float32]] = []
+        coming = iter(images)
+        while batch := list(islice(coming, PAGES_AT_ONCE)):
+            made += self._encode(self._processor(images=batch))
+        return made
 
     def queries(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """The vectors of each text, (tokens, dimension), with the tokens that the model adds to a query."""

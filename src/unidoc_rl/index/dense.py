@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unidoc_rl.index.catalogue import Catalogue
 from unidoc_rl.index.encoder import SentenceEncoder
-from unidoc_rl.index.fusion import Found
-from unidoc_rl.index.milvus import ROWS_AT_MOST, Rows, key_of
-from unidoc_rl.index.vectors import Arrays
+from unidoc_rl.index.maxsim import Quantised, quantise
+from unidoc_rl.index.ranking import Found
+from unidoc_rl.index.scan import Nearest
+from unidoc_rl.index.vectors import Arrays, of_rows
 from unidoc_rl.types import Query
 
 WORDS = 60  # of a piece; longer ones hold several thoughts, and a vector holds one
 STEP = 45  # from a piece's beginning to the next one's: what lies on a border is whole in one of the two
-PIECES_AT_MOST = 64  # of a page
 
 
-class Dense:
+class Pieces:
     """Makes the vectors of pages and of queries."""
 
     reads = "text"
@@ -32,48 +31,26 @@ class Dense:
 
     def pages(self, texts: Sequence[str], corpus: Path) -> list[Arrays]:
         texts_of = [pieces(text) for text in texts]
-        vectors = self._encoder.encode([text for page in texts_of for text in page]).astype(np.float16)
-        ends = np.cumsum([len(page) for page in texts_of])
-        return [{"rows": part} for part in np.split(vectors, ends[:-1])]
+        vectors = self._encoder.encode([text for page in texts_of for text in page])
+        codes, scales = quantise(vectors) if len(vectors) else (vectors.astype(np.int8), vectors[:, 0])
+        ends = np.cumsum([len(page) for page in texts_of])[:-1]
+        return [of_rows(Quantised(*part)) for part in zip(np.split(codes, ends), np.split(scales, ends), strict=True)]
 
-    def query(self, text: str) -> NDArray[np.float32]:
-        return self._encoder.encode([text])
+    def queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self._encoder.encode(texts)
 
 
 def pieces(text: str) -> list[str]:
     words = text.split()
     starts = range(0, max(1, len(words) - WORDS + STEP), STEP) if words else range(0)
-    return [" ".join(words[start : start + WORDS]) for start in starts][:PIECES_AT_MOST]
+    return [" ".join(words[start : start + WORDS]) for start in starts]
 
 
-class Nearest:
-    """Pages by the nearest of their rows in Milvus."""
-
-    def __init__(self, encoder: Dense, rows: Rows, pages: Catalogue) -> None:
+class Dense:
+    def __init__(self, encoder: Pieces, rows: Nearest) -> None:
         self._encoder = encoder
         self._rows = rows
-        self._pages = pages
 
     def find(self, queries: Sequence[Query], among: Sequence[NDArray[np.bool_]], depth: int) -> list[Found]:
-        return [self._one(query, allowed, depth) for query, allowed in zip(queries, among, strict=True)]
-
-    def _one(self, query: Query, allowed: NDArray[np.bool_], depth: int) -> Found:
-        vector = self._encoder.query(query.text)
-        wanted = min(depth, int(allowed.sum()))
-        rows = 4 * (depth + len(query.excluded))
-        while True:  # several rows may be of one page: ask for more until there are pages enough
-            (hits,) = self._rows.nearest(vector, rows, query.documents)
-            scores = self._by_page(hits, allowed)
-            if len(scores) >= wanted or len(hits) < rows or rows >= ROWS_AT_MOST:
-                break
-            rows *= 4
-        return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:depth]
-
-    def _by_page(self, hits: Iterable[tuple[str, float]], allowed: NDArray[np.bool_]) -> dict[int, float]:
-        """A page's score is its best row's."""
-        scores: dict[int, float] = {}
-        for row, score in hits:
-            page = self._pages.number_of_key[key_of(row)]
-            if allowed[page]:
-                scores.setdefault(page, score)  # best first
-        return scores
+        vectors = self._encoder.queries([query.text for query in queries])
+        return self._rows.find([vector[None] for vector in vectors], queries, among, depth)

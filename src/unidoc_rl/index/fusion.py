@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from unidoc_rl.index.ranking import Found
 from unidoc_rl.params import Retriever
-
-Found = Sequence[tuple[int, float]]  # pages by their numbers, with scores, best first
 
 _SOFTNESS = 60  # of reciprocal ranks: how little the first places tower over the next
 

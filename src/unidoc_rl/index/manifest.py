@@ -14,11 +14,11 @@ FORMAT = 1
 
 
 class Collection(BaseModel):
-    """Vectors that are searched: in Milvus, or late's sketches, which are files of the index."""
+    """Rows that a query is compared with first."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str | None  # in Milvus; null for sketches
+    name: str | None  # in Milvus; null where they are files of the index
     encoder: str  # whose vectors these are
     store: str  # the folder below `vectors` that they are kept in
     source: str | None  # where that encoder was loaded from; the one in a package where null
@@ -34,7 +34,7 @@ class Manifest(BaseModel):
     retrievers: list[Retriever]
     fusion: str
     weights: dict[Retriever, float]
-    uri: str | None  # of the Milvus server
+    uri: str | None  # of Milvus
     collections: dict[Retriever, Collection]
     files: dict[str, int]  # sizes of what is read without Milvus
 

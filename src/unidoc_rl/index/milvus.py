@@ -1,7 +1,6 @@
-"""Rows of vectors in Milvus: in a folder of this machine (Milvus Lite) or on a server, behind the same calls.
+"""Rows of vectors in Milvus: on a server, or in a folder of this machine (Milvus Lite), behind the same calls.
 
-A row belongs to a page: its id is the page's key, a colon and a number. What a key stands for never changes, so a row
-is added or removed, and never altered.
+A row belongs to a page: its id is the page's key, a colon and a number.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from pymilvus import DataType, MilvusClient, MilvusException
 
 from unidoc_rl.errors import Away, UnidocError
 
-FOLDER = "milvus.db"  # of an index that has no server
 FLOATS_AT_ONCE = 2_000_000  # in one call
 ROWS_AT_MOST = 16_384  # that a server gives back for a query
 SECONDS = 60  # for one call
@@ -34,11 +32,15 @@ _ID, _PAGE, _DOCUMENT, _VECTOR = "id", "page", "document", "vector"
 class Milvus:
     """One database. Milvus Lite belongs to one process at a time: close it."""
 
-    def __init__(self, address: str | Path) -> None:
-        self.address = address
+    def __init__(self, uri: str) -> None:
+        """Of a server, http://host:19530, or Milvus Lite's folder, whose name ends in .db."""
+        self.uri = uri
+        self._is_lite = "://" not in uri
+        if self._is_lite:
+            Path(uri).absolute().parent.mkdir(parents=True, exist_ok=True)
         with self.explained("opened"):
             token = os.environ.get("MILVUS_TOKEN", "")
-            self.client = MilvusClient(str(address), token=token, timeout=SECONDS, grpc_options=_KEEP_ALIVE)
+            self.client = MilvusClient(uri, token=token, timeout=SECONDS, grpc_options=_KEEP_ALIVE)
 
     def __enter__(self) -> Milvus:
         return self
@@ -51,7 +53,7 @@ class Milvus:
         if self._is_lite:
             from milvus_lite.server_manager import server_manager_instance
 
-            server_manager_instance.release_server(str(self.address))
+            server_manager_instance.release_server(self.uri)
 
     def create(self, name: str, dimension: int) -> Rows:
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -72,7 +74,7 @@ class Milvus:
     def open(self, name: str) -> Rows:
         with self.explained("read"):
             if not self.client.has_collection(name):
-                raise UnidocError(f"{self.address}: holds no collection {name}; run `unidoc index` again")
+                raise UnidocError(f"{self.uri}: holds no collection {name}; run `unidoc index` again")
             self.client.load_collection(name)
         return Rows(self, name)
 
@@ -80,22 +82,18 @@ class Milvus:
         with self.explained("written"):
             self.client.drop_collection(name)
 
-    @property
-    def _is_lite(self) -> bool:
-        return isinstance(self.address, Path)
-
     @contextmanager
     def explained(self, what: str) -> Iterator[None]:
         """Milvus' errors, in words."""
         try:
             yield
         except MilvusException as error:
-            said = f"{self.address}: cannot be {what} ({error.message.strip()})"
+            said = f"{self.uri}: cannot be {what} ({error.message.strip()})"
             if not self._is_lite:
                 raise Away(f"{said}; check that the server is there, and MILVUS_TOKEN") from error
-            holder = _holder(Path(self.address) / "LOCK")
+            holder = _holder(Path(self.uri) / "LOCK")
             if holder is not None:
-                said = f"{self.address}: process {holder} has it open"
+                said = f"{self.uri}: process {holder} has it open"
                 raise UnidocError(f"{said}; end that one, or ask it, if it is `unidoc serve-index`") from error
             raise UnidocError(f"{said}; run `unidoc index` again") from error
 
@@ -135,12 +133,6 @@ class Rows:
         with self._milvus.explained("written"):
             self._client.insert(self.name, rows)
 
-    def remove(self, keys: Sequence[str]) -> None:
-        """The rows of pages."""
-        with self._milvus.explained("written"):
-            for start in range(0, len(keys), 1000):
-                self._client.delete(self.name, filter=f"{_PAGE} in {json.dumps(keys[start : start + 1000])}")
-
     def finish(self) -> None:
         """Everything that was added is on disk, and found quickly."""
         with self._milvus.explained("written"):
@@ -156,14 +148,14 @@ class Rows:
         found = self.count()
         if found != rows:
             raise UnidocError(
-                f"{self._milvus.address}: {self.name} has {found} rows instead of {rows}: the index is damaged; "
+                f"{self._milvus.uri}: {self.name} has {found} rows instead of {rows}: the index is damaged; "
                 "run `unidoc index` again"
             )
 
     def nearest(
         self, vectors: NDArray[np.float32], rows: int, documents: Iterable[str] | None = None
-    ) -> list[list[tuple[str, float]]]:
-        """For each vector the nearest rows, of these documents only: their ids, and how near."""
+    ) -> list[list[str]]:
+        """For each vector the ids of the nearest rows, of these documents only."""
         condition = "" if documents is None else f"{_DOCUMENT} in {json.dumps(sorted(documents), ensure_ascii=False)}"
         with self._milvus.explained("searched"):
             found = self._client.search(
@@ -175,7 +167,7 @@ class Rows:
                 output_fields=[_ID],
                 search_params={"metric_type": "IP", "params": {"ef": min(rows, ROWS_AT_MOST) + 64}},
             )
-        return [[(hit[_ID], float(hit["distance"])) for hit in hits] for hits in found]
+        return [[str(hit[_ID]) for hit in hits] for hits in found]
 
 
 def key_of(row: str) -> str:

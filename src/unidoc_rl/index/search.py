@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from unidoc_rl import storage
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index import bm25, catalogue, manifest
-from unidoc_rl.index.fusion import FUSIONS, Found
+from unidoc_rl.index.fusion import FUSIONS
 from unidoc_rl.index.manifest import Collection
+from unidoc_rl.index.ranking import Found
+from unidoc_rl.index.scan import Nearest, Scan
+from unidoc_rl.index.vectors import Kept
 from unidoc_rl.params import Retriever
 from unidoc_rl.types import Hit, Query
 
 if TYPE_CHECKING:
-    from unidoc_rl.index.late import Late
-    from unidoc_rl.index.milvus import Milvus, Rows
+    from unidoc_rl.index.milvus import Milvus
 
 DEPTH = 100  # pages of each retriever that are fused, at least
 HITS_AT_MOST = 1000
@@ -35,8 +37,13 @@ class Finder(Protocol):
         """For each query the best pages of those that may be found."""
 
 
+class Encoder(Protocol):
+    name: str
+    dimension: int
+
+
 class Index:
-    """An open index, to be called as types.Search says; it belongs to one process, and is closed by its user."""
+    """An open index, to be called as types.Search says; it is closed by its user."""
 
     def __init__(self, folder: str | Path, retrievers: Sequence[Retriever] | None = None) -> None:
         """Searches by all retrievers that the index was made for, or by these."""
@@ -79,39 +86,37 @@ class Index:
         if name == "bm25":
             return bm25.Bm25(self._folder / bm25.FOLDER, len(self._pages))
         collection = self._manifest.collections[name]
-        if name == "late":
-            return self._late(collection)
-        from unidoc_rl.index.dense import Dense, Nearest
+        kept = Kept(self._folder, self._pages, collection.store)
+        if name == "dense":
+            from unidoc_rl.index.dense import Dense, Pieces
 
-        encoder = Dense(collection.source)
-        self._same_encoder(collection, encoder.name)
-        return Nearest(encoder, self._rows(collection), self._pages)
+            pieces = Pieces(collection.source)
+            self._same_encoder(collection, pieces)
+            return Dense(pieces, self._rows(name, collection, kept))
+        from unidoc_rl.index.colqwen import PageEncoder
+        from unidoc_rl.index.late import Late
 
-    def _rows(self, collection: Collection) -> Rows:
-        from unidoc_rl.index.milvus import FOLDER, Milvus
+        encoder = PageEncoder(str(collection.source))
+        self._same_encoder(collection, encoder)
+        return Late(encoder, self._rows(name, collection, kept), kept)
+
+    def _rows(self, name: Retriever, collection: Collection, kept: Kept) -> Nearest:
+        if collection.name is None:
+            return Scan(self._folder / name)
+        from unidoc_rl.index.in_milvus import InMilvus
+        from unidoc_rl.index.milvus import Milvus
 
         if self._milvus is None:
-            self._milvus = Milvus(self._manifest.uri or self._folder / FOLDER)
-        rows = self._milvus.open(str(collection.name))
+            self._milvus = Milvus(str(self._manifest.uri))
+        rows = self._milvus.open(collection.name)
         rows.check(collection.rows)
-        return rows
+        return InMilvus(rows, self._pages, kept)
 
-    def _late(self, collection: Collection) -> Late:
-        from unidoc_rl.index.colqwen import PageEncoder
-        from unidoc_rl.index.late import Late, check_dimension
-        from unidoc_rl.index.sketches import FOLDER, Sketches
-
-        assert collection.source is not None
-        encoder = PageEncoder(collection.source)
-        self._same_encoder(collection, encoder.name)
-        check_dimension(collection.source, encoder.dimension, collection.dimension)
-        first = Sketches(self._folder / FOLDER) if collection.name is None else self._rows(collection)
-        return Late(encoder, first, self._pages, self._folder, collection.store)
-
-    def _same_encoder(self, collection: Collection, found: str) -> None:
-        if found != collection.encoder:
+    def _same_encoder(self, collection: Collection, found: Encoder) -> None:
+        if (found.name, found.dimension) != (collection.encoder, collection.dimension):
             raise UnidocError(
-                f"{self._folder}: of {collection.encoder}, and {collection.source or 'the package'} holds {found}; "
+                f"{self._folder}: of {collection.encoder} with vectors of {collection.dimension}, and "
+                f"{collection.source or 'the package'} holds {found.name} with {found.dimension}; "
                 "put that encoder back, or run `unidoc index` again"
             )
 

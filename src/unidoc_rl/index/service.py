@@ -75,7 +75,7 @@ class Ask(BaseModel):
         return queries
 
 
-class Found(BaseModel):
+class Answer(BaseModel):
     """The answer: a list of hits for every query, in their order."""
 
     hits: list[list[Hit]]
@@ -245,9 +245,9 @@ def app(open_search: Callable[[], Search], *, images: Path | None = None, queue:
         return [[Picture(idx=n, image_file=str(root / hit.image)) for n, hit in enumerate(hits)] for hits in found]
 
     @application.post("/search")
-    async def search(asked: Ask, request: Request) -> Found:
+    async def search(asked: Ask, request: Request) -> Answer:
         """Hits, with where to look and their scores."""
-        return Found(hits=await _while_connected(request, worker, asked.queries, asked.k))
+        return Answer(hits=await _while_connected(request, worker, asked.queries, asked.k))
 
     @application.get("/health")
     async def health() -> dict[str, str]:

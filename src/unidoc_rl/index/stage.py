@@ -3,9 +3,9 @@
 index/index.json       what is in here
 index/pages.parquet    the pages, in the order that gives them their numbers
 index/bm25/            postings of every term
-index/late/            a few directions of every page's picture
+index/dense/           rows of every page, compared with a query first; in Milvus instead, where it is named
+index/late/            likewise
 index/vectors/         computed vectors, a file a piece of a document, kept when the index is made again
-index/milvus.db        rows of vectors to be searched; on a server instead, where one is named
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from unidoc_rl import progress, storage
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.index import bm25, catalogue, manifest, sketches
+from unidoc_rl.index import bm25, catalogue, manifest
 from unidoc_rl.index.build import Build
 from unidoc_rl.index.manifest import Manifest
 from unidoc_rl.index.terms import terms
@@ -37,11 +37,9 @@ def index(corpus: str | Path, out: str | Path, params: IndexParams, *, vectors: 
             _count_terms(pages, output.new / bm25.FOLDER)
         build = Build(pages, listed, output, params, vectors)
         collections = build.collections()
-        files = [
-            output.new / catalogue.PAGES,
-            *output.new.glob(f"{bm25.FOLDER}/*"),
-            *output.new.glob(f"{sketches.FOLDER}/*"),
-        ]
+        files = [output.new / catalogue.PAGES]
+        for name in params.retrievers:
+            files += output.new.glob(f"{name}/*")
         made = Manifest(
             format=manifest.FORMAT,
             pages=len(listed),

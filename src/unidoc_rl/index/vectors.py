@@ -1,7 +1,8 @@
 """The computed vectors of pages: kept in files, so that an index can be made again without a GPU, or brought in.
 
 A file holds a piece of a document, at most 64 pages. Of each page it has the same named arrays, whose lengths differ
-from page to page: as one tensor a name, page after page, and `<name>.offsets`, where each page begins.
+from page to page: as one tensor a name, page after page, and `<name>.offsets`, where each page begins. `row_codes` and
+`row_scales` are the rows that a query is compared with first; `late` has `codes` and `scales`, all vectors, as well.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from safetensors.numpy import save_file
 
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.catalogue import Catalogue
-from unidoc_rl.index.maxsim import Floats, checked
+from unidoc_rl.index.maxsim import Floats, Quantised, checked
 
 FOLDER = "vectors"  # of an index
 PAGES_A_FILE = 64
@@ -148,7 +149,29 @@ def _keys(path: Path, names: Sequence[str], ids: Sequence[str]) -> dict[str, str
     return keys
 
 
+def of_rows(rows: Quantised) -> Arrays:
+    return {"row_codes": rows.codes, "row_scales": rows.scales}
+
+
+def rows_of(arrays: Arrays) -> Quantised:
+    return Quantised(arrays["row_codes"], arrays["row_scales"])
+
+
 def place(pages: Catalogue, store: str, number: int) -> tuple[Path, int]:
     """Where, below an index, the vectors of a page are kept, and its position in that file."""
     start, position = divmod(number - int(pages.pages_of[pages.documents[number]][0]), PAGES_A_FILE)
     return Path(FOLDER, store, pages.contents[number], f"{start * PAGES_A_FILE}.safetensors"), position
+
+
+class Kept:
+    """The arrays of every page of an index, by its number."""
+
+    def __init__(self, folder: Path, pages: Catalogue, store: str) -> None:
+        self._folder = folder
+        self._pages = pages
+        self._store = store
+        self._vectors = Vectors()
+
+    def page(self, number: int) -> Arrays:
+        path, position = place(self._pages, self._store, number)
+        return self._vectors.page(self._folder / path, position)
