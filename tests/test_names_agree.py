@@ -22,11 +22,12 @@ REPOSITORY = Path(__file__).parents[1]
 DVC: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 STAGES: dict[str, Any] = DVC["stages"]
 NOT_STAGES = {"doctor", "search", "serve-index", "status"}
+SHARED = {"agent", "rewards", "services"}  # sections of params.yaml that several stages read
 
 
 def test_dvc_stages_parameters_commands_and_components_have_the_same_names() -> None:
     stages = list(STAGES)
-    assert [name for name in params.Params.model_fields if name != "services"] == stages
+    assert [name for name in params.Params.model_fields if name not in SHARED] == stages
     assert [name for name in cli.commands if name not in NOT_STAGES] == stages
     assert {path.parent.name for path in REPOSITORY.glob("components/*/component.py")} == set(stages)
     for name, stage in STAGES.items():

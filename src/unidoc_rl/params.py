@@ -76,6 +76,39 @@ class IndexParams(Section):
         return given
 
 
+class AgentParams(Section):
+    """The protocol between agent and environment; the same in every stage that plays."""
+
+    turns: int = Field(10, ge=1, le=100, description="after which an episode ends")
+    turn_tokens: int = Field(1024, ge=16, le=65_536, description="that a policy may write in a turn")
+    context_tokens: int = Field(40_000, ge=256, le=10_000_000, description="of an episode, pictures included")
+    pictures: int = Field(22, ge=1, le=1000, description="that an episode may hold")
+    candidates: int = Field(3, ge=1, le=20, description="pages that a search shows")
+    min_pixels: int = Field(256 * 28 * 28, ge=28 * 28, description="a picture is shown with at least so many")
+    max_pixels: int = Field(512 * 28 * 28, ge=28 * 28, description="and at most so many")
+    patch: int = Field(28, ge=1, le=256, description="sides of a picture as shown are multiples of this")
+    regions: int = Field(8, ge=1, le=100, description="that a zoom may show at once")
+    widen: int = Field(0, ge=0, le=1000, description="pixels, as shown, by which a region is widened; 28 to evaluate")
+    coordinates: Literal["pixels", "thousandths"] = Field(
+        "pixels", description="how boxes are written: pixels of the picture as shown (Qwen2.5-VL), or 0-1000 (Qwen3-VL)"
+    )
+
+
+class RewardParams(Section):
+    """What an episode is worth."""
+
+    of: Literal["unidoc", "outcome", "vrag", "gated"] = Field(
+        "unidoc",
+        description="dense rewards; answer alone (Search-R1); answer, NDCG, pattern (VRAG-RL); gated by answer",
+    )
+    answer: float = Field(0.6, ge=0, le=1, description="weight of the answer")
+    search: float = Field(0.1, ge=0, le=1, description="of the order in which pages were found")
+    select: float = Field(0.1, ge=0, le=1, description="of the pages chosen")
+    region: float = Field(0.1, ge=0, le=1, description="of the regions drawn, or rightly not drawn")
+    format: float = Field(0.1, ge=0, le=1, description="of the protocol kept")
+    threshold: float = Field(0.5, ge=0, le=1, description="of the answer, from which the others count (gated)")
+
+
 class ServiceParams(Section):
     """Servers that are used where named; `unidoc doctor` asks each of them whether it is there."""
 
@@ -91,6 +124,8 @@ class Params(Section):
     sample: SampleParams = SampleParams()
     ingest: IngestParams = IngestParams()
     index: IndexParams = IndexParams()
+    agent: AgentParams = AgentParams()
+    rewards: RewardParams = RewardParams()
     services: ServiceParams = ServiceParams()
 
     def to_json(self) -> str:

@@ -131,7 +131,134 @@ class Hit:
     scores: Mapping[str, float]  # by the retrievers that found it
 
 
-class Search(Protocol):
-    """A search, wherever it is done: in this process, or by a service. At most k hits a query, in their order."""
+class Searcher(Protocol):
+    """Searches, wherever it is done: in this process, or by a service. At most k hits a query, in their order."""
 
     def __call__(self, queries: Sequence[Query], k: int) -> list[list[Hit]]: ...
+
+
+# --- what an agent does, and what it sees -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Look for pages."""
+
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Keep one of the last search's candidates."""
+
+    number: int  # counted from 0
+
+
+@dataclass(frozen=True, slots=True)
+class Zoom:
+    """Look closer at regions of the page that is selected."""
+
+    regions: tuple[tuple[float, float, float, float], ...]  # as written: on the picture as shown, or in thousandths
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """End with this."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """Nothing that the protocol knows."""
+
+    reason: str  # told to the agent
+
+
+Action = Search | Select | Zoom | Answer | Malformed
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A turn of the agent, understood."""
+
+    thought: str  # empty where there is none
+    information: str  # likewise
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that was shown, without its pixels: from these it is made again, byte for byte."""
+
+    page: str  # its id
+    width: int  # as shown
+    height: int
+    boxes: tuple[Box, ...] = ()  # cut from the page and stacked, as the agent drew them; none: the whole page
+
+
+Content = tuple[str | Picture, ...]  # of a message, in the order in which it is read
+
+
+class Role(StrEnum):
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: Content
+
+
+class Outcome(StrEnum):
+    """How an episode ended."""
+
+    ANSWERED = "answered"
+    OUT_OF_TURNS = "out_of_turns"
+    OUT_OF_PICTURES = "out_of_pictures"  # it was shown more than it may hold
+    OUT_OF_CONTEXT = "out_of_context"  # it is longer than the model can read
+    VOID = "void"  # search, pages or policy failed, not the agent: it counts nowhere
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a policy wrote in a turn."""
+
+    text: str
+    tokens: int  # of this text
+    context: int  # tokens of all that was read and written up to its end, pictures included
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the agent wrote, how it was understood, and what it was shown for it."""
+
+    reply: Reply
+    said: Said
+    observation: Content  # empty where the episode ended
+    seconds: float  # that the environment took
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The rewards of an episode: every part in [0, 1], and what they make together."""
+
+    total: float
+    parts: Mapping[str, float]
+    judged: str  # how the answer was judged, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """An episode that has ended."""
+
+    question: Question
+    sample: int  # which of several attempts at the question, counted from 0
+    policy: str  # the name of what played
+    turns: tuple[Turn, ...]
+    outcome: Outcome
+    failure: str  # of what made it void; empty else
+    scores: Scores | None  # None: nobody has scored it

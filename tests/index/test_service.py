@@ -30,7 +30,7 @@ from tests import servers
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index import service
 from unidoc_rl.index.client import SearchAway, SearchClient
-from unidoc_rl.types import Hit, Query, Search
+from unidoc_rl.types import Hit, Query, Searcher
 
 PAGES = [(f"report{d}_{n}", f"report{d}") for d in range(8) for n in range(1, 9)]
 FIRST = "images/report0_1.jpg"
@@ -96,7 +96,7 @@ def running(application: FastAPI) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def served(search: Search, **options: Any) -> Iterator[str]:
+def served(search: Searcher, **options: Any) -> Iterator[str]:
     with running(service.app(lambda: search, **options)) as url:
         yield url
 
@@ -338,7 +338,7 @@ def test_a_client_that_goes_away_leaves_the_queue() -> None:
 def test_it_is_up_at_once_and_ready_once_the_index_is_open() -> None:
     gate = threading.Event()
 
-    def open_search() -> Search:
+    def open_search() -> Searcher:
         assert gate.wait(WAIT)
         return FakeSearch()
 
@@ -352,7 +352,7 @@ def test_it_is_up_at_once_and_ready_once_the_index_is_open() -> None:
 
 
 def test_an_index_that_cannot_be_opened_ends_the_service(capsys: pytest.CaptureFixture[str]) -> None:
-    def open_search() -> Search:
+    def open_search() -> Searcher:
         raise UnidocError("index: not an index; make one with `unidoc index`")
 
     with pytest.raises(UnidocError, match="not an index"):

@@ -44,7 +44,7 @@ class _Busy(Exception):
 
 
 class SearchClient:
-    """A `Search`, for any number of threads; keeps its connections.
+    """A `types.Searcher`, for any number of threads; keeps its connections.
 
     `seconds`: how long the service may be silent. `tries`: how often it is asked before it counts as away.
     """

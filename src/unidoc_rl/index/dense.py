@@ -37,7 +37,7 @@ class Pieces:
         return [of_rows(Quantised(*part)) for part in zip(np.split(codes, ends), np.split(scales, ends), strict=True)]
 
     def queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._encoder.encode(texts)
+        return self._encoder.encode_now(texts)
 
 
 def pieces(text: str) -> list[str]:

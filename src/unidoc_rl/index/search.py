@@ -43,7 +43,7 @@ class Encoder(Protocol):
 
 
 class Index:
-    """An open index, to be called as types.Search says; it is closed by its user."""
+    """An open index, to be called as types.Searcher says; it is closed by its user."""
 
     def __init__(self, folder: str | Path, retrievers: Sequence[Retriever] | None = None) -> None:
         """Searches by all retrievers that the index was made for, or by these."""

@@ -28,7 +28,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from unidoc_rl.errors import Away, UnidocError
-from unidoc_rl.types import Hit, Query, Search
+from unidoc_rl.types import Hit, Query, Searcher
 
 MOST_QUERIES = 1024  # a request
 MOST_HITS = 1000  # a query
@@ -108,7 +108,7 @@ class _Asked:
 class Worker:
     """The one thread that opens the index and searches it, for requests from any thread."""
 
-    def __init__(self, open_search: Callable[[], Search], queue: int, batch: int) -> None:
+    def __init__(self, open_search: Callable[[], Searcher], queue: int, batch: int) -> None:
         self.opened: Future[None] = Future()
         self._open_search, self._queue, self._batch = open_search, queue, batch
         self._waiting: list[_Asked] = []
@@ -180,7 +180,7 @@ class Worker:
             self._waiting = left
         return taken
 
-    def _answer(self, search: Search, together: Sequence[_Asked]) -> None:
+    def _answer(self, search: Searcher, together: Sequence[_Asked]) -> None:
         try:
             hits = iter(self._search(search, [query for asked in together for query in asked.queries], together))
             for asked in together:
@@ -199,7 +199,7 @@ class Worker:
             for asked in together:
                 asked.answer.set_exception(Broken(f"the search failed ({type(error).__name__}); see the service's log"))
 
-    def _search(self, search: Search, queries: Sequence[Query], together: Sequence[_Asked]) -> list[list[Hit]]:
+    def _search(self, search: Searcher, queries: Sequence[Query], together: Sequence[_Asked]) -> list[list[Hit]]:
         """Only a request that is larger than a batch by itself takes several calls."""
         hits: list[list[Hit]] = []
         start = time.monotonic()
@@ -218,7 +218,9 @@ class Worker:
 # --- the service ----------------------------------------------------------------------------------------------------
 
 
-def app(open_search: Callable[[], Search], *, images: Path | None = None, queue: int = 256, batch: int = 64) -> FastAPI:
+def app(
+    open_search: Callable[[], Searcher], *, images: Path | None = None, queue: int = 256, batch: int = 64
+) -> FastAPI:
     """The endpoints; the index is opened once the app starts, while /health answers already.
 
     `images`: the folder that the pictures' paths begin with in the reference's form. `queue`: queries that may wait.
@@ -334,7 +336,7 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    open_search: Callable[[], Search],
+    open_search: Callable[[], Searcher],
     name: str,
     *,
     host: str = "127.0.0.1",

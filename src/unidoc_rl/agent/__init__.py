@@ -1,0 +1,1 @@
+"""The agent: its actions, its environment, what it earns, and what plays it."""
