@@ -195,6 +195,7 @@ class Picture:
     width: int  # as shown
     height: int
     boxes: tuple[Box, ...] = ()  # cut from the page and stacked, as the agent drew them; none: the whole page
+    margin: int = 0  # pixels of the page by which each was widened
 
 
 Content = tuple[str | Picture, ...]  # of a message, in the order in which it is read

@@ -1,0 +1,23 @@
+"""What a judge of answers is, whoever it may be: rules, or a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from unidoc_rl.types import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an answer is worth: 0 or 1, or None where the judge could not say; never a guess."""
+
+    value: float | None
+    reason: str  # in words; kept beside the scores, or as the episode's failure
+
+
+class Judge(Protocol):
+    """Compares answers with their questions' references: one verdict for each, in their order."""
+
+    def __call__(self, asked: Sequence[tuple[Question, str]]) -> list[Verdict]: ...

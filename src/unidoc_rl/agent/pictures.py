@@ -1,0 +1,111 @@
+"""What an agent is shown of a page: the whole page, or regions cut from its full resolution, at the protocol's size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+from PIL import Image
+
+from unidoc_rl import boxes, corpus
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import AgentParams
+from unidoc_rl.types import Box, Picture
+
+KEPT = 8  # full pages, decoded: an agent zooms into the page that it has just selected
+_SAMPLING = Image.Resampling.BICUBIC
+
+
+class _Page(NamedTuple):
+    image: str
+    width: int
+    height: int
+
+
+class Pictures:
+    """Of the pages of a corpus."""
+
+    def __init__(self, folder: Path, params: AgentParams) -> None:
+        self._folder = folder
+        self._params = params
+        try:
+            table = pq.read_table(folder / corpus.PAGES, columns=["id", "image", "width", "height"])
+        except OSError as error:
+            raise UnidocError(f"{folder}: is no corpus ({error}); make one with `unidoc ingest`") from error
+        columns = (table[name].to_pylist() for name in ("image", "width", "height"))
+        self._pages: dict[str, _Page] = dict(zip(table["id"].to_pylist(), map(_Page, *columns), strict=True))
+        self._decoded = lru_cache(KEPT)(self._decode)
+
+    def whole(self, page: str) -> Picture:
+        """The page as it is shown."""
+        known = self._page(page)
+        return Picture(page, *self._shown(known.width, known.height))
+
+    def cut(self, page: str, regions: Sequence[Box]) -> Picture:
+        """Regions of the page as they are shown: widened, and stacked from top to bottom."""
+        known = self._page(page)
+        margin = self._params.widen * known.width // self._shown(known.width, known.height)[0]
+        rectangles = [_rectangle(region, margin, known.width, known.height) for region in regions]
+        width = max(right - left for left, _, right, _ in rectangles)
+        height = sum(lower - upper for _, upper, _, lower in rectangles)
+        return Picture(page, *self._shown(width, height), tuple(regions), margin)
+
+    def show(self, picture: Picture) -> Image.Image:
+        """The pixels; the same for the same picture, whenever they are asked for."""
+        if not picture.boxes:
+            return self._reduced(picture)
+        page = self._decoded(picture.page)
+        parts = [page.crop(_rectangle(region, picture.margin, *page.size)) for region in picture.boxes]
+        return _stacked(parts).resize((picture.width, picture.height), _SAMPLING)
+
+    def _reduced(self, picture: Picture) -> Image.Image:
+        """A JPEG is decoded at a half or a quarter of its size where that is enough: twice as fast."""
+        with self._open(picture.page) as image:
+            image.draft("RGB", (picture.width, picture.height))
+            return image.convert("RGB").resize((picture.width, picture.height), _SAMPLING)
+
+    def _decode(self, page: str) -> Image.Image:
+        with self._open(page) as image:
+            return image.convert("RGB")
+
+    def _open(self, page: str) -> Image.Image:
+        path = self._folder / self._page(page).image
+        try:
+            return Image.open(path)
+        except OSError as error:
+            raise UnidocError(f"{path}: cannot be read ({error}); run `unidoc ingest` again") from error
+
+    def _page(self, page: str) -> _Page:
+        if page not in self._pages:
+            raise UnidocError(f"{self._folder}: has no page {page}; is the index of another corpus?")
+        return self._pages[page]
+
+    def _shown(self, width: int, height: int) -> tuple[int, int]:
+        """The size at which a picture of this size is shown: aspect kept, as nearly as patches allow."""
+        params = self._params
+        pixels = min(max(width * height, params.min_pixels), params.max_pixels)
+        scale = math.sqrt(pixels / (width * height)) / params.patch
+        most = params.max_pixels // params.patch**2
+        across = min(max(round(width * scale), 1), most)
+        down = min(max(round(height * scale), 1), most)
+        while across * down > most:  # both were rounded up
+            across, down = (across - 1, down) if across > down else (across, down - 1)
+        return across * params.patch, down * params.patch
+
+
+def _rectangle(region: Box, margin: int, width: int, height: int) -> tuple[int, int, int, int]:
+    left, upper, right, lower = boxes.to_pixels(region, width, height)
+    return max(left - margin, 0), max(upper - margin, 0), min(right + margin, width), min(lower + margin, height)
+
+
+def _stacked(parts: Sequence[Image.Image]) -> Image.Image:
+    whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
+    top = 0
+    for part in parts:
+        whole.paste(part, (0, top))
+        top += part.height
+    return whole

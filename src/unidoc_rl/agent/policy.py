@@ -1,0 +1,25 @@
+"""What plays: anything that continues conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from unidoc_rl.agent.environment import Episode
+from unidoc_rl.types import Outcome, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No reply: the episode ends so. VOID, where the policy was not there."""
+
+    outcome: Outcome
+    reason: str
+
+
+class Policy(Protocol):
+    name: str
+
+    def reply(self, episodes: Sequence[Episode]) -> list[Reply | Failed]:
+        """The next turn of each episode."""

@@ -1,0 +1,75 @@
+"""Trajectories in files: a line of JSON an episode, without pixels, which `pictures.py` makes again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import TypeAdapter, ValidationError
+
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.types import Trajectory
+
+FORMAT = 1  # of a line
+_TRAJECTORY: TypeAdapter[Trajectory] = TypeAdapter(Trajectory)
+
+
+def to_line(trajectory: Trajectory) -> bytes:
+    data: dict[str, Any] = {"format": FORMAT, **_TRAJECTORY.dump_python(trajectory, mode="json")}
+    return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace") + b"\n"  # a model may write half a character
+
+
+def from_line(line: bytes) -> Trajectory:
+    """A ValueError says what is wrong with it."""
+    data = json.loads(line)
+    version = data.pop("format", None) if isinstance(data, dict) else None
+    if version != FORMAT:
+        raise ValueError(f"its format is {version}; this version reads {FORMAT}")
+    return _TRAJECTORY.validate_python(data)
+
+
+def read(path: Path) -> Iterator[Trajectory]:
+    """The trajectories of a file, one in memory at a time."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield _checked(path, number, line)
+    except OSError as error:
+        raise UnidocError(f"{path}: cannot be read ({error}); expected trajectories, a line of JSON each") from error
+
+
+def write(path: Path, trajectories: Iterable[Trajectory]) -> None:
+    with path.open("wb") as file:
+        file.writelines(map(to_line, trajectories))
+
+
+def resume(path: Path) -> tuple[list[tuple[str, int]], BinaryIO]:
+    """The episodes (question, sample) that a file holds whole, and the file, to add to.
+
+    A line that a killed run has not ended is cut off.
+    """
+    done: list[tuple[str, int]] = []
+    file = path.open("a+b")
+    file.seek(0)
+    whole = 0
+    for number, line in enumerate(file, start=1):
+        if not line.endswith(b"\n"):
+            break
+        trajectory = _checked(path, number, line)
+        done.append((trajectory.question.uid, trajectory.sample))
+        whole += len(line)
+    file.truncate(whole)
+    return done, file
+
+
+def _checked(path: Path, number: int, line: bytes) -> Trajectory:
+    try:
+        return from_line(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UnidocError(f"{path}: line {number}: {where}: {first['msg']}") from None
+    except ValueError as error:
+        raise UnidocError(f"{path}: line {number} is no trajectory ({error})") from error
