@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.names import document_name, page_id
 from unidoc_rl.types import AnswerFormat, Box, Evidence, Question
 
 _Thousandths = Annotated[int, Field(ge=0, le=1000)]
@@ -72,6 +73,12 @@ def write(path: Path, questions: Iterable[Question]) -> int:
             count += 1
         file.write("\n]\n")
     return count
+
+
+def gold_page(evidence: Evidence) -> str:
+    """The id of its page, as `ingest` names it."""
+    name = evidence.file_name
+    return page_id(document_name(name[:-4] if name.lower().endswith(".pdf") else name), evidence.page)
 
 
 def to_json(question: Question) -> dict[str, Any]:

@@ -1,0 +1,127 @@
+"""A policy that plays what the questions' annotations say, with as many mistakes of each kind as one likes.
+
+It reads the gold answer, so it is for tests, for trajectories to learn from, and for the ceiling of a comparison.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from unidoc_rl import boxes
+from unidoc_rl.agent.dialect import write
+from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.policy import Failed
+from unidoc_rl.corpus import Corpus
+from unidoc_rl.params import AgentParams
+from unidoc_rl.questions import gold_page
+from unidoc_rl.types import Answer, Box, Evidence, Reply, Said, Search, Select, Zoom
+
+_T = TypeVar("_T")
+
+NOT_ANSWERABLE = "not answerable"
+WORDS = 40  # of a page, by which it is searched for
+NOWHERE = Box(980, 980, 1000, 1000)  # a corner in which no evidence stands
+
+
+@dataclass(frozen=True, slots=True)
+class Mistakes:
+    """How often each is made where it can be made, from 0 to 1."""
+
+    search: float = 0  # a search that finds something else comes first
+    select: float = 0  # another candidate is kept
+    region: float = 0  # a zoom beside the evidence, or one that was not needed
+    answer: float = 0  # a wrong answer
+    format: float = 0  # nothing is ever noted
+
+
+class Scripted:
+    name = "scripted"
+
+    def __init__(self, corpus: Path, params: AgentParams, mistakes: Mistakes = Mistakes(), seed: int = 0) -> None:
+        pages = Corpus(corpus)
+        texts = zip(pages.column("id"), pages.column("text"), strict=True)
+        self._query_of = {page: " ".join(text.split()[:WORDS]) for page, text in texts}
+        self._params = params
+        self._mistakes = mistakes
+        self._seed = seed
+        self._scripts: WeakKeyDictionary[Episode, Iterator[Said]] = WeakKeyDictionary()
+
+    def reply(self, episodes: Sequence[Episode]) -> list[Reply | Failed]:
+        return [self._next(episode) for episode in episodes]
+
+    def _next(self, episode: Episode) -> Reply:
+        script = self._scripts.setdefault(episode, self._script(episode))
+        text = write(next(script))
+        tokens = len(text) // 3
+        before = episode.turns[-1].reply.context if episode.turns else 0
+        return Reply(text, tokens, before + tokens, seconds=0)
+
+    def _script(self, episode: Episode) -> Iterator[Said]:
+        question, makes = (
+            episode.question,
+            _Dice(self._mistakes, f"{self._seed} {episode.question.uid} {episode.sample}"),
+        )
+        quiet = makes("format")
+        noted = ""
+        for evidence in question.evidence or [None]:
+            page = None if evidence is None else gold_page(evidence)
+            query = question.query if page is None else self._query_of.get(page) or question.query
+            if makes("search"):
+                yield Said("First something else.", noted, Search(makes.one_of(sorted(self._query_of.values()))))
+                noted = ""
+            yield Said("I look for the page.", noted, Search(query))
+            if not episode.candidates:
+                continue
+            right = next((n for n, shown in enumerate(episode.candidates) if shown.page == page), 0)
+            others = [number for number in range(len(episode.candidates)) if number != right]
+            wrong = bool(others) and makes("select")
+            yield Said("This one looks right.", "", Select(makes.one_of(others) if wrong else right))
+            if evidence is not None and not wrong and (region := self._region(episode, evidence, makes("region"))):
+                yield Said("I look closer.", "", region)
+            noted = "" if quiet else _learnt(episode, evidence)
+        answer = question.answer if question.evidence else NOT_ANSWERABLE
+        if makes("answer"):
+            answer = NOT_ANSWERABLE if question.evidence else "42"
+        yield Said("That settles it.", noted, Answer(answer))
+
+    def _region(self, episode: Episode, evidence: Evidence, mistaken: bool) -> Zoom | None:
+        """What to draw on the page that is selected."""
+        if mistaken:
+            drawn: Sequence[Box] = (NOWHERE,)
+        else:
+            drawn = evidence.regions if evidence.needs_crop else ()
+        page = episode.selected
+        if not drawn or page is None:
+            return None
+        size = (page.width, page.height) if self._params.coordinates == "pixels" else (boxes.SCALE, boxes.SCALE)
+        return Zoom(tuple(_on_picture(box, *size) for box in drawn))
+
+
+def _on_picture(box: Box, width: int, height: int) -> tuple[float, float, float, float]:
+    """As a model would write it: whole numbers, on the picture as shown."""
+    left, top, right, bottom = boxes.to_pixels(box, width, height)
+    return float(left), float(top), float(right), float(bottom)
+
+
+def _learnt(episode: Episode, evidence: Evidence | None) -> str:
+    page = episode.selected.page if episode.selected else ""
+    return f"{page} does not say it." if evidence is None else f"{page} says it."
+
+
+class _Dice:
+    """The same for the same text."""
+
+    def __init__(self, chances: Mistakes, seed: str) -> None:
+        self._chances = chances
+        self._random = random.Random(seed)
+
+    def __call__(self, kind: str) -> bool:
+        return self._random.random() < float(getattr(self._chances, kind))
+
+    def one_of(self, choices: Sequence[_T]) -> _T:
+        return self._random.choice(choices)
