@@ -8,15 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
 from PIL import Image
 
-from unidoc_rl import boxes, corpus
+from unidoc_rl import boxes
+from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams
 from unidoc_rl.types import Box, Picture
 
-KEPT = 8  # full pages, decoded: an agent zooms into the page that it has just selected
+KEPT_PAGES = 8  # at full size, decoded: an agent zooms into one page several times
+KEPT_SHOWN = 64  # as shown: a page that is selected was a candidate before; both take some 50 megabytes
 _SAMPLING = Image.Resampling.BICUBIC
 
 
@@ -32,13 +33,11 @@ class Pictures:
     def __init__(self, folder: Path, params: AgentParams) -> None:
         self._folder = folder
         self._params = params
-        try:
-            table = pq.read_table(folder / corpus.PAGES, columns=["id", "image", "width", "height"])
-        except OSError as error:
-            raise UnidocError(f"{folder}: is no corpus ({error}); make one with `unidoc ingest`") from error
+        table = Corpus(folder).table("id", "image", "width", "height")
         columns = (table[name].to_pylist() for name in ("image", "width", "height"))
         self._pages: dict[str, _Page] = dict(zip(table["id"].to_pylist(), map(_Page, *columns), strict=True))
-        self._decoded = lru_cache(KEPT)(self._decode)
+        self._decoded = lru_cache(KEPT_PAGES)(self._decode)
+        self._drawn = lru_cache(KEPT_SHOWN)(self._draw)
 
     def whole(self, page: str) -> Picture:
         """The page as it is shown."""
@@ -55,7 +54,10 @@ class Pictures:
         return Picture(page, *self._shown(width, height), tuple(regions), margin)
 
     def show(self, picture: Picture) -> Image.Image:
-        """The pixels; the same for the same picture, whenever they are asked for."""
+        """The pixels, not to be changed; the same for the same picture, whenever they are asked for."""
+        return self._drawn(picture)
+
+    def _draw(self, picture: Picture) -> Image.Image:
         if not picture.boxes:
             return self._reduced(picture)
         page = self._decoded(picture.page)

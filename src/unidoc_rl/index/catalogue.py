@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from unidoc_rl import corpus
+from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
 
 PAGES = "pages.parquet"
@@ -59,7 +60,7 @@ def of_corpus(folder: Path) -> Catalogue:
     """The pages of a corpus; what `ingest` says of a document's content tells whether its pages have changed."""
     report = json.loads((folder / corpus.REPORT).read_text(encoding="utf-8"))
     content_of = {entry["document"]: entry["key"] for entry in report["documents"]}
-    table = pq.read_table(folder / corpus.PAGES, columns=["id", "document", "image"])
+    table = Corpus(folder).table("id", "document", "image")
     contents = [content_of[document] for document in table["document"].to_pylist()]
     keys = [_key(page, content) for page, content in zip(table["id"].to_pylist(), contents, strict=True)]
     return Catalogue(pa.table([*table.columns, contents, keys], schema=SCHEMA))
@@ -67,8 +68,8 @@ def of_corpus(folder: Path) -> Catalogue:
 
 def read(folder: Path) -> Catalogue:
     try:
-        return Catalogue(pq.read_table(folder / PAGES, schema=SCHEMA))
-    except (OSError, pa.ArrowInvalid) as error:
+        return Catalogue(pq.ParquetFile(folder / PAGES).read().cast(SCHEMA))
+    except (OSError, pa.ArrowInvalid, ValueError) as error:
         raise UnidocError(f"{folder / PAGES}: is damaged ({error}); run `unidoc index` again") from error
 
 

@@ -52,7 +52,7 @@ def write(folder: Path, pages: Iterable[Quantised], counts: Sequence[int], dimen
 
 class Scan:
     def __init__(self, folder: Path) -> None:
-        self._codes = np.load(folder / "codes.npy", mmap_mode="r")
+        self._codes = np.load(folder / "codes.npy", mmap_mode="r").view(np.ndarray)
         self._scales = np.load(folder / "scales.npy")
         self._starts = np.load(folder / "starts.npy")
 

@@ -58,7 +58,7 @@ class Pieces:
         """The rows of a finished document, in the order of its pages."""
         pages = len(self.numbers(key) or ())
         for start in range(0, pages, PAGES_A_TASK):
-            yield pq.read_table(self._rows(key, start, min(start + PAGES_A_TASK, pages)))
+            yield pq.ParquetFile(self._rows(key, start, min(start + PAGES_A_TASK, pages))).read()
 
     def _rows(self, key: str, start: int, stop: int) -> Path:
         return self.of(key) / f"{start}-{stop}.parquet"
