@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient, MilvusException
@@ -21,7 +22,9 @@ from unidoc_rl.errors import Away, UnidocError
 
 FLOATS_AT_ONCE = 2_000_000  # in one call
 ROWS_AT_MOST = 16_384  # that a server gives back for a query
-SECONDS = 60  # for one call
+SECONDS = 60  # that a search may take
+LONG_SECONDS = 900  # likewise, what writes or loads a collection
+NOT_LOADED = 101  # what a server says that was begun anew
 # A call of over three minutes would be broken off and sent again.
 logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)  # tracebacks of what is told in words here
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
@@ -68,25 +71,27 @@ class Milvus:
             params = {"params": {"M": 16, "efConstruction": 128}}
             index.add_index(_VECTOR, index_type="HNSW", metric_type="IP", params=params)
         with self.explained("written"):
-            self.client.create_collection(name, schema=schema, index_params=index)
+            self.client.create_collection(name, schema=schema, index_params=index, timeout=LONG_SECONDS)
         return Rows(self, name)
 
     def open(self, name: str) -> Rows:
         with self.explained("read"):
-            if not self.client.has_collection(name):
+            if not self.client.has_collection(name, timeout=SECONDS):
                 raise UnidocError(f"{self.uri}: holds no collection {name}; run `unidoc index` again")
-            self.client.load_collection(name)
+            self.client.load_collection(name, timeout=LONG_SECONDS)
         return Rows(self, name)
 
     def drop(self, name: str) -> None:
         with self.explained("written"):
-            self.client.drop_collection(name)
+            self.client.drop_collection(name, timeout=LONG_SECONDS)
 
     @contextmanager
     def explained(self, what: str) -> Iterator[None]:
         """Milvus' errors, in words."""
         try:
             yield
+        except grpc.RpcError as error:  # what pymilvus lets through: a server that is silent
+            raise Away(f"{self.uri}: cannot be {what} ({error}); see whether the server is well") from error
         except MilvusException as error:
             said = f"{self.uri}: cannot be {what} ({error.message.strip()})"
             if not self._is_lite:
@@ -131,17 +136,18 @@ class Rows:
 
     def _send(self, rows: list[dict[str, Any]]) -> None:
         with self._milvus.explained("written"):
-            self._client.insert(self.name, rows)
+            self._client.insert(self.name, rows, timeout=LONG_SECONDS)
 
     def finish(self) -> None:
         """Everything that was added is on disk, and found quickly."""
         with self._milvus.explained("written"):
-            self._client.flush(self.name)
-            self._client.load_collection(self.name)
+            self._client.flush(self.name, timeout=LONG_SECONDS)
+            self._client.load_collection(self.name, timeout=LONG_SECONDS)
 
     def count(self) -> int:
         with self._milvus.explained("read"):
-            return int(self._client.query(self.name, filter="", output_fields=["count(*)"])[0]["count(*)"])
+            answer = self._client.query(self.name, filter="", output_fields=["count(*)"], timeout=SECONDS)
+            return int(answer[0]["count(*)"])
 
     def check(self, rows: int) -> None:
         """Milvus Lite opens a damaged folder without a word, and finds nothing in it."""
@@ -158,16 +164,26 @@ class Rows:
         """For each vector the ids of the nearest rows, of these documents only."""
         condition = "" if documents is None else f"{_DOCUMENT} in {json.dumps(sorted(documents), ensure_ascii=False)}"
         with self._milvus.explained("searched"):
-            found = self._client.search(
-                self.name,
-                data=vectors.tolist(),
-                anns_field=_VECTOR,
-                limit=min(rows, ROWS_AT_MOST),
-                filter=condition,
-                output_fields=[_ID],
-                search_params={"metric_type": "IP", "params": {"ef": min(rows, ROWS_AT_MOST) + 64}},
-            )
+            try:
+                found = self._search(vectors, min(rows, ROWS_AT_MOST), condition)
+            except MilvusException as error:
+                if error.code != NOT_LOADED:
+                    raise
+                self._client.load_collection(self.name, timeout=LONG_SECONDS)
+                found = self._search(vectors, min(rows, ROWS_AT_MOST), condition)
         return [[str(hit[_ID]) for hit in hits] for hits in found]
+
+    def _search(self, vectors: NDArray[np.float32], rows: int, condition: str) -> Any:
+        return self._client.search(
+            self.name,
+            data=vectors.tolist(),
+            anns_field=_VECTOR,
+            limit=rows,
+            filter=condition,
+            output_fields=[_ID],
+            search_params={"metric_type": "IP", "params": {"ef": rows + 64}},
+            timeout=SECONDS,
+        )
 
 
 def key_of(row: str) -> str:
