@@ -8,19 +8,17 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from urllib.parse import urlsplit
 
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from unidoc_rl import retry
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.types import Hit, Query
 
 A_REQUEST = 64  # queries; more go into several requests, as a service takes only so many in one
 BUSY = (502, 503, 504)
 REFUSED = (400, 422)
-FIRST_WAIT = 0.5  # seconds; doubled with every try
-LONGEST_WAIT = 30.0
 
 
 class SearchAway(Away):
@@ -33,14 +31,6 @@ class _Answer(BaseModel):
 
 class _Refusal(BaseModel):
     detail: str
-
-
-class _Busy(Exception):
-    """Why a try was in vain, and for how many seconds the service asked to be left alone."""
-
-    def __init__(self, reason: str, seconds: float = 0) -> None:
-        super().__init__(reason)
-        self.seconds = seconds
 
 
 class SearchClient:
@@ -59,11 +49,10 @@ class SearchClient:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._address = address.rstrip("/")
-        self._seconds, self._tries, self._sleep, self._chance = seconds, tries, sleep, chance
-        limits = httpx2.Limits(keepalive_expiry=30)  # as many connections as there are threads
+        self._patience = retry.Patience(tries, sleep, chance)
         try:
-            self._http = httpx2.Client(base_url=_checked(self._address), timeout=seconds, limits=limits)
-        except (httpx2.InvalidURL, ValueError) as error:
+            self._http = retry.client(self._address, httpx2.Timeout(seconds))
+        except ValueError as error:
             raise UnidocError(f"search service {address}: {error}; give it as http://host:port") from error
 
     def __call__(self, queries: Sequence[Query], k: int) -> list[list[Hit]]:
@@ -78,32 +67,17 @@ class SearchClient:
     def _ask(self, queries: Sequence[Query], k: int) -> list[list[Hit]]:
         sent = {"queries": [asdict(query) for query in queries], "k": k}
         body = json.dumps(sent, default=sorted)  # sets become lists
-        start = time.monotonic()
-        longest = FIRST_WAIT
-        for left in reversed(range(self._tries)):
-            try:
-                return self._hits(self._post(body), len(queries))
-            except _Busy as busy:
-                last = busy
-            if left:  # beyond what the service asks for, a random time, so that its clients do not all come at once
-                self._sleep(min(last.seconds, LONGEST_WAIT) + self._chance() * longest)
-                longest = min(2 * longest, LONGEST_WAIT)
-        raise SearchAway(
-            f"search service {self._address}: away; {self._tries} tries in {time.monotonic() - start:.0f} s, the last: "
-            f"{last}; see whether `unidoc serve-index` runs there, and its log"
-        ) from last
+        try:
+            response = self._patience.ask(lambda: self._post(body), BUSY)
+        except retry.InVain as error:
+            raise SearchAway(
+                f"search service {self._address}: away; {error}; see whether `unidoc serve-index` runs there, "
+                "and its log"
+            ) from error
+        return self._hits(response, len(queries))
 
     def _post(self, body: str) -> httpx2.Response:
-        try:
-            response = self._http.post("/search", content=body, headers={"Content-Type": "application/json"})
-        except httpx2.TimeoutException as error:
-            raise _Busy(f"no answer within {self._seconds:g} s") from error
-        except httpx2.RequestError as error:
-            raise _Busy(f"{type(error).__name__}: {error}") from error
-        if response.status_code in BUSY:
-            reason = f"it answered {response.status_code}: {_start(response)}"
-            raise _Busy(reason, _retry_after(response.headers.get("Retry-After", "")))
-        return response
+        return self._http.post("/search", content=body, headers={"Content-Type": "application/json"})
 
     def _hits(self, response: httpx2.Response, count: int) -> list[list[Hit]]:
         with contextlib.suppress(ValidationError):  # said below, with all else that a search service does not answer
@@ -113,24 +87,8 @@ class SearchClient:
                 hits = _Answer.model_validate_json(response.content).hits
                 if len(hits) == count:
                     return hits
+        told = f"{response.status_code}: {retry.beginning(response)}"
         raise SearchAway(
-            f"search service {self._address}: an unexpected answer ({response.status_code}: {_start(response)}); "
+            f"search service {self._address}: an unexpected answer ({told}); "
             "check the address, and the service's log and version"
         )
-
-
-def _checked(address: str) -> str:
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:  # .port raises past 65535
-        raise ValueError("not an address of a server")
-    return address
-
-
-def _start(response: httpx2.Response) -> str:
-    """The beginning of an answer, in one line."""
-    return " ".join(response.text.split())[:200]
-
-
-def _retry_after(header: str) -> float:
-    """Seconds; the other form, a date, is not what a search service sends."""
-    return float(header) if header.isdecimal() else 0

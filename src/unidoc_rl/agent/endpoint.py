@@ -1,0 +1,231 @@
+"""A model behind an OpenAI-compatible server (vLLM, llama.cpp, OpenAI …): a conversation goes there, a text comes back.
+
+The key, where the server wants one, comes from OPENAI_API_KEY; it is in no message of an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import httpx2
+from pydantic import BaseModel, Field, ValidationError
+
+from unidoc_rl import retry
+from unidoc_rl.errors import Away, UnidocError
+from unidoc_rl.types import Content, Message, Picture
+
+KEY = "OPENAI_API_KEY"
+CONNECT_SECONDS = 10  # a server that computes for minutes still accepts connections at once
+BUSY = frozenset({408, 409, 429, *range(500, 600)})
+# As vLLM, SGLang, llama.cpp and OpenAI say it; some give a code too, but none without one of these words in it.
+TOO_LONG = re.compile(r"context[ _](?:length|size|window)|maximum model length", re.IGNORECASE)
+
+
+class EndpointAway(Away):
+    """The server was not there, or would not answer this conversation; another conversation may fare better."""
+
+
+class TooLong(Exception):
+    """A conversation, with the room asked for its continuation, is longer than the model can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    text: str
+    prompt_tokens: int  # as the server counts them, pictures included
+    completion_tokens: int
+    finish_reason: str  # "stop"; "length" where max_tokens cut it off
+
+
+class _Written(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Written
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class _Completion(BaseModel):
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+    usage: _Usage | None = None
+
+
+class _Model(BaseModel):
+    id: str
+
+
+class _Models(BaseModel):
+    data: list[_Model]
+
+
+_Read = TypeVar("_Read", bound=BaseModel)
+
+
+class Endpoint:
+    """For any number of threads; keeps its connections.
+
+    `address`: up to and with /v1. `model`: the one that is served there, where it is not named. `seconds`: how long
+    the server may be silent, and it is while it computes. `tries`: how often it is asked before it counts as away.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        model: str | None = None,
+        *,
+        seconds: float = 600,
+        tries: int = 8,
+        sleep: Callable[[float], object] = time.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        if "@" in address:  # it would be in every error
+            raise UnidocError(f"endpoint: its address carries a name or key; leave them out, and set {KEY}")
+        self._address = address.rstrip("/")
+        self._model = model
+        self._patience = retry.Patience(tries, sleep, chance)
+        self._key = _key()
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        try:
+            timeout = httpx2.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+            self._http = retry.client(self._address, timeout, headers)
+        except ValueError as error:
+            raise UnidocError(f"endpoint {address}: {error}; give it as http://host:port/v1") from error
+
+    @property
+    def model(self) -> str:
+        """Its name; threads that ask for it at once may all ask the server, and hear the same."""
+        if self._model is None:
+            response = self._ask(lambda: self._http.get("/models"), "a list of models")
+            names = [model.id for model in self._read(_Models, response).data]
+            if len(names) != 1:
+                raise UnidocError(f"endpoint {self._address}: serves {', '.join(names) or 'no model'}; name one model")
+            self._model = names[0]
+        return self._model
+
+    def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int | None = None,
+        stop: Sequence[str] | None = None,
+        draw: Callable[[Picture], bytes] | None = None,
+    ) -> Completion:
+        """What the model writes next; `draw` gives the PNG of a picture, and is needed where there are pictures."""
+        asked = {
+            "model": self.model,
+            "messages": [
+                {"role": message.role.value, "content": _content(message.content, draw)} for message in messages
+            ],
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "seed": seed,
+            "stop": stop,
+        }
+        body = json.dumps({name: value for name, value in asked.items() if value is not None})
+        headers = {"Content-Type": "application/json"}
+        response = self._ask(
+            lambda: self._http.post("/chat/completions", content=body, headers=headers), f"model {self.model}"
+        )
+        found = self._read(_Completion, response)
+        if found.usage is None:
+            raise UnidocError(f"endpoint {self._address}: does not count its tokens (no `usage`); use one that does")
+        choice = found.choices[0]
+        text = choice.message.content or ""
+        return Completion(text, found.usage.prompt_tokens, found.usage.completion_tokens, choice.finish_reason or "")
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _ask(self, send: Callable[[], httpx2.Response], wanted: str) -> httpx2.Response:
+        """The answer, whose status is 200."""
+        try:
+            response = self._patience.ask(send, BUSY, self._said)
+        except retry.InVain as error:
+            raise EndpointAway(f"endpoint {self._address}: away; {error}; see whether it runs, and its log") from error
+        told = f"({response.status_code}: {self._said(response)})"
+        match response.status_code:
+            case 200:
+                return response
+            case 401:
+                key = f"refuses the key in {KEY}" if self._key else f"wants a key; set {KEY}"
+                raise UnidocError(f"endpoint {self._address}: {key} {told}")
+            case 403:
+                raise UnidocError(f"endpoint {self._address}: does not allow this with the key in {KEY} {told}")
+            case 404:
+                where = f"has no {wanted}, or is not at this address, which often ends in /v1"
+                raise UnidocError(f"endpoint {self._address}: {where} {told}")
+            case 400 | 413 | 422 if TOO_LONG.search(response.text):
+                raise TooLong(f"endpoint {self._address}: the conversation is too long {told}")
+            case 400 | 413 | 422:
+                raise EndpointAway(f"endpoint {self._address}: refuses this request {told}")
+        raise self._unexpected(response)
+
+    def _read(self, kind: type[_Read], response: httpx2.Response) -> _Read:
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            raise self._unexpected(response) from error
+
+    def _unexpected(self, response: httpx2.Response) -> EndpointAway:
+        return EndpointAway(
+            f"endpoint {self._address}: an unexpected answer ({response.status_code}: {self._said(response)}); "
+            "check the address, which often ends in /v1, and the server's log"
+        )
+
+    def _said(self, response: httpx2.Response) -> str:
+        """The server's own words, in one line, without our key, which some servers repeat."""
+        text = _message(response)
+        if self._key:
+            text = text.replace(self._key, "…")
+        return " ".join(text.split())[:400]
+
+
+def _content(content: Content, draw: Callable[[Picture], bytes] | None) -> str | list[dict[str, Any]]:
+    match content:
+        case (str(text),):  # the form that every server and every chat template takes
+            return text
+    return [_block(part, draw) for part in content]
+
+
+def _block(part: str | Picture, draw: Callable[[Picture], bytes] | None) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if draw is None:
+        raise ValueError("a conversation with pictures, and nothing that draws them")
+    url = f"data:image/png;base64,{base64.b64encode(draw(part)).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _message(response: httpx2.Response) -> str:
+    """Of an error: `error.message` by OpenAI, and `error`, `message` or `detail` by others."""
+    try:
+        told = response.json()
+        for name in ("error", "message", "detail"):
+            if isinstance(told, dict) and name in told:
+                told = told[name]
+        return told if isinstance(told, str) else json.dumps(told)
+    except ValueError:
+        return response.text
+
+
+def _key() -> str:
+    key = os.environ.get(KEY, "").strip()
+    if not (key.isascii() and key.isprintable()):  # the error of a header that cannot be sent would show it
+        raise UnidocError(f"{KEY}: holds characters that no key has; set it again")
+    return key
