@@ -12,8 +12,9 @@ The second half is ours. `file_name` and `reference_page` speak of the first doc
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
@@ -21,6 +22,9 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.names import document_name, page_id
 from unidoc_rl.types import AnswerFormat, Box, Evidence, Question
+
+# Of files that become documents. Nothing else is cut off after a dot: a document's own name has no ending, maybe dots.
+_ENDING = re.compile(r"\.(?:pdf|jpe?g|png|webp|tiff?)$", re.IGNORECASE)
 
 _Thousandths = Annotated[int, Field(ge=0, le=1000)]
 
@@ -77,8 +81,23 @@ def write(path: Path, questions: Iterable[Question]) -> int:
 
 def gold_page(evidence: Evidence) -> str:
     """The id of its page, as `ingest` names it."""
-    name = evidence.file_name
-    return page_id(document_name(name[:-4] if name.lower().endswith(".pdf") else name), evidence.page)
+    return page_id(document_name(_ENDING.sub("", PurePosixPath(evidence.file_name).name)), evidence.page)
+
+
+def gold_pages(question: Question) -> tuple[str, ...]:
+    """The ids of the pages that the answer needs, each once, in the order in which it is needed.
+
+    Where several files have one name, ingest calls their documents otherwise, and no question can speak of them.
+    """
+    return tuple(dict.fromkeys(gold_page(evidence) for evidence in question.evidence))
+
+
+def gold_regions(question: Question) -> dict[str, tuple[Box, ...] | None]:
+    """By gold page, where one has to zoom in: nowhere, if it reads well as it is; None, if nobody has said."""
+    by_page: dict[str, list[Evidence]] = {}
+    for evidence in question.evidence:
+        by_page.setdefault(gold_page(evidence), []).append(evidence)
+    return {page: _regions(several) for page, several in by_page.items()}
 
 
 def to_json(question: Question) -> dict[str, Any]:
@@ -119,6 +138,13 @@ def from_json(data: Any) -> Question:
             Evidence(e.file_name, e.page, tuple(Box(*box) for box in e.regions), e.needs_crop) for e in evidence
         ),
     )
+
+
+def _regions(evidence: Iterable[Evidence]) -> tuple[Box, ...] | None:
+    """Of a page that may be named more than once."""
+    needed = [e for e in evidence if e.needs_crop is not False]
+    boxes = dict.fromkeys(box for e in needed if e.needs_crop for box in e.regions)
+    return tuple(boxes) if boxes or not needed else None
 
 
 def _read(path: Path) -> Iterator[Question]:

@@ -11,7 +11,7 @@ from unidoc_rl.types import Question
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an answer is worth: 0 or 1, or None where the judge could not say; never a guess."""
+    """What an answer is worth, from 0 (wrong) to 1 (right); None where the judge could not say: never a guess."""
 
     value: float | None
     reason: str  # in words; kept beside the scores, or as the episode's failure

@@ -1,0 +1,277 @@
+"""The judge without a model: right is right however it is written, and nobody is right by listing what could be."""
+
+from __future__ import annotations
+
+import time
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.types import AnswerFormat, Question
+
+FORMATS = {
+    "str": AnswerFormat.STR,
+    "int": AnswerFormat.INT,
+    "float": AnswerFormat.FLOAT,
+    "list": AnswerFormat.LIST,
+    "none": AnswerFormat.NONE,
+}
+SALES = "What were the net sales of Acme in 2023 (in EUR million)?"
+CHOICE = "Which is higher under “Net sales”: Kenya or Hungary?"
+YEARS = "In which year were the visits higher: 2015 or 2016?"
+COLUMNS = "Name the columns of numbers of the table."
+
+RIGHT = """
+int   | How many?  | 306 | 306
+int   | How many?  | 306 | 306.0
+int   | How many?  | 2966 | 2,966
+int   | How many?  | 2966 | 2 966 shareholders
+int   | How many?  | 2966 | 2'966
+int   | How many?  | 1234567 | 1.234.567
+int   | How many?  | 3 | three
+int   | How many?  | 3 | There are three bars.
+int   | How many?  | -5 | −5
+int   | How many?  | 44 | **44**
+int   | How many?  | 353 | 353 (of whom 120 are women)
+int   | When?      | 2013 | In March 2013
+int   | {SALES}    | 306 | 0.306 billion
+float | {SALES}    | 12.4 | 12.4
+float | {SALES}    | 12.4 | EUR 12.4 million
+float | {SALES}    | 12.4 | €12.4m
+float | {SALES}    | 12.4 | 12,4
+float | {SALES}    | 12.4 | 12,400,000
+float | {SALES}    | 12.4 | 12,400 thousand
+float | {SALES}    | 12.4 | The net sales were 12.4 million USD in 2023.
+float | {SALES}    | 12.4 | In 2023, the net sales of Acme were 12.4 (11.9 in 2022).
+float | How much?  | 12.4 million | 12.4
+float | How much?  | 12.4 million | 12.4 mn
+float | How much?  | 2.1 billion | $2,100 million
+float | How much?  | 100.0 | 99.1
+float | How much?  | 1234.5 | 1.234,5
+float | How much?  | .5 | 0.5
+float | How much?  | 34% | 34 %
+float | How much?  | 34% | 34
+float | How much?  | 34% | 0.34
+float | How much?  | 0.34 | 34%
+float | How much?  | 11.4 | 11.4 percent
+str   | How much?  | 34% | 34 per cent
+str   | How much?  | $1,200 | 1200
+str   | {YEARS}    | 2016 | 2016
+str   | {YEARS}    | 2016 | They were higher in 2016.
+str   | When?      | 2015-03-24 | March 24, 2015
+str   | When?      | 2015-03-24 | on the 24th of March 2015
+str   | When?      | March 24, 2015 | 24.03.2015
+str   | When?      | 24 March 2015 | 3/24/2015
+str   | When?      | 3/4/2015 | 4 March 2015
+str   | When?      | 1884 April 5 | Apr. 5, 1884
+str   | When?      | March 24 | March 24, 2015
+str   | When?      | Dec 2018 | December 2018
+str   | Where?     | Poland | poland.
+str   | Where?     | Poland | Answer: Poland
+str   | Where?     | Poland | It is Poland (see the note, page 3).
+str   | Where?     | Poland | The country in the first row is Poland.
+str   | Where?     | the United States | United States
+str   | Who?       | Television | Televison
+str   | What?      | Golden Gate Park & the Avenues | Golden Gate Park and Avenues
+str   | What?      | Less well-off | less well off
+str   | What?      | Web site | website
+str   | What?      | Iran's nuclear program | Iran’s nuclear program
+str   | What?      | 45 days | It took 45 days.
+str   | What?      | N/A | N/A
+str   | What?      | 0-20 | 0–20
+str   | {CHOICE}   | Hungary | Hungary
+str   | {CHOICE}   | Hungary | Hungary (35.3 against 11.0)
+str   | {CHOICE}   | Hungary | The answer is Hungary.
+str   | Who?       | Foreign born (excl. PR) | foreign born
+str   | Is it so?  | Yes | Yes, it grew by 5 %.
+str   | Is it so?  | No | no
+str   | Wo?        | 東京 | 東京。
+list  | {COLUMNS}  | Sales outlets, Net sales, Market share | Net sales, Market share, Sales outlets
+list  | {COLUMNS}  | Sales outlets, Net sales, Market share | The columns are: Sales outlets, Net sales and Market share
+list  | {COLUMNS}  | Sales outlets, Net sales | Sales outlets; Net sales
+list  | {COLUMNS}  | Sales outlets, Net sales | ["Net sales", "Sales outlets"]
+list  | {COLUMNS}  | Sales outlets, Net sales | 1. Sales outlets/// 2. Net sales
+list  | Which?     | ['yellow', 'black and white'] | yellow, black and white
+list  | Which?     | ['LONG,HEALTHY LIFE', 'READINESS'] | "Readiness", "Long, healthy life"
+list  | Which?     | ['White', '10%'] | 10 %, White
+list  | Which?     | [2005, 2006] | 2006 and 2005
+list  | Which?     | ['48897809', '5152012'] | 48,897,809 and 5,152,012
+list  | When?      | ['2015-03-24', '2015-03-25'] | 25 March 2015; 24 March 2015
+none  | {SALES}    | Not answerable | Not answerable
+none  | {SALES}    | Not answerable | The question is not answerable.
+none  | {SALES}    | Not answerable | This cannot be determined from the documents.
+none  | {SALES}    | Not answerable | I couldn't find this figure in the report of 2022.
+none  | {SALES}    | Not answerable | The report doesn't mention it.
+none  | {SALES}    | Not answerable | No information is available.
+none  | {SALES}    | Not answerable | The documents do not hold the answer.
+none  | {SALES}    | Not answerable | Unknown
+none  | {SALES}    | Not answerable | N/A
+str   | {SALES}    | Not answerable | It is not stated.
+"""
+
+WRONG = """
+int   | How many?  | 306 | 307
+int   | How many?  | 306 | 305 or 306
+int   | How many?  | 306 | 301, 302, 303, 304, 305, 306, 307
+int   | How many?  | 306 | 306-310
+int   | How many?  | 306 | many
+int   | How many?  | 306 |
+int   | How many?  | 306 | 3060
+int   | How many?  | 3 | 3.04
+int   | How many?  | 3 | two or three
+int   | How many?  | 5 | -5
+int   | How many?  | 306 | Not answerable
+int   | How many?  | 2016 | It is not answerable, as 2016 is missing.
+int   | {SALES}    | 306 | 2023
+float | {SALES}    | 12.4 | 12.4 billion
+float | {SALES}    | 12.4 | 12.4 thousand
+float | {SALES}    | 12.4 | 12.9
+float | {SALES}    | 12.4 | In 2023 they were 12.4, in 2022 they were 11.9.
+float | {SALES}    | 12.4 | 1.24
+float | How much?  | 34% | 0.34%
+float | How much?  | 34% | 3400
+float | How much?  | 34 | 0.34
+float | How much?  | 2.1 billion | 2.1 million
+float | How much?  | 0.0 | 0.001
+str   | How much?  | $1,200 | 1201
+str   | {YEARS}    | 2016 | 2015
+str   | {YEARS}    | 2016 | 2015, not 2016
+str   | {YEARS}    | 2016 | 2015 and 2016
+str   | When?      | 2015-03-24 | March 25, 2015
+str   | When?      | 2015-03-24 | March 2015
+str   | When?      | 2015-03-24 | March 24, 2015 or March 25, 2015
+str   | When?      | 2015-03-24 | 2014-03-24
+str   | Where?     | Poland | Holland
+str   | Where?     | Poland | not Poland
+str   | Where?     | Poland | Poland or Hungary
+str   | Where?     | Poland | Poland, Hungary, Kenya
+str   | Where?     | Poland | Kenya/Poland
+str   | Where?     | Poland | The report does not mention Poland.
+str   | Where?     | Poland | Pol
+str   | What?      | direct costs of sales | indirect costs of sales
+str   | What?      | immigration | emigration
+str   | What?      | Form 10-K of 2015 | Form 10-K of 2016
+str   | What?      | 45 days | 30-45 days
+str   | What?      | 45 days | 45 months
+str   | What?      | Fund | The Fund whose gross income grew by far fastest of all those on this page
+str   | {CHOICE}   | Hungary | Kenya
+str   | {CHOICE}   | Hungary | Kenya is higher than Hungary
+str   | {CHOICE}   | Hungary | Hungary and Kenya
+str   | {CHOICE}   | Hungary | The answer is: Kenya, not Hungary.
+str   | Who?       | Foreign born (excl. PR) | (excl. PR)
+str   | Is it so?  | Yes | No, yes
+str   | Is it so?  | No | Yes
+str   | Where?     | Poland | !?
+list  | {COLUMNS}  | Sales outlets, Net sales | Sales outlets
+list  | {COLUMNS}  | Sales outlets, Net sales | Sales outlets, Net sales, Market share
+list  | {COLUMNS}  | Sales outlets, Net sales | Sales outlets, Market share
+list  | {COLUMNS}  | Sales outlets, Net sales | Sales outlets, Sales outlets
+list  | Which?     | ['46', '27', '64'] | 46, 27, 65
+list  | Which?     | ['46', '27', '64'] | 20, 27, 46, 50, 64
+list  | Which?     | ['White', '10%'] | not answerable
+none  | {SALES}    | Not answerable | 12.4 million
+none  | {SALES}    | Not answerable | Acme
+none  | {SALES}    | Not answerable | No
+none  | {SALES}    | Not answerable |
+none  | {SALES}    | Not answerable | 0
+str   | {SALES}    | Not answerable | 12.4
+"""
+
+Case = tuple[AnswerFormat, str, str, str]
+
+
+def rows(table: str) -> list[Case]:
+    cases = []
+    for line in table.strip().splitlines():
+        form, query, reference, answer = (cell.strip() for cell in line.split("|"))
+        query = query.format(SALES=SALES, CHOICE=CHOICE, YEARS=YEARS, COLUMNS=COLUMNS)
+        cases.append((FORMATS[form], query, reference, answer.replace("///", "\n")))
+    return cases
+
+
+def judged(form: AnswerFormat, query: str, reference: str, answer: str) -> float | None:
+    question = Question("q", query, reference, form, "", "", "a.pdf", ())
+    (verdict,) = by_rules([(question, answer)])
+    assert verdict.reason
+    return verdict.value
+
+
+@pytest.mark.parametrize("case", rows(RIGHT), ids="|".join)
+def test_right(case: Case) -> None:
+    assert judged(*case) == 1
+
+
+@pytest.mark.parametrize("case", rows(WRONG), ids="|".join)
+def test_wrong(case: Case) -> None:
+    assert judged(*case) == 0
+
+
+def test_verdicts_come_in_the_order_of_what_was_asked() -> None:
+    question = Question("q", "How many?", "3", AnswerFormat.INT, "", "", "a.pdf", ())
+    assert [verdict.value for verdict in by_rules([(question, text) for text in ("3", "4", "3", "")])] == [1, 0, 1, 0]
+    assert by_rules([]) == []
+
+
+numerals = st.text("0123456789.,-−%$€'’ ()[]/\"kmbn")
+written = st.text() | numerals | st.text("0 1,.;aA'\"[]()&-\n")
+forms = st.sampled_from(AnswerFormat)
+
+
+@given(forms, written, written, written)
+def test_any_text_is_right_or_wrong(form: AnswerFormat, query: str, reference: str, answer: str) -> None:
+    assert judged(form, query, reference, answer) in (0, 1)
+
+
+@given(st.sampled_from([form for form in AnswerFormat if form is not AnswerFormat.NONE]), written)
+def test_the_reference_itself_is_right(form: AnswerFormat, reference: str) -> None:
+    assert judged(form, "What?", reference, reference) == 1 or not reference.strip()
+
+
+@given(st.integers(-(10**12), 10**12), st.sampled_from(["{}", "{:,}", "${:,}", "It is {}.", "{} people", "({})"]))
+def test_an_integer_is_right_in_every_spelling_and_its_neighbour_in_none(number: int, spelling: str) -> None:
+    assert judged(AnswerFormat.INT, "How many?", str(number), spelling.format(number)) == 1
+    assert judged(AnswerFormat.INT, "How many?", str(number), spelling.format(number + 1)) == 0
+
+
+@given(
+    st.dates(min_value=date(1000, 1, 1)),
+    st.sampled_from(["%d %B %Y", "%b %d, %Y", "%d.%m.%Y", "%Y-%m-%d", "%m/%d/%Y", "%B %d %Y"]),
+)
+def test_a_date_is_right_in_every_spelling(day: date, spelling: str) -> None:
+    written = format(day, spelling)
+    assert judged(AnswerFormat.STR, "When?", str(day), written) == 1
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "1",
+        "1,",
+        "1 ",
+        "a ",
+        "a,",
+        "'",
+        "['",
+        "(",
+        "not ",
+        "not be ",
+        "no ",
+        "1.",
+        "-",
+        "1/1/",
+        "May ",
+        "\ufdfa",
+        "is not the ",
+        "a and ",
+    ],
+)
+@pytest.mark.parametrize("form", AnswerFormat)
+def test_a_megabyte_is_judged_at_once(unit: str, form: AnswerFormat) -> None:
+    long = unit * (1_000_000 // len(unit))
+    start = time.perf_counter()
+    for reference in ("12.4", "Poland", "a, b, c, d, e, f", "3 May 2015", long[:2000]):
+        judged(form, "Which?", reference, long)
+    assert time.perf_counter() - start < 4
