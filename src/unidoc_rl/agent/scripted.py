@@ -19,7 +19,7 @@ from unidoc_rl.agent.policy import Failed
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.params import AgentParams
 from unidoc_rl.questions import gold_page
-from unidoc_rl.types import Answer, Box, Evidence, Reply, Said, Search, Select, Zoom
+from unidoc_rl.types import Answer, AnswerFormat, Box, Evidence, Question, Reply, Said, Search, Select, Zoom
 
 _T = TypeVar("_T")
 
@@ -62,32 +62,39 @@ class Scripted:
         return Reply(text, tokens, before + tokens, seconds=0)
 
     def _script(self, episode: Episode) -> Iterator[Said]:
-        question, makes = (
-            episode.question,
-            _Dice(self._mistakes, f"{self._seed} {episode.question.uid} {episode.sample}"),
-        )
+        question = episode.question
+        makes = _Dice(self._mistakes, f"{self._seed} {question.uid} {episode.sample}")
         quiet = makes("format")
         noted = ""
-        for evidence in question.evidence or [None]:
-            page = None if evidence is None else gold_page(evidence)
-            query = question.query if page is None else self._query_of.get(page) or question.query
-            if makes("search"):
-                yield Said("First something else.", noted, Search(makes.one_of(sorted(self._query_of.values()))))
-                noted = ""
-            yield Said("I look for the page.", noted, Search(query))
-            if not episode.candidates:
+        left = {gold_page(evidence): evidence for evidence in question.evidence}
+        gold = frozenset(left)
+        tried: set[str] = set()  # pages that were searched for
+        while wanted := next(iter(left), None):
+            lost = wanted not in tried and makes("search")
+            query = (
+                makes.one_of(sorted(self._query_of.values())) if lost else self._query_of.get(wanted, question.query)
+            )
+            yield Said("Something else first." if lost else "I look for the page.", noted, Search(query))
+            noted = ""
+            tried.add(wanted)
+            shown = [candidate.page for candidate in episode.candidates]
+            found = next((page for page in shown if page in left), None)
+            if found is None:
+                if not lost:
+                    del left[wanted]  # it cannot be found
                 continue
-            right = next((n for n, shown in enumerate(episode.candidates) if shown.page == page), 0)
-            others = [number for number in range(len(episode.candidates)) if number != right]
+            evidence = left.pop(found)
+            others = [number for number, page in enumerate(shown) if page not in gold]
             wrong = bool(others) and makes("select")
-            yield Said("This one looks right.", "", Select(makes.one_of(others) if wrong else right))
-            if evidence is not None and not wrong and (region := self._region(episode, evidence, makes("region"))):
+            yield Said("This one looks right.", "", Select(makes.one_of(others) if wrong else shown.index(found)))
+            if not wrong and (region := self._region(episode, evidence, makes("region"))):
                 yield Said("I look closer.", "", region)
-            noted = "" if quiet else _learnt(episode, evidence)
-        answer = question.answer if question.evidence else NOT_ANSWERABLE
-        if makes("answer"):
-            answer = NOT_ANSWERABLE if question.evidence else "42"
-        yield Said("That settles it.", noted, Answer(answer))
+            noted = "" if quiet else f"{found} says it."
+        if not gold:
+            yield Said("I look for it.", "", Search(question.query))
+            yield Said("This one is the nearest.", "", Select(0))
+            noted = "" if quiet else "The documents do not say it."
+        yield Said("That settles it.", noted, Answer(_answer(question, makes("answer"))))
 
     def _region(self, episode: Episode, evidence: Evidence, mistaken: bool) -> Zoom | None:
         """What to draw on the page that is selected."""
@@ -108,9 +115,10 @@ def _on_picture(box: Box, width: int, height: int) -> tuple[float, float, float,
     return float(left), float(top), float(right), float(bottom)
 
 
-def _learnt(episode: Episode, evidence: Evidence | None) -> str:
-    page = episode.selected.page if episode.selected else ""
-    return f"{page} does not say it." if evidence is None else f"{page} says it."
+def _answer(question: Question, mistaken: bool) -> str:
+    if question.answer_format is AnswerFormat.NONE:
+        return "42" if mistaken else NOT_ANSWERABLE
+    return NOT_ANSWERABLE if mistaken else question.answer
 
 
 class _Dice:
