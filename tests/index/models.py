@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     ColPaliConfig,
     ColPaliForRetrieval,
@@ -55,6 +55,7 @@ def letters(special: list[str], **names: str) -> PreTrainedTokenizerFast:
     """A token a letter."""
     signs = ["<unk>", "\n", *map(chr, range(32, 127)), *special]
     made = Tokenizer(models.WordLevel({sign: number for number, sign in enumerate(signs)}, unk_token="<unk>"))
+    made.decoder = decoders.Fuse()
     made.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=made, unk_token="<unk>", additional_special_tokens=special, **names

@@ -1,0 +1,239 @@
+"""A policy that a model of the Qwen-VL family plays in this process.
+
+A turn reads only what is new: the keys and values of all that an episode has read and written are kept until it ends.
+Episodes of different lengths are read and continued together, filled up on the left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import AutoModelForImageTextToText, AutoTokenizer, DynamicCache
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.policy import Failed
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import AgentParams
+from unidoc_rl.types import Message, Picture, Reply
+
+_IMAGE = "<|image_pad|>"  # in the chat templates of the family, once a picture
+_END = "<|im_end|>"  # of a turn
+
+
+@dataclass(slots=True)
+class _Read:
+    """What the model has of an episode."""
+
+    text: str = ""  # the conversation as the chat template writes it, up to the end of the agent's last turn
+    ids: list[int] = field(default_factory=list)
+    grids: list[Tensor] = field(default_factory=list)  # of its pictures
+    layers: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # keys and values (heads, tokens, dimension)
+    cached: int = 0  # tokens that these are of; the rest is still to be read
+
+
+class _Shown(NamedTuple):
+    """A picture as the model takes it."""
+
+    pixels: Tensor
+    grid: Tensor
+
+
+class TransformersPolicy:
+    """A `policy.Policy` of a folder as save_pretrained writes it, with tokenizer and image processor."""
+
+    def __init__(
+        self, folder: Path, pictures: Pictures, params: AgentParams, *, temperature: float = 0.0, seed: int = 0
+    ) -> None:
+        self._model, self._tokenizer, self._processor = _load(folder)
+        token = self._processor.patch_size * self._processor.merge_size
+        if params.patch % token:
+            raise UnidocError(f"agent.patch: a token of {folder} is {token} pixels wide; set agent.patch={token}")
+        self.name = folder.resolve().name
+        self._pictures = pictures
+        self._turn_tokens = params.turn_tokens
+        self._temperature = temperature
+        self._seed = seed
+        self._end: int = self._tokenizer.convert_tokens_to_ids(_END)
+        self._image: int = self._tokenizer.convert_tokens_to_ids(_IMAGE)
+        never = set(self._tokenizer.all_special_ids) | {self._image}
+        self._never = sorted(never - {self._end})  # a placeholder that is written would be taken for a picture
+        self._reads: WeakKeyDictionary[Episode, _Read] = WeakKeyDictionary()
+
+    @torch.inference_mode()
+    def reply(self, episodes: Sequence[Episode]) -> list[Reply | Failed]:
+        start = time.monotonic()
+        reads = [self._reads.setdefault(episode, _Read()) for episode in episodes]
+        shown = [
+            picture for read, one in zip(reads, episodes, strict=True) for picture in self._hear(read, one.messages)
+        ]
+        written = self._generate(reads, shown, [self._dice(episode) for episode in episodes])
+        seconds = (time.monotonic() - start) / len(episodes)
+        return [self._said(read, tokens, seconds) for read, tokens in zip(reads, written, strict=True)]
+
+    def _said(self, read: _Read, tokens: list[int], seconds: float) -> Reply:
+        text = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        read.ids += tokens if tokens[-1] == self._end else [*tokens, self._end]
+        read.text += f"{text}{_END}"
+        return Reply(text, len(tokens), len(read.ids), seconds)
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def _hear(self, read: _Read, messages: Sequence[Message]) -> list[_Shown]:
+        """Adds what is new to what was read, and gives its pictures."""
+        whole: str = self._tokenizer.apply_chat_template(
+            [{"role": message.role.value, "content": _blocks(message)} for message in messages],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        if not whole.startswith(read.text):
+            raise UnidocError(
+                f"{self.name}: its chat template does not write a longer conversation as it began; "
+                "save the policy with the dialect's template"
+            )
+        first, *others = whole[len(read.text) :].split(_IMAGE)
+        pictures = [part for message in messages for part in message.content if isinstance(part, Picture)]
+        shown = [self._look(picture) for picture in pictures[len(read.grids) :]]
+        read.ids += self._tokens(first)
+        for one, text in zip(shown, others, strict=True):
+            read.grids.append(one.grid)
+            read.ids += [self._image] * (int(one.grid.prod()) // self._processor.merge_size**2) + self._tokens(text)
+        read.text = whole
+        return shown
+
+    def _look(self, picture: Picture) -> _Shown:
+        made = self._processor(images=[self._pictures.show(picture)], do_resize=False, return_tensors="pt")
+        return _Shown(made["pixel_values"], made["image_grid_thw"][0])
+
+    def _tokens(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _places(self, read: _Read) -> Tensor:
+        """(3, tokens): in text all three count on, in a picture they are time, row and column."""
+        ids = torch.tensor([read.ids])
+        if not read.grids:
+            return torch.arange(len(read.ids)).expand(3, -1)
+        kinds = (ids == self._image).int()
+        grids = torch.stack(read.grids)
+        places, _ = self._model.model.get_rope_index(ids, mm_token_type_ids=kinds, image_grid_thw=grids)
+        return places[:, 0]  # type: ignore[no-any-return]
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def _generate(
+        self, reads: Sequence[_Read], shown: Sequence[_Shown], dice: Sequence[torch.Generator]
+    ) -> list[list[int]]:
+        """The tokens that follow each."""
+        ids, places, real = self._batch(reads)
+        cache = _joined(reads)
+        seen: dict[str, Tensor] = {}
+        if shown:
+            seen["pixel_values"] = torch.cat([one.pixels for one in shown]).to(self._model.dtype)
+            seen["image_grid_thw"] = torch.stack([one.grid for one in shown])
+        written: list[list[int]] = [[] for _ in reads]
+        going = torch.ones(len(reads), dtype=torch.bool)
+        while True:
+            logits = self._forward(cache, input_ids=ids, position_ids=places, attention_mask=real.long(), **seen)
+            seen = {}
+            chosen = self._choose(logits, dice)
+            for row in going.nonzero()[:, 0].tolist():
+                written[row].append(int(chosen[row]))
+            going &= chosen != self._end
+            if not going.any() or max(map(len, written)) >= self._turn_tokens:
+                break
+            ids = chosen[:, None]
+            places = places[:, :, -1:] + 1
+            real = torch.cat([real, going[:, None]], dim=1)
+        _keep(reads, cache, real)
+        return written
+
+    def _batch(self, reads: Sequence[_Read]) -> tuple[Tensor, Tensor, Tensor]:
+        """What is to be read, its places, and which tokens are real of all that is in the cache or to be read."""
+        past = max(read.cached for read in reads)
+        longest = max(len(read.ids) - read.cached for read in reads)
+        ids = torch.full((len(reads), longest), self._end)
+        places = torch.zeros(3, len(reads), longest, dtype=torch.long)
+        real = torch.zeros(len(reads), past + longest, dtype=torch.bool)
+        for row, read in enumerate(reads):
+            new = len(read.ids) - read.cached
+            ids[row, longest - new :] = torch.tensor(read.ids[read.cached :])
+            places[:, row, longest - new :] = self._places(read)[:, read.cached :]
+            real[row, past - read.cached : past] = True
+            real[row, past + longest - new :] = True
+        return ids, places, real
+
+    def _forward(self, cache: Any, **inputs: Tensor) -> Tensor:
+        """Of the next token."""
+        device = self._model.device
+        placed = {name: tensor.to(device) for name, tensor in inputs.items()}
+        output = self._model(**placed, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return output.logits[:, -1].float().cpu()  # type: ignore[no-any-return]
+
+    def _choose(self, logits: Tensor, dice: Sequence[torch.Generator]) -> Tensor:
+        logits[:, self._never] = -torch.inf
+        if self._temperature == 0:
+            return logits.argmax(-1)
+        chances = torch.softmax(logits / self._temperature, -1)
+        drawn = [torch.multinomial(row, 1, generator=die) for row, die in zip(chances, dice, strict=True)]
+        return torch.cat(drawn)
+
+    def _dice(self, episode: Episode) -> torch.Generator:
+        """Whoever plays beside it, an episode falls the same way."""
+        at = f"{self._seed} {episode.question.uid} {episode.sample} {len(episode.turns)}"
+        return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(at.encode()).digest()[:7]))
+
+
+def _load(folder: Path) -> tuple[Any, Any, Any]:
+    device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
+    how: dict[str, Any] = {"local_files_only": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **how)
+        processor = Qwen2VLImageProcessorPil.from_pretrained(folder, **how)
+        model: Any = AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True, dtype=dtype, **how)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UnidocError(
+            f"{folder}: cannot be loaded as a policy ({error}); expected a model of the Qwen-VL family, as "
+            "save_pretrained writes it: weights in safetensors, tokenizer and image processor"
+        ) from error
+    return model.eval().to(device), tokenizer, processor
+
+
+def _blocks(message: Message) -> list[dict[str, str]]:
+    return [{"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in message.content]
+
+
+def _joined(reads: Sequence[_Read]) -> Any:
+    """The keys and values of all, filled up on the left."""
+    cache = DynamicCache()
+    past = max(read.cached for read in reads)
+    if past == 0:
+        return cache
+    layers = max((read.layers for read in reads), key=len)
+    for number, (like, _) in enumerate(layers):
+        both = []
+        for which in range(2):
+            joined = like.new_zeros(len(reads), like.shape[0], past, like.shape[2])
+            for row, read in enumerate(reads):
+                if read.cached:
+                    joined[row, :, past - read.cached :] = read.layers[number][which]
+            both.append(joined)
+        cache.update(both[0], both[1], number)
+    return cache
+
+
+def _keep(reads: Sequence[_Read], cache: Any, real: Tensor) -> None:
+    for row, read in enumerate(reads):
+        kept = real[row].nonzero()[:, 0].to(cache.layers[0].keys.device)
+        read.layers = [(layer.keys[row][:, kept], layer.values[row][:, kept]) for layer in cache.layers]
+        read.cached = len(kept)

@@ -1,0 +1,51 @@
+"""Policies of the real classes, at a tiny size and with random weights, as their folders on a disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import (
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+)
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from tests.index.models import TEXT, letters
+from unidoc_rl.agent.dialect import teach
+from unidoc_rl.params import AgentParams
+
+SPECIAL = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+
+
+def write_policy(folder: Path, params: AgentParams, kind: str) -> Path:
+    """`kind`: qwen2_5_vl or qwen3_vl."""
+    tokenizer = letters(SPECIAL, eos_token="<|im_end|>", pad_token="<|im_end|>")
+    teach(tokenizer, params)
+    tokenizer.save_pretrained(folder)
+    ids = {
+        f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
+        for name, token in [
+            ("vision_start", "vision_start"),
+            ("vision_end", "vision_end"),
+            ("image", "image_pad"),
+            ("video", "video_pad"),
+        ]
+    }
+    text = {**TEXT, "num_key_value_heads": 1, "vocab_size": len(tokenizer), "head_dim": 16}
+    text |= {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0}}
+    torch.manual_seed(0)
+    patch = params.patch // 2
+    if kind == "qwen2_5_vl":
+        vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 48, "out_hidden_size": 32}
+        vision |= {"patch_size": patch, "window_size": 4 * patch, "fullatt_block_indexes": [1]}
+        model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids))
+    else:
+        vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 48, "out_hidden_size": 32}
+        vision |= {"patch_size": patch, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+        model = Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **ids))
+    model.save_pretrained(folder)
+    Qwen2VLImageProcessorPil(patch_size=patch, merge_size=2).save_pretrained(folder)
+    return folder

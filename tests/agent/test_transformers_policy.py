@@ -1,0 +1,131 @@
+"""The transformers policy on the real classes at a tiny size: what it writes with its cache is what the model says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, AutoTokenizer
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from tests.agent.models import write_policy
+from tests.agent.world import QUESTION, World
+from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import AgentParams
+from unidoc_rl.types import Box, Content, Message, Picture, Reply, Role
+
+PARAMS = AgentParams(turn_tokens=16, min_pixels=4 * 28 * 28, max_pixels=12 * 28 * 28)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_policy(tmp_path_factory.mktemp("policies") / request.param, PARAMS, request.param)
+
+
+def talk(policy: TransformersPolicy, episodes: list[Episode], observations: list[Content] | None) -> list[Reply]:
+    """A turn of each, after which it is shown something."""
+    replies = [reply for reply in policy.reply(episodes) if isinstance(reply, Reply)]
+    for at, (episode, reply) in enumerate(zip(episodes, replies, strict=True)):
+        episode.messages.append(Message(Role.ASSISTANT, (reply.text,)))
+        if observations is not None:
+            episode.messages.append(Message(Role.USER, observations[at]))
+    return replies
+
+
+def observed(pictures: Pictures) -> list[Content]:
+    """Different lengths, with two pictures, one, and none."""
+    one, other = pictures.whole("bees_1"), pictures.whole("ships_2")
+    region = pictures.cut("bees_1", [Box(0, 0, 900, 300)])
+    return [("Pages found:", "0: ", one, "1: ", other), ("The region: ", region), ("Nothing.",)]
+
+
+def said(episode: Episode) -> list[str]:
+    return [str(message.content[0]) for message in episode.messages if message.role is Role.ASSISTANT]
+
+
+def most_likely(folder: Path, pictures: Pictures, episode: Episode) -> list[str]:
+    """What the model itself would write at each turn, read from the beginning in one pass, without any cache."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    processor: Any = Qwen2VLImageProcessorPil.from_pretrained(folder)
+    model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    shown = [part for message in episode.messages for part in message.content if isinstance(part, Picture)]
+    seen = processor(images=[pictures.show(one) for one in shown], do_resize=False, return_tensors="pt")
+    first, *others = "".join(map(_chatml, episode.messages)).split("<|image_pad|>")
+    sizes = [int(grid.prod()) // 4 for grid in seen["image_grid_thw"]]
+    text = first + "".join("<|image_pad|>" * size + rest for size, rest in zip(sizes, others, strict=True))
+    ids = tokenizer(text, return_tensors="pt")["input_ids"]
+    image = tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    with torch.no_grad():
+        logits = model(input_ids=ids, mm_token_type_ids=(ids == image).int(), **seen).logits[0]
+    logits[:, sorted({*tokenizer.all_special_ids, image} - {tokenizer.eos_token_id})] = -torch.inf
+    likely, tokens = (tokenizer.convert_ids_to_tokens(row.tolist()) for row in (logits.argmax(-1), ids[0]))
+    starts = [at + len("<assistant\n") for at in range(len(tokens)) if tokens[at : at + 2] == ["<|im_start|>", "a"]]
+    return ["".join(likely[start - 1 : tokens.index("<|im_end|>", start) - 1]) for start in starts]
+
+
+def _chatml(message: Message) -> str:
+    picture = "<|vision_start|><|image_pad|><|vision_end|>"
+    content = "".join(part if isinstance(part, str) else picture for part in message.content)
+    return f"<|im_start|>{message.role.value}\n{content}<|im_end|>\n"
+
+
+@pytest.mark.slow
+def test_turn_by_turn_and_together_it_writes_what_the_model_says_alone_and_at_once(folder: Path, world: World) -> None:
+    pictures = Pictures(world.corpus, PARAMS)
+    policy = TransformersPolicy(folder, pictures, PARAMS)
+    environment = world.environment(PARAMS)
+    episodes = [environment.reset(QUESTION, sample) for sample in range(3)]
+    shown = observed(pictures)
+    talk(policy, episodes, shown)
+    talk(policy, episodes[:2], [shown[1], shown[0]])  # the third has ended for now
+    talk(policy, [episodes[2], episodes[0]], [shown[0], shown[2]])
+    talk(policy, episodes, None)
+    for episode in episodes:
+        assert most_likely(folder, pictures, episode) == said(episode)
+
+
+@pytest.mark.slow
+def test_the_seed_decides_and_not_who_plays_beside(folder: Path, world: World) -> None:
+    pictures = Pictures(world.corpus, PARAMS)
+    environment = world.environment(PARAMS)
+
+    def texts(seed: int, samples: list[int]) -> list[str]:
+        policy = TransformersPolicy(folder, pictures, PARAMS, temperature=1.0, seed=seed)
+        return [one.text for one in talk(policy, [environment.reset(QUESTION, sample) for sample in samples], None)]
+
+    together = texts(1, [0, 1, 2])
+    assert texts(1, [2]) == together[2:]
+    assert len(set(together)) == 3
+    assert texts(2, [0]) != together[:1]
+
+
+@pytest.mark.slow
+def test_tokens_are_counted_and_no_placeholder_is_ever_written(folder: Path, world: World) -> None:
+    pictures = Pictures(world.corpus, PARAMS)
+    policy = TransformersPolicy(folder, pictures, PARAMS, temperature=5.0)
+    environment = world.environment(PARAMS)
+    episodes = [environment.reset(QUESTION, sample) for sample in range(8)]
+    first = talk(policy, episodes, [(pictures.whole("bees_1"),)] * 8)
+    second = talk(policy, episodes, None)
+    whole = pictures.whole("bees_1")
+    for one, other in zip(first, second, strict=True):
+        assert 1 <= one.tokens <= PARAMS.turn_tokens
+        assert "<|" not in one.text + other.text
+        assert other.context - one.context > other.tokens + whole.width * whole.height // 28**2
+
+
+def test_what_is_no_policy_is_told(folder: Path, world: World, tmp_path: Path) -> None:
+    with pytest.raises(UnidocError, match="cannot be loaded as a policy"):
+        TransformersPolicy(tmp_path, Pictures(world.corpus, PARAMS), PARAMS)
+    with pytest.raises(UnidocError, match=r"set agent\.patch=28"):
+        TransformersPolicy(folder, Pictures(world.corpus, PARAMS), AgentParams(patch=32))
