@@ -126,8 +126,9 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def waiting(application: FastAPI) -> int:
-    return len(application.state.worker._waiting)
+def waiting(url: str) -> int:
+    count: int = get(url, "/health").json()["waiting"]
+    return count
 
 
 # --- what is said ---------------------------------------------------------------------------------------------------
@@ -224,7 +225,7 @@ def test_what_waits_goes_into_one_call_up_to_a_batch_and_with_the_same_k() -> No
         answers = []
         for n, (text, k) in enumerate([("z", 1), ("a", 1), ("b", 5), ("c", 1), ("d", 1), ("e", 1), ("f", 1)]):
             answers.append(threads.submit(post, url, ask(text, k)))
-            until(lambda n=n: len(search.calls) == 1 and waiting(application) == n)  # type: ignore[misc]
+            until(lambda n=n: len(search.calls) == 1 and waiting(url) == n)  # type: ignore[misc]
         search.gate.set()
         assert [len(answer.result().json()["hits"][0]) for answer in answers] == [1, 1, 5, 1, 1, 1, 1]
     assert search.calls == [["z"], ["a", "c", "d", "e"], ["b"], ["f"]]
@@ -254,7 +255,7 @@ def test_a_full_queue_says_when_to_come_again_and_the_client_does() -> None:
         held = []
         for n in range(3):
             held.append(threads.submit(post, url, ask(f"report{n}_1")))
-            until(lambda n=n: len(search.calls) == 1 and waiting(application) == n)  # type: ignore[misc]
+            until(lambda n=n: len(search.calls) == 1 and waiting(url) == n)  # type: ignore[misc]
         answer = post(url, ask("report3_1"))
         assert answer.status == 503
         assert answer.headers["Retry-After"] == "1"
@@ -273,7 +274,7 @@ def test_the_time_to_wait_follows_from_how_fast_it_goes() -> None:
         held = [threads.submit(post, url, ask("a"))]
         until(lambda: len(search.calls) == 2)
         held.append(threads.submit(post, url, {"queries": [{"text": "a"}] * 8}))
-        until(lambda: waiting(application) == 1)
+        until(lambda: waiting(url) == 1)
         answer = post(url, ask("b"))
         search.seconds = 0
         search.gate.set()
@@ -291,7 +292,7 @@ def test_a_bad_query_is_refused_alone() -> None:
         until(lambda: len(search.calls) == 1)
         texts = ["report1_1", "", "report2_1"]
         together = [threads.submit(post, url, ask(text)) for text in texts]
-        until(lambda: waiting(application) == 3)
+        until(lambda: waiting(url) == 3)
         search.gate.set()
         assert [answer.result().status for answer in (first, *together)].count(200) == 3
         assert together[0].result().json()["hits"][0][0]["page"] == "report1_1"
@@ -391,7 +392,7 @@ def test_interrupted_it_finishes_what_it_does_and_sends_the_others_away() -> Non
         first = threads.submit(post, url, ask("a"))
         assert process.stdout.readline() == "searching\n"
         second = threads.submit(post, url, ask("b"))
-        time.sleep(0.2)  # until it waits in the queue, which nothing tells from outside
+        until(lambda: waiting(url) == 1)
         process.send_signal(signal.SIGINT)
         assert first.result().json() == {"hits": [[]]}
         assert second.result().status == 503

@@ -136,6 +136,9 @@ class Worker:
     def ready(self) -> bool:
         return self.opened.done() and not self._stopped
 
+    def waiting(self) -> int:
+        return len(self._waiting)
+
     def ask(self, queries: Sequence[Query], k: int) -> Future[list[list[Hit]]]:
         """The answer, later; NotNow if there is no room for the request."""
         asked = _Asked(queries, k)
@@ -252,9 +255,9 @@ def app(
         return Answer(hits=await _while_connected(request, worker, asked.queries, asked.k))
 
     @application.get("/health")
-    async def health() -> dict[str, str]:
-        """The process is up."""
-        return {"status": "up"}
+    async def health() -> dict[str, int]:
+        """The process is up: how many requests wait."""
+        return {"waiting": worker.waiting()}
 
     @application.get("/ready")
     async def ready() -> dict[str, str]:
