@@ -12,12 +12,18 @@ from unidoc_rl.types import Query
 
 
 @settings(deadline=None, max_examples=25)
-@given(seed=st.integers(0, 2**32 - 1), pages=st.integers(1, 1200), asked=st.integers(1, 4), depth=st.integers(1, 40))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    pages=st.integers(1, 1200),
+    rows=st.sampled_from([(0, 4), (3, 3)]),
+    asked=st.integers(1, 4),
+    depth=st.integers(1, 40),
+)
 def test_pages_are_found_by_the_maxsim_of_their_rows(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, pages: int, asked: int, depth: int
+    tmp_path_factory: pytest.TempPathFactory, seed: int, pages: int, rows: tuple[int, int], asked: int, depth: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    counts = rng.integers(0, 5, pages)
+    counts = rng.integers(*rows, pages, endpoint=True)
     made = [_page(rng, int(count)) for count in counts]
     tokens = [rng.standard_normal((rng.integers(1, 6), 8)).astype(np.float32) for _ in range(asked)]
     among = [rng.random(pages) < 0.8 for _ in range(asked)]

@@ -70,11 +70,17 @@ class Scan:
         scores = np.full((len(queries), count), NOWHERE)
         for first in range(0, count, PAGES_AT_ONCE):
             starts = self._starts[first : first + PAGES_AT_ONCE + 1]
-            rows = slice(starts[0], starts[-1])
+            rows, counts = slice(starts[0], starts[-1]), np.diff(starts)
             products = self._codes[rows].astype(np.float32) @ tokens.T
             products *= self._scales[rows, None]
-            some = np.flatnonzero(np.diff(starts))  # pages that have rows
+            some = np.flatnonzero(counts)  # pages that have rows
             if len(some):
-                nearest = np.maximum.reduceat(products, starts[some] - starts[0], axis=0)
-                scores[:, first + some] = np.add.reduceat(nearest, firsts, axis=1).T
+                scores[:, first + some] = np.add.reduceat(_largest(products, counts[some]), firsts, axis=1).T
         return scores
+
+
+def _largest(products: Floats, counts: NDArray[np.int64]) -> Floats:
+    """Of each page's rows."""
+    if (counts == counts[0]).all():  # twenty times as fast
+        return np.asarray(products.reshape(len(counts), counts[0], -1).max(axis=1))
+    return np.asarray(np.maximum.reduceat(products, np.cumsum(counts) - counts, axis=0))
