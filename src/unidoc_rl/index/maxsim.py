@@ -9,15 +9,30 @@ best ones' vectors, kept in a byte a number (`quantise`), are compared exactly, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 ROUNDS = 8  # of k-means: with sixteen the error is a hundredth smaller, and the time twice as long
+
+
+_LIBRARIES = ThreadpoolController()
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Keeps numpy's products in the thread that asks for them.
+
+    They are small: more threads gain little, and where another program has one of the processors, they wait for each
+    other in loops, and everything takes twenty times as long.
+    """
+    limited: AbstractContextManager[object] = _LIBRARIES.limit(limits=1, user_api="blas")
+    return limited
 
 
 class Quantised(NamedTuple):

@@ -11,7 +11,9 @@ million rows, a Milvus server is faster.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -68,7 +70,8 @@ class Scan:
         firsts = np.cumsum([0, *(len(query) for query in queries[:-1])])
         count = len(self._starts) - 1
         scores = np.full((len(queries), count), NOWHERE)
-        for first in range(0, count, PAGES_AT_ONCE):
+
+        def compare(first: int) -> None:
             starts = self._starts[first : first + PAGES_AT_ONCE + 1]
             rows, counts = slice(starts[0], starts[-1]), np.diff(starts)
             products = self._codes[rows].astype(np.float32) @ tokens.T
@@ -76,6 +79,9 @@ class Scan:
             some = np.flatnonzero(counts)  # pages that have rows
             if len(some):
                 scores[:, first + some] = np.add.reduceat(_largest(products, counts[some]), firsts, axis=1).T
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            list(threads.map(compare, range(0, count, PAGES_AT_ONCE)))
         return scores
 
 

@@ -17,6 +17,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.index import bm25, catalogue, manifest
 from unidoc_rl.index.fusion import FUSIONS
 from unidoc_rl.index.manifest import Collection
+from unidoc_rl.index.maxsim import one_thread
 from unidoc_rl.index.ranking import Found
 from unidoc_rl.index.scan import Nearest, Scan
 from unidoc_rl.index.vectors import Kept
@@ -79,7 +80,8 @@ class Index:
             self._check(query)
         among = [self._among(query) for query in queries]
         depth = max(DEPTH, 2 * k)
-        found = {name: finder.find(queries, among, depth) for name, finder in self._finders.items()}
+        with one_thread():
+            found = {name: finder.find(queries, among, depth) for name, finder in self._finders.items()}
         return [self._hits({name: lists[at] for name, lists in found.items()}, k) for at in range(len(queries))]
 
     def _finder(self, name: Retriever) -> Finder:
