@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +20,31 @@ from unidoc_rl.errors import UnidocError
 
 if TYPE_CHECKING:
     from unidoc_rl.params import Params, Retriever
+    from unidoc_rl.types import Searcher, Turn
 
 LEFT_OUT = 3
+TRIES = 3  # that a server is asked while somebody waits at the screen: a second or two
 
 
 class _StageCommand(click.Command):
-    """A command whose help ends with the stage's section of params.yaml, from the one place that defines it."""
+    """A command whose help ends with its section of params.yaml, from the one place that defines it.
+
+    `section`: where it is not the one of the command's own name.
+    """
+
+    def __init__(self, name: str, section: str | None = None, **options: Any) -> None:
+        super().__init__(name, **options)
+        self._section = section or name
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         from unidoc_rl.params import Params
 
-        section = Params.model_fields[str(self.name)].default
+        section = Params.model_fields[self._section].default
         rows = [
-            (f"{self.name}.{key}", f"{field.description}  [{getattr(section, key)}]")
+            (f"{self._section}.{key}", f"{field.description}  [{getattr(section, key)}]")
             for key, field in type(section).model_fields.items()
         ]
-        with formatter.section(f"Parameters (section {self.name} of params.yaml, or --set)"):
+        with formatter.section(f"Parameters (section {self._section} of params.yaml, or --set)"):
             formatter.write_dl(rows)
 
 
@@ -71,6 +82,8 @@ def cli() -> None:
         unidoc ingest my/pdfs --out corpus          pages, words and regions of every document
         unidoc index corpus --out index             what finds these pages
         unidoc search index "net sales 2023"        the pages that answer to a text
+        unidoc ask "net sales in 2023?" …           what an agent answers, and where on which page that stands
+        unidoc view episodes.jsonl …                episodes of an agent, to look through in a browser
         unidoc status                               what the stages have made so far
         unidoc doctor                               what this machine has, and what is missing
 
@@ -210,6 +223,95 @@ def search(
             click.echo("nothing found")
 
 
+@cli.command(cls=_StageCommand, section="agent")
+@click.argument("question")
+@click.option("--index", required=True, help="The index folder, or the address of `unidoc serve-index`.")
+@click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the index was made of.")
+@click.option("--policy", required=True, help="What plays: a model's folder, or an address, http://host:8000/v1#model.")
+@click.option("--document", "documents", multiple=True, help="Search only in this document; may stand several times.")
+@click.option("--save", type=click.Path(path_type=Path), help="A .png or .jpg to make: the page, with frames on it.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, once the episode has ended.")
+@_with_params
+def ask(
+    question: str,
+    index: str,
+    corpus: str,
+    policy: str,
+    documents: tuple[str, ...],
+    save: Path | None,
+    as_json: bool,
+    params_file: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Let an agent answer QUESTION, and see how it goes about it and where its answer stands.
+
+    The agent is a model of the Qwen-VL family in a folder, or any that sees pictures behind an OpenAI-compatible
+    server: #model names it where several are served, OPENAI_API_KEY carries the key. agent.coordinates must say how
+    the model writes boxes. The exit status is 1 where it comes to no answer.
+
+    \b
+        unidoc ask "What were the net sales in 2023?" --index index --corpus corpus --policy http://127.0.0.1:8000/v1
+        unidoc ask "Who signed?" --index index --corpus corpus --policy policy --document report-2023 --save page.png
+    """
+    from unidoc_rl import storage
+    from unidoc_rl.agent import framed
+    from unidoc_rl.agent.ask import answer, evidence, one_line, to_json, where, why_none
+    from unidoc_rl.agent.ask import ask as play
+    from unidoc_rl.agent.environment import Environment
+    from unidoc_rl.agent.pictures import Pictures
+    from unidoc_rl.agent.policies import open_policy
+    from unidoc_rl.types import Query
+
+    if save is not None:
+        framed.check(save)
+    params = _load(params_file, overrides).agent
+    folder = storage.local_folder(corpus)
+    pictures = Pictures(folder, params)
+    with _searching(index, documents) as search:
+        search([Query(question)], 1)  # a wrong document or a service that is away shows before a model is loaded
+        player = open_policy(policy, pictures, params, tries=TRIES)
+        see = (lambda _: None) if as_json else _tell
+        trajectory = play(question, Environment(search, pictures, params), player, see)
+    answered, place = answer(trajectory), evidence(trajectory)
+    if as_json:
+        click.echo(to_json(trajectory))
+    if answered is None:
+        raise UnidocError(why_none(trajectory))
+    if not as_json:
+        click.secho(f"\n{one_line(answered)}\n", bold=True)
+        click.echo(where(place) if place else "It stands on no page.")
+    if save is not None and place is not None:
+        framed.save(folder, place, save)
+    elif save is not None:
+        click.echo(f"{save}: not made, since the answer stands on no page", err=True)
+
+
+@contextmanager
+def _searching(index: str, documents: tuple[str, ...]) -> Iterator[Searcher]:
+    """A search of an index, in a folder or behind an address; only in these documents, where any are named."""
+    opened: Index | SearchClient
+    if index.startswith(("http://", "https://")):
+        from unidoc_rl.index.client import SearchClient
+
+        opened = SearchClient(index, tries=TRIES)
+    else:
+        from unidoc_rl.index.search import Index
+
+        opened = Index(index)
+    only = frozenset(documents) or None
+    with closing(opened):
+        yield lambda queries, k: opened([replace(query, documents=only) for query in queries], k)
+
+
+def _tell(turn: Turn) -> None:
+    from unidoc_rl.agent.ask import did, one_line
+
+    if turn.said.information:
+        click.secho(f"noted: {one_line(turn.said.information)}", dim=True)
+    if line := did(turn):
+        click.echo(line)
+
+
 @cli.command("serve-index")
 @click.argument("index", type=click.Path())
 @click.option(
@@ -235,6 +337,30 @@ def serve_index(index: str, corpus: Path | None, host: str, port: int, queue: in
     from unidoc_rl.index.service import serve
 
     serve(lambda: Index(index), index, host=host, port=port, images=corpus, queue=queue)
+
+
+@cli.command()
+@click.argument("trajectories", type=click.Path(path_type=Path))
+@click.option(
+    "--corpus", required=True, type=click.Path(path_type=Path), help="The corpus folder whose pages the episodes show."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The HTML file to write.")
+@click.option("--limit", default=200, show_default=True, type=click.IntRange(min=1), help="Episodes at most.")
+def view(trajectories: Path, corpus: Path, out: Path, limit: int) -> None:
+    """Make one HTML file to look through the episodes in TRAJECTORIES: what was seen, done and earned, turn by turn.
+
+    TRAJECTORIES is a file of episodes, a line of JSON each. The HTML file needs nothing beside it, neither the corpus
+    nor a network, and can be sent to anybody who may read the documents: it holds pictures of their pages. In it,
+    episodes are filtered and sorted by reward, and the regions that the agent drew lie beside the gold ones.
+
+    \b
+        unidoc view episodes.jsonl --corpus corpus --out view.html
+        unidoc view episodes.jsonl --corpus corpus --out view.html --limit 1000
+    """
+    from unidoc_rl.agent.view import view as run
+
+    count = run(trajectories, corpus, out, limit=limit)
+    click.echo(f"{out}: {count} episodes, {out.stat().st_size / 1e6:.1f} MB; open it in a browser")
 
 
 @cli.command()
