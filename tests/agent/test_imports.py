@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 FOREIGN = {"trl", "pymilvus", "milvus_lite", "kfp", "mlflow", "dvc"}
 
 
+@pytest.mark.slow
 def test_no_file_of_the_agent_brings_in_a_trainer_an_index_a_tracker_or_a_pipeline() -> None:
     code = (
         "import importlib, pkgutil, sys, unidoc_rl.agent as agent\n"
