@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -25,7 +26,7 @@ def write_policy(folder: Path, params: AgentParams, kind: str) -> Path:
     tokenizer = letters(SPECIAL, eos_token="<|im_end|>", pad_token="<|im_end|>")
     teach(tokenizer, params)
     tokenizer.save_pretrained(folder)
-    ids = {
+    ids: dict[str, Any] = {
         f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<|{token}|>")
         for name, token in [
             ("vision_start", "vision_start"),
@@ -34,17 +35,18 @@ def write_policy(folder: Path, params: AgentParams, kind: str) -> Path:
             ("video", "video_pad"),
         ]
     }
-    text = {**TEXT, "num_key_value_heads": 1, "vocab_size": len(tokenizer), "head_dim": 16}
+    text: dict[str, Any] = {**TEXT, "num_key_value_heads": 1, "vocab_size": len(tokenizer), "head_dim": 16}
     text |= {"rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0}}
     torch.manual_seed(0)
     patch = params.patch // 2
+    vision: dict[str, Any] = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 48}
+    vision |= {"out_hidden_size": 32, "patch_size": patch}
+    model: Any
     if kind == "qwen2_5_vl":
-        vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 48, "out_hidden_size": 32}
-        vision |= {"patch_size": patch, "window_size": 4 * patch, "fullatt_block_indexes": [1]}
+        vision |= {"window_size": 4 * patch, "fullatt_block_indexes": [1]}
         model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids))
     else:
-        vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 48, "out_hidden_size": 32}
-        vision |= {"patch_size": patch, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+        vision |= {"num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
         model = Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **ids))
     model.save_pretrained(folder)
     Qwen2VLImageProcessorPil(patch_size=patch, merge_size=2).save_pretrained(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from statistics import fmean
+from weakref import ref
 
 import pytest
 from hypothesis import given, settings
@@ -98,6 +100,20 @@ def test_each_mistake_costs_its_own_reward_and_no_other(
     assert fallen == {kind}
     assert wrong[kind] < right[kind] - 0.2
     assert wrong["total"] < right["total"]
+
+
+def test_an_episode_that_has_ended_is_forgotten(folder: Path, environment: Environment, asked: list[Question]) -> None:
+    policy = Scripted(folder / "corpus", PARAMS)
+    ended = [ref(episode) for episode in _play_to_the_end(environment, policy, asked[:3])]
+    gc.collect()
+    assert [episode() for episode in ended] == [None] * 3
+
+
+def _play_to_the_end(environment: Environment, policy: Scripted, asked: Sequence[Question]) -> list[Episode]:
+    episodes = [environment.reset(question) for question in asked]
+    while playing := [episode for episode in episodes if episode.outcome is None]:
+        environment.step(playing, [reply for reply in policy.reply(playing) if isinstance(reply, Reply)])
+    return episodes
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

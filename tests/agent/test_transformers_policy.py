@@ -57,7 +57,7 @@ def most_likely(folder: Path, pictures: Pictures, episode: Episode) -> list[str]
     """What the model itself would write at each turn, read from the beginning in one pass, without any cache."""
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     processor: Any = Qwen2VLImageProcessorPil.from_pretrained(folder)
-    model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
     shown = [part for message in episode.messages for part in message.content if isinstance(part, Picture)]
     seen = processor(images=[pictures.show(one) for one in shown], do_resize=False, return_tensors="pt")
     first, *others = "".join(map(_chatml, episode.messages)).split("<|image_pad|>")

@@ -26,7 +26,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from tests.benchmarks.measure import MB, PAGE, UNIDOC, run, save, table
+from tests.benchmarks.measure import MB, UNIDOC, resident, run, save, table
 from unidoc_rl.index import bm25, catalogue, manifest, scan
 from unidoc_rl.index.catalogue import SCHEMA, Catalogue
 from unidoc_rl.index.late import Late, arrays_of
@@ -39,10 +39,6 @@ from unidoc_rl.types import Hit, Query
 VECTORS, DIMENSION, TOKENS = 768, 128, 20
 QUERIES = 40
 PAGES_A_DOCUMENT = 64
-
-
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 def own() -> int:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 RESULTS = Path("artifacts/bench")
 UNIDOC = Path(sys.executable).with_name("unidoc")
@@ -63,7 +63,7 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         while not self.over.wait(SECONDS_BETWEEN_LOOKS):
-            sizes = [_resident(pid) for pid in _family(self._pid)]
+            sizes = [resident(pid) for pid in _family(self._pid)]
             self.peak = max(self.peak, sum(sizes))
             self.peak_of_one = max(self.peak_of_one, *sizes)
 
@@ -79,7 +79,8 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int | Literal["self"] = "self") -> int:
+    """Memory of a process, in bytes."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
     except OSError:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from tests.benchmarks import index as pages
-from tests.benchmarks.measure import MB, UNIDOC, save, table
+from tests.benchmarks.measure import MB, UNIDOC, resident, save, table
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.index.client import SearchClient
 from unidoc_rl.types import Query
@@ -211,10 +211,10 @@ def load(folder: Path) -> dict[str, float]:
     """All files but one, which is read before: what Python takes to read any is no part of what a page takes."""
     first, *files = sorted(folder.iterdir())
     held = [_tensor(first)]
-    before, start = pages.resident(), time.monotonic()
+    before, start = resident(), time.monotonic()
     held += map(_tensor, files)
     opened = time.monotonic() - start
-    return {"pages": len(files), "open_s": opened, "open_mb": (pages.resident() - before) / MB}
+    return {"pages": len(files), "open_s": opened, "open_mb": (resident() - before) / MB}
 
 
 def _tensor(file: Path) -> torch.Tensor:

@@ -16,8 +16,8 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams
 from unidoc_rl.types import Box, Picture
 
-KEPT_PAGES = 8  # at full size, decoded: an agent zooms into one page several times
-KEPT_SHOWN = 64  # as shown: a page that is selected was a candidate before; both take some 50 megabytes
+KEPT_PAGES = 8  # at full size, decoded, of some 9 MB: an agent zooms into one page several times
+KEPT_SHOWN = 192  # as shown, of 1.6 MB: who selects a candidate sees it again, when 63 others have seen theirs
 _SAMPLING = Image.Resampling.BICUBIC
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 from unidoc_rl import boxes
 from unidoc_rl.agent.dialect import write
@@ -55,7 +55,9 @@ class Scripted:
         return [self._next(episode) for episode in episodes]
 
     def _next(self, episode: Episode) -> Reply:
-        script = self._scripts.setdefault(episode, self._script(episode))
+        if episode not in self._scripts:  # a script that held its episode would keep it for ever
+            self._scripts[episode] = self._script(proxy(episode))
+        script = self._scripts[episode]
         text = write(next(script))
         tokens = len(text) // 3
         before = episode.turns[-1].reply.context if episode.turns else 0

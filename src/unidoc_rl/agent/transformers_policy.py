@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,7 +104,8 @@ class TransformersPolicy:
             )
         first, *others = whole[len(read.text) :].split(_IMAGE)
         pictures = [part for message in messages for part in message.content if isinstance(part, Picture)]
-        shown = [self._look(picture) for picture in pictures[len(read.grids) :]]
+        with ThreadPoolExecutor() as threads:
+            shown = list(threads.map(self._look, pictures[len(read.grids) :]))
         read.ids += self._tokens(first)
         for one, text in zip(shown, others, strict=True):
             read.grids.append(one.grid)
