@@ -15,6 +15,7 @@ from unidoc_rl.agent.templates import chat_template, response_template
 from unidoc_rl.params import AgentParams
 from unidoc_rl.types import Action, Answer, Malformed, Said, Search, Select, Zoom
 
+LONGEST = 100_000  # characters of a turn that are read; no more are ever meant
 ACTING = ("search", "select", "bbox", "answer")
 _NOTES = ("think", "information")
 _TAG = re.compile(rf"<(?P<end>/?)(?P<name>{'|'.join((*_NOTES, *ACTING))})>")
@@ -32,7 +33,7 @@ class _Block:
 
 def parse(text: str) -> Said:
     """A turn understood: the first acting block counts; what is none, or a broken one, is Malformed and says why."""
-    blocks = _blocks(text)
+    blocks = _blocks(text[:LONGEST])
     notes = {name: "\n".join(block.text.strip() for block in blocks if block.name == name) for name in _NOTES}
     acting = next((block for block in blocks if block.name in ACTING), None)
     return Said(notes["think"], notes["information"], _action(acting))
