@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from unidoc_rl.agent.dialect import ACTING, LONGEST, parse, system_prompt, teach
 from unidoc_rl.params import AgentParams
 from unidoc_rl.types import Action, Answer, Malformed, Said, Search, Select, Zoom
 
+HEAVY = ["<think>", "<search>", "</think>", "<think></think>", "<information><search>", "<bbox>[", "1,", "<", "a b "]
 PIECES = [f"<{end}{name}>" for end in ("", "/") for name in ("think", "information", *ACTING)]
 
 
@@ -98,25 +98,11 @@ def test_any_text_is_a_turn_with_one_action(text: str) -> None:
         assert all(len(region) == 4 for region in said.action.regions)
 
 
-@pytest.mark.parametrize(
-    "piece",
-    ["<think>", "<search>", "</think>", "<think></think>", "<information><search>", "<bbox>[", "1,", "<", "a b "],
-)
+@pytest.mark.parametrize("piece", HEAVY)
 @pytest.mark.parametrize("wrap", ["{}", "<bbox>{}</bbox>", "<search>{}</search>", "<think>{}</search>"])
-def test_a_long_turn_is_read_in_one_pass_up_to_a_limit(piece: str, wrap: str) -> None:
-    """Ten times the text takes about ten times the time, and not a hundred times."""
-
-    def seconds(size: int) -> float:
-        text = wrap.format(piece * (size // len(piece)))
-        taken = []
-        for _ in range(3):
-            start = time.process_time()
-            parse(text)
-            taken.append(time.process_time() - start)
-        return min(taken)
-
-    assert seconds(LONGEST) < 40 * max(seconds(LONGEST // 10), 0.0005)
-    megabyte = piece * (1_000_000 // len(piece))
+def test_of_a_megabyte_no_more_is_read_than_anybody_means(piece: str, wrap: str) -> None:
+    """An expression that backtracks would not come to an end here; `make bench` tells how long it takes."""
+    megabyte = wrap.format(piece * (1_000_000 // len(piece)))
     assert parse(megabyte) == parse(megabyte[:LONGEST])
 
 

@@ -1,8 +1,9 @@
-"""What playing costs beside the model: python -m tests.benchmarks.agent [--only memory|speed].
+"""What playing costs beside the model: python -m tests.benchmarks.agent [--only memory|speed|parsing].
 
 memory     ten thousand episodes, as `rollouts` plays them into a file
 speed      a turn's cost, many episodes at once, and beside both the reference's manner, written here: one episode
            after the other, and before every turn all pictures of its conversation from their files, at full size
+parsing    a megabyte of text in a turn
 
 Documents of A4 from the sample world, at 150 dpi; searches by bm25 in this process. What plays is the scripted policy,
 to which each picture is drawn as it comes, one after the other, as to a model in this process.
@@ -24,8 +25,10 @@ from typing import Any
 import pypdfium2
 from PIL import Image
 
+from tests.agent.test_dialect import HEAVY
 from tests.benchmarks.measure import MB, UNIDOC, resident, save, table
 from unidoc_rl import boxes, questions
+from unidoc_rl.agent.dialect import parse
 from unidoc_rl.agent.endpoint_policy import _png
 from unidoc_rl.agent.environment import Environment, Episode
 from unidoc_rl.agent.pictures import Pictures
@@ -234,17 +237,34 @@ def print_rates(rate_of: dict[str, float]) -> None:
     table(f"{ASKED} episodes on two cores, pictures drawn one by one; medians of {ROUNDS} rounds", [heading, *rows])
 
 
+def report_parsing(_: object) -> dict[str, Any]:
+    """The worst of the texts that the tests think of."""
+    slowest = 0.0
+    for piece in HEAVY:
+        text = piece * (1_000_000 // len(piece))
+        start = time.monotonic()
+        parse(text)
+        slowest = max(slowest, time.monotonic() - start)
+    rows = [("", "slowest"), ("1 MB of text in a turn", f"{slowest * 1000:.0f} ms"), ("wanted", "< 50 ms")]
+    table("Understanding a turn", rows)
+    return {"slowest_s": slowest}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="what to play over; made, with the other two, where not given")
     parser.add_argument("--index", type=Path, help="an index of that corpus, made for bm25")
     parser.add_argument("--questions", type=Path, help="a folder of question files about it")
-    parser.add_argument("--only", choices=["memory", "speed"])
+    parser.add_argument("--only", choices=["memory", "speed", "parsing"])
     options = parser.parse_args()
     given = [options.corpus, options.index, options.questions]
     if any(given) and not all(given):
         parser.error("--corpus, --index and --questions go together")
-    parts = {"memory": report_memory, "speed": report_speed}  # memory first, while nothing else has taken any
+    parts = {
+        "memory": report_memory,
+        "speed": report_speed,
+        "parsing": report_parsing,
+    }  # memory first, while nothing else has taken any
     with tempfile.TemporaryDirectory() as work:
         world = World(*given) if all(given) else made_world(Path(work))
         figures = {name: part(world) for name, part in parts.items() if options.only in (None, name)}

@@ -15,7 +15,7 @@ from unidoc_rl.agent.templates import chat_template, response_template
 from unidoc_rl.params import AgentParams
 from unidoc_rl.types import Action, Answer, Malformed, Said, Search, Select, Zoom
 
-LONGEST = 100_000  # characters of a turn that are read; no more are ever meant
+LONGEST = 50_000  # characters of a turn that are read; no more are ever meant
 ACTING = ("search", "select", "bbox", "answer")
 _NOTES = ("think", "information")
 _TAG = re.compile(rf"<(?P<end>/?)(?P<name>{'|'.join((*_NOTES, *ACTING))})>")
