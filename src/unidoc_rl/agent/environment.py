@@ -43,7 +43,7 @@ class Episode:
     def __init__(self, question: Question, sample: int, rules: str) -> None:
         self.question = question
         self.sample = sample
-        self.messages = [Message(Role.SYSTEM, (rules,)), Message(Role.USER, (question.query,))]
+        self.messages = [Message(Role.SYSTEM, (rules,)), Message(Role.USER, (_harmless(question.query),))]
         self.turns: list[Turn] = []
         self.outcome: Outcome | None = None  # while it goes on
         self.failure = ""
@@ -112,7 +112,7 @@ class Environment:
         episode.candidates = tuple(self._pictures.whole(hit.page) for hit in hits)
         episode.selected = next(iter(episode.candidates), None)
         if not hits:
-            return (f"No page is found for: {query[:200]}",)
+            return (f"No page is found for: {_harmless(query[:200])}",)
         numbered = [part for number, page in enumerate(episode.candidates) for part in (f"\n{number}: ", page)]
         return ("Pages found:", *numbered)
 
@@ -161,6 +161,11 @@ class Environment:
             part.width * part.height // patch if isinstance(part, Picture) else math.ceil(len(part) / 3)
             for part in content
         )
+
+
+def _harmless(text: str) -> str:
+    """Without what a tokenizer would take for the end of a turn, or for a picture: <|im_end|> and its like."""
+    return text.replace("<|", "< |")
 
 
 def _told(usable: int, drawn: int) -> str:
