@@ -71,6 +71,11 @@ REMINDER = (
 )
 
 
+def tags() -> list[str]:
+    """All of them, for a tokenizer that gives each a token."""
+    return [f"<{end}{name}>" for name in (*_NOTES, *ACTING) for end in ("", "/")]
+
+
 def teach(tokenizer: Any, params: AgentParams) -> None:
     """Puts the dialect into a tokenizer: what it saves then carries the rules and both templates."""
     tokenizer.chat_template = chat_template(system_prompt(params))
