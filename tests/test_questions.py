@@ -54,11 +54,18 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("questions") / "train.json"
 
 
-@given(st.lists(any_question, max_size=4))
+@given(st.lists(any_question, max_size=4, unique_by=lambda question: question.uid))
 def test_questions_come_back_as_they_were(file: Path, asked: list[Question]) -> None:
     assert questions.write(file, iter(asked)) == len(asked)
     assert questions.read(file) == asked
     assert len(file.read_text(encoding="utf-8").split("\n")) == len(asked) + 3  # one a line, for diffs
+
+
+@given(any_question)
+def test_two_questions_of_one_name_are_refused(file: Path, question: Question) -> None:
+    questions.write(file, [question, question])
+    with pytest.raises(UnidocError, match=r"question 2: its uid .* is another one's too"):
+        questions.read(file)
 
 
 @given(any_question)

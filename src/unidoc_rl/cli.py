@@ -255,24 +255,24 @@ def ask(
     """
     from unidoc_rl import storage
     from unidoc_rl.agent import framed
-    from unidoc_rl.agent.ask import answer, evidence, one_line, to_json, where, why_none
     from unidoc_rl.agent.ask import ask as play
+    from unidoc_rl.agent.ask import evidence, one_line, to_json, where, why_none
     from unidoc_rl.agent.environment import Environment
     from unidoc_rl.agent.pictures import Pictures
     from unidoc_rl.agent.policies import open_policy
+    from unidoc_rl.agent.trajectories import answer_of
     from unidoc_rl.types import Query
 
     if save is not None:
         framed.check(save)
     params = _load(params_file, overrides).agent
-    folder = storage.local_folder(corpus)
-    pictures = Pictures(folder, params)
+    pictures = Pictures(storage.local_folder(corpus), params)
     with _searching(index, documents) as search:
         search([Query(question)], 1)  # a wrong document or a service that is away shows before a model is loaded
         player = open_policy(policy, pictures, params, tries=TRIES)
         see = (lambda _: None) if as_json else _tell
         trajectory = play(question, Environment(search, pictures, params), player, see)
-    answered, place = answer(trajectory), evidence(trajectory)
+    answered, place = answer_of(trajectory), evidence(trajectory)
     if as_json:
         click.echo(to_json(trajectory))
     if answered is None:
@@ -281,7 +281,7 @@ def ask(
         click.secho(f"\n{one_line(answered)}\n", bold=True)
         click.echo(where(place) if place else "It stands on no page.")
     if save is not None and place is not None:
-        framed.save(folder, place, save)
+        framed.save(pictures, place, save)
     elif save is not None:
         click.echo(f"{save}: not made, since the answer stands on no page", err=True)
 

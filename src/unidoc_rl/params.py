@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from unidoc_rl.errors import UnidocError
@@ -80,7 +80,7 @@ class AgentParams(Section):
     """The protocol between agent and environment; the same in every stage that plays."""
 
     turns: int = Field(10, ge=1, le=100, description="after which an episode ends")
-    turn_tokens: int = Field(1024, ge=16, le=65_536, description="that a policy may write in a turn")
+    turn_tokens: int = Field(1024, ge=16, le=16_384, description="that a policy may write in a turn")
     context_tokens: int = Field(40_000, ge=256, le=10_000_000, description="of an episode, pictures included")
     pictures: int = Field(22, ge=1, le=1000, description="that an episode may hold")
     candidates: int = Field(3, ge=1, le=20, description="pages that a search shows")
@@ -92,6 +92,12 @@ class AgentParams(Section):
     coordinates: Literal["pixels", "thousandths"] = Field(
         "pixels", description="how boxes are written: pixels of the picture as shown (Qwen2.5-VL), or 0-1000 (Qwen3-VL)"
     )
+
+    @model_validator(mode="after")
+    def _pictures_have_room(self) -> AgentParams:
+        if not self.patch**2 <= self.max_pixels >= self.min_pixels:
+            raise ValueError("max_pixels must be min_pixels at least, and patch x patch")
+        return self
 
 
 class RewardParams(Section):

@@ -155,9 +155,14 @@ def _read(path: Path) -> Iterator[Question]:
     examples = data.get("examples") if isinstance(data, dict) else data
     if not isinstance(examples, list):
         raise UnidocError(f'{path}: expected a list of questions, or an object with one under "examples"')
+    known: set[str] = set()
     for number, example in enumerate(examples, start=1):
         try:
-            yield from_json(example)
+            question = from_json(example)
+            if question.uid in known:
+                raise UnidocError(f"{path}: question {number}: its uid {question.uid!r} is another one's too")
+            known.add(question.uid)
+            yield question
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             key = ".".join(str(part) for part in first["loc"]) or "the whole"

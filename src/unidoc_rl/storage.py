@@ -32,6 +32,21 @@ class Output:
 
 
 @contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `out` once it is whole."""
+    new = out.with_name(out.name + ".new")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield new
+        new.replace(out)
+    except OSError as error:
+        raise UnidocError(f"{out}: cannot be written ({error})") from error
+    finally:
+        with suppress(OSError):
+            new.unlink()
+
+
+@contextmanager
 def writing(out: str | Path, marker: str) -> Iterator[Output]:
     """Gives the folders to work in; leaving it without an error puts `new` in the place of `out`.
 

@@ -220,7 +220,7 @@ class Outcome(StrEnum):
     OUT_OF_TURNS = "out_of_turns"
     OUT_OF_PICTURES = "out_of_pictures"  # it was shown more than it may hold
     OUT_OF_CONTEXT = "out_of_context"  # it is longer than the model can read
-    VOID = "void"  # search, pages or policy failed, not the agent: it counts nowhere
+    VOID = "void"  # search, policy or judge failed, not the agent: it counts nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,5 +261,5 @@ class Trajectory:
     policy: str  # the name of what played
     turns: tuple[Turn, ...]
     outcome: Outcome
-    failure: str  # of what made it void; empty else
+    failure: str  # why no more was written; empty where the agent ended it, or used up what it had
     scores: Scores | None  # None: nobody has scored it

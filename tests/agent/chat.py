@@ -50,7 +50,6 @@ class Asked(_Strict):
     max_tokens: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(ge=0, le=2)]
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    stop: list[str] | None = None
 
 
 def completion(text: str | None, finish_reason: str = "stop", **changed: Any) -> Given:

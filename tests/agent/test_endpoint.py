@@ -57,7 +57,7 @@ def test_a_conversation_goes_there_and_a_text_comes_back(monkeypatch: pytest.Mon
         Message(Role.USER, ("", "?")),
     ]
     with chat.running(), endpoint(chat.url + "/") as made:
-        found = made.complete(turns, max_tokens=8, temperature=0.5, seed=7, stop=["\n"])
+        found = made.complete(turns, max_tokens=8, temperature=0.5, seed=7)
     assert found == Completion("a text", 120, 5, "length")
     assert chat.headers[0]["Authorization"] == f"Bearer {SECRET}"
     assert chat.asked == [
@@ -72,7 +72,6 @@ def test_a_conversation_goes_there_and_a_text_comes_back(monkeypatch: pytest.Mon
             "max_tokens": 8,
             "temperature": 0.5,
             "seed": 7,
-            "stop": ["\n"],
         }
     ]
 

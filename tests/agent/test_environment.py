@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,8 +93,8 @@ def test_nobody_can_write_the_marks_of_a_conversation(world: World) -> None:
     episode = environment.reset(question)
     environment.step([episode], [reply(f"<search>zzz{mark}zzz</search>")])
     assert "zzz" in told(episode)
-    asked = [message for message in episode.messages if message.role is not Role.ASSISTANT]
-    assert not any("<|" in part for message in asked for part in message.content if isinstance(part, str))
+    assert not any("<|" in part for message in episode.messages for part in message.content if isinstance(part, str))
+    assert "<|" not in episode.turns[0].reply.text
 
 
 # --- zooming ----------------------------------------------------------------------------------------------------------
@@ -141,6 +143,8 @@ def page_size(world: World) -> tuple[int, int]:
         ("[[300,400,100,200]]", "The region"),
         ("[[100,100,9999999999999999999999999999999,200]]", "The region"),
         ("[[1,1,50,50],[3,3,3,3]]", "1 of 2 are left out"),
+        (f"[[1,1,{'9' * 400},50]]", "four numbers"),
+        ("[[0,100,9999,101]]", "The region"),
         (str([[1, 1, 50 + n, 50] for n in range(1000)]), "992 of 1000 are left out"),
     ],
 )
@@ -205,6 +209,7 @@ def test_any_text_is_answered_and_every_picture_can_be_drawn(world: World, texts
             assert pictures.show(picture).size == (picture.width, picture.height)
             assert picture.width % params.patch == picture.height % params.patch == 0
             assert picture.width * picture.height <= params.max_pixels
+            assert max(picture.width, picture.height) <= 100 * min(picture.width, picture.height)
 
 
 def test_pictures_are_the_same_bytes_whoever_draws_them(world: World) -> None:
@@ -214,6 +219,16 @@ def test_pictures_are_the_same_bytes_whoever_draws_them(world: World) -> None:
             Pictures(world.corpus, params).show(picture) for params in (AgentParams(), AgentParams(widen=3))
         )
         assert first.tobytes() == second.tobytes()
+
+
+def test_a_page_that_is_damaged_is_named(world: World, tmp_path: Path) -> None:
+    shutil.copytree(world.corpus, tmp_path / "corpus")
+    image = tmp_path / "corpus/images/bees/bees_1.jpg"
+    os.truncate(image, image.stat().st_size // 2)
+    pictures = Pictures(tmp_path / "corpus", PLAIN)
+    for picture in (pictures.whole("bees_1"), pictures.cut("bees_1", [Box(0, 0, 500, 500)])):
+        with pytest.raises(UnidocError, match=r"bees_1\.jpg: cannot be read"):
+            pictures.show(picture)
 
 
 def test_a_very_long_or_thin_page_is_shown_within_the_limits(tmp_path: Path) -> None:

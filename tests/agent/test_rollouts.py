@@ -215,6 +215,23 @@ def test_killed_at_any_moment_it_goes_on(
     assert sorted(one.question.uid for one in trajectories.read(out)) == sorted(one.uid for one in train)
 
 
+def test_what_was_void_is_played_again_and_other_policies_are_refused(
+    folder: Path, environment: Environment, asked: list[Question], tmp_path: Path
+) -> None:
+    out = tmp_path / "new/folder/episodes.jsonl"
+    policy = Scripted(folder / "corpus", PARAMS)
+    assert rollouts(asked[:3], 1, environment, policy, 2, out)["answered"] == 3
+    unjudged = [replace(one, outcome=Outcome.VOID, failure="judge away") for one in trajectories.read(out)]
+    trajectories.write(out, unjudged[:1] + list(trajectories.read(out))[1:])
+    assert rollouts(asked[:3], 1, environment, policy, 2, out)["answered"] == 3
+    assert [one.outcome for one in trajectories.read(out)].count(Outcome.ANSWERED) == 3
+    changed = [replace(asked[0], query="Another question?"), *asked[1:3]]
+    assert rollouts(changed, 1, environment, policy, 2, out)["answered"] == 4
+    stranger = Flaky(policy)
+    with pytest.raises(UnidocError, match="holds episodes of scripted, not flaky; name another file"):
+        rollouts(asked[:3], 1, environment, stranger, 2, out)
+
+
 # --- what goes wrong around it ----------------------------------------------------------------------------------------
 
 
@@ -225,6 +242,7 @@ class Flaky:
 
     def __init__(self, policy: Scripted) -> None:
         self._policy = policy
+        self.is_well = False
         self.at_once: list[int] = []
 
     def reply(self, playing: Sequence[Episode]) -> list[Reply | Failed]:
@@ -232,7 +250,7 @@ class Flaky:
         return [self._one(episode) for episode in playing]
 
     def _one(self, episode: Episode) -> Reply | Failed:
-        if episode.sample % 3 == 2:
+        if episode.sample % 3 == 2 and not self.is_well:
             return Failed(Outcome.VOID, "endpoint: away")
         if episode.sample % 4 == 3:
             return Failed(Outcome.OUT_OF_CONTEXT, "too long")
@@ -249,6 +267,8 @@ def test_a_policy_that_is_away_voids_its_episodes_which_are_played_again(
     assert counts["out_of_context"] == 4
     assert max(policy.at_once) == 5
     assert "void: endpoint: away" in capsys.readouterr().err
-    again = rollouts(asked[:2], 8, environment, scripted, 5, tmp_path / "episodes.jsonl")
-    assert sum(again.values()) == 4
+    policy.is_well = True
+    again = rollouts(asked[:2], 8, environment, policy, 5, tmp_path / "episodes.jsonl")
+    assert again["void"] == 0
+    assert sum(again.values()) == 16
     assert len(list(trajectories.read(tmp_path / "episodes.jsonl"))) == 16

@@ -115,6 +115,13 @@ str   | {SALES}    | Not answerable | It is not stated.
 WRONG = """
 int   | How many?  | 306 | 307
 int   | How many?  | 306 | 305 or 306
+int   | How many?  | 42 | It is not 42
+int   | How many?  | 42 | definitely not 42, rather forty
+int   | How many?  | 42 | 42 or forty-three
+str   | When?      | 2015-03-04 | not 4 March 2015
+str   | Was it?    | yes | yes and no
+none  | How much?  | Not answerable | The value is 42; the unit is not mentioned
+none  | How much?  | Not answerable | 42 (page not given)
 int   | How many?  | 306 | 301, 302, 303, 304, 305, 306, 307
 int   | How many?  | 306 | 306-310
 int   | How many?  | 306 | many

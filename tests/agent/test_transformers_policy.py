@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
@@ -127,5 +129,10 @@ def test_tokens_are_counted_and_no_placeholder_is_ever_written(folder: Path, wor
 def test_what_is_no_policy_is_told(folder: Path, world: World, tmp_path: Path) -> None:
     with pytest.raises(UnidocError, match="cannot be loaded as a policy"):
         TransformersPolicy(tmp_path, Pictures(world.corpus, PARAMS), PARAMS)
+    shutil.copytree(folder, tmp_path / "half")
+    weights = load_file(tmp_path / "half/model.safetensors")
+    save_file(dict(list(weights.items())[:-3]), tmp_path / "half/model.safetensors", {"format": "pt"})
+    with pytest.raises(UnidocError, match="has no weights for"):
+        TransformersPolicy(tmp_path / "half", Pictures(world.corpus, PARAMS), PARAMS)
     with pytest.raises(UnidocError, match=r"set agent\.patch=28"):
         TransformersPolicy(folder, Pictures(world.corpus, PARAMS), AgentParams(patch=32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,13 +10,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 
 from tests.index.milvus_server import Server, milvus_server
 from tests.index.models import write_colqwen
 from tests.index.test_stage import SUBJECTS, UNIDOC, content, make_corpus
-from unidoc_rl.errors import Away
-from unidoc_rl.index.milvus import Milvus
+from unidoc_rl.errors import Away, UnidocError
+from unidoc_rl.index import in_milvus, manifest, milvus, scan, vectors
+from unidoc_rl.index.catalogue import SCHEMA, Catalogue
+from unidoc_rl.index.in_milvus import InMilvus
+from unidoc_rl.index.maxsim import Quantised, pool, quantise
+from unidoc_rl.index.milvus import Milvus, Rows
+from unidoc_rl.index.scan import Scan
 from unidoc_rl.index.search import Index
 from unidoc_rl.index.stage import index
 from unidoc_rl.params import IndexParams
@@ -53,6 +62,8 @@ def answers(made: Path) -> list[dict[str, float]]:
 
 
 def collections(uri: str) -> set[str]:
+    if "://" not in uri and not Path(uri).exists():
+        return set()
     milvus = Milvus(uri)
     try:
         return set(milvus.client.list_collections())
@@ -137,3 +148,159 @@ def test_a_server_that_goes_away_is_told_and_found_again(corpus: Path, server: S
         server.start()
         again = [{hit.page: round(hit.score, 4) for hit in hits} for hits in opened(QUERIES)]
     assert again == expected  # the former index stands, and the open one goes on
+
+
+def break_off(corpus: Path, made: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that ends with its collection begun, and leaves its work folder as a killed one would."""
+
+    def fail(rows: Rows) -> None:
+        raise UnidocError("broken off")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Rows, "finish", fail)
+        with pytest.raises(UnidocError, match="broken off"):
+            index(corpus, made, IndexParams(retrievers=["dense"], uri=uri))
+
+
+def move(made: Path, uri: str) -> str:
+    """Has an index say that its collection lies there, and gives that one's name."""
+    described = manifest.read(made)
+    described.model_copy(update={"uri": uri}).write(made)
+    return str(described.collections["dense"].name)
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A server that is gone for good."""
+    monkeypatch.setattr(milvus, "SECONDS", 2)
+    return "http://127.0.0.1:9"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["files", "lite", "words"])
+@pytest.mark.parametrize("killed", [False, True])
+def test_where_the_index_no_longer_lies_nothing_is_left(
+    corpus: Path, to: str, killed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    former = str(tmp_path / "a.db")
+    index(corpus, tmp_path / "index", IndexParams(retrievers=["dense"], uri=former))
+    if killed:
+        break_off(corpus, tmp_path / "index", former, monkeypatch)
+    assert len(collections(former)) == 1 + killed
+    uri = str(tmp_path / "b.db") if to == "lite" else None
+    index(corpus, tmp_path / "index", IndexParams(retrievers=["bm25" if to == "words" else "dense"], uri=uri))
+    assert collections(former) == set()
+    with Index(tmp_path / "index") as opened:
+        assert opened([Query("honey")])[0][0].document == "bees"
+
+
+@pytest.mark.slow
+def test_a_server_that_is_gone_keeps_no_index_from_being_made_elsewhere(
+    corpus: Path, tmp_path: Path, nowhere: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lite = str(tmp_path / "a.db")
+    index(corpus, tmp_path / "index", IndexParams(retrievers=["dense"], uri=lite))
+    break_off(corpus, tmp_path / "index", lite, monkeypatch)
+    journal = tmp_path / ".index.work/collections.json"
+    ((_, begun),) = json.loads(journal.read_text())
+    journal.write_text(json.dumps([[nowhere, begun]]))
+    used = move(tmp_path / "index", nowhere)
+    index(corpus, tmp_path / "index", IndexParams(retrievers=["dense"]))
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith(nowhere)]
+    assert [line.rpartition("is left there: ")[2] for line in told] == [begun, used]
+    assert "bees_1" in answers(tmp_path / "index")[0]
+
+
+@pytest.mark.slow
+def test_a_collection_in_use_is_not_taken_for_a_left_over(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = str(tmp_path / "a.db")
+    index(corpus, tmp_path / "index", IndexParams(retrievers=["dense"], uri=uri))
+    (tmp_path / ".index.work").mkdir()
+    (tmp_path / ".index.work/collections.json").write_text(json.dumps([[uri, *collections(uri)]]))
+    break_off(corpus, tmp_path / "index", uri, monkeypatch)
+    assert "bees_1" in answers(tmp_path / "index")[0]
+
+
+@pytest.mark.slow
+def test_a_lite_folder_that_is_gone_is_told_and_not_made(corpus: Path, tmp_path: Path) -> None:
+    index(corpus, tmp_path / "index", IndexParams(retrievers=["dense"], uri=str(tmp_path / "rows/a.db")))
+    (tmp_path / "rows").rename(tmp_path / "elsewhere")
+    with pytest.raises(UnidocError, match=r"a\.db: holds no collections; run `unidoc index` again"):
+        answers(tmp_path / "index")
+    index(corpus, tmp_path / "index", IndexParams(retrievers=["dense"]))
+    assert not (tmp_path / "rows").exists()
+
+
+PAGES, OF_A_DOCUMENT, ROWS_OF_A_PAGE, DIMENSION = 300, 50, 6, 16
+
+
+def some_pages(rng: np.random.Generator) -> list[Quantised]:
+    """The rows of a page are near to each other, so that a few nearest rows are of even fewer pages."""
+    directions = rng.normal(size=(PAGES, 1, DIMENSION))
+    rows = directions + rng.normal(scale=0.05, size=(PAGES, ROWS_OF_A_PAGE, DIMENSION))
+    return [quantise(page.astype(np.float32)) for page in rows]
+
+
+def some_catalogue() -> Catalogue:
+    documents = [f"d{n // OF_A_DOCUMENT}" for n in range(PAGES)]
+    ids = [f"{document}_{n % OF_A_DOCUMENT}" for n, document in enumerate(documents)]
+    return Catalogue(pa.table([ids, documents, ids, documents, ids], schema=SCHEMA))
+
+
+def lay_out(folder: Path, listed: Catalogue, pages: list[Quantised], rows: Rows) -> tuple[Scan, vectors.Kept]:
+    """The same rows in Milvus, to be scanned, and as kept vectors."""
+    rows.add(
+        (key, document, page.codes * page.scales[:, None])
+        for key, document, page in zip(listed.keys, listed.documents, pages, strict=True)
+    )
+    rows.finish()
+    scan.write(folder / "rows", pages, [ROWS_OF_A_PAGE] * PAGES, DIMENSION)
+    for numbers in listed.pages_of.values():
+        path, _ = vectors.place(listed, "store", int(numbers[0]))
+        vectors.write(folder / path, [vectors.of_rows(pages[number]) for number in numbers])
+    return Scan(folder / "rows"), vectors.Kept(folder, listed, "store")
+
+
+@pytest.mark.slow
+def test_among_many_pages_the_best_are_those_of_a_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_milvus, "HITS", 2)
+    monkeypatch.setattr(in_milvus, "TOKENS", 4)
+    rng = np.random.default_rng(0)
+    listed, pages = some_catalogue(), some_pages(rng)
+    tokens = (rng.normal(size=DIMENSION) + rng.normal(scale=0.2, size=(9, DIMENSION))).astype(np.float32)
+    asked: list[int] = []
+    real = Rows.nearest
+
+    def nearest(
+        rows: Rows, vectors: NDArray[np.float32], count: int, documents: frozenset[str] | None
+    ) -> list[list[str]]:
+        asked.append(count)
+        return real(rows, vectors, count, documents)
+
+    monkeypatch.setattr(Rows, "nearest", nearest)
+    with Milvus(str(tmp_path / "milvus.db"), create=True) as opened:
+        scanned, kept = lay_out(tmp_path, listed, pages, rows := opened.create("rows", DIMENSION))
+        searched = InMilvus(rows, listed, kept)
+
+        def best(query: Query, allowed: NDArray[np.bool_]) -> list[int]:
+            asked.clear()
+            (expected,) = scanned.find([pool(tokens, 4)], [query], [allowed], 20)
+            (hits,) = searched.find([tokens], [query], [allowed], 20)
+            assert len(hits) == 20
+            np.testing.assert_allclose(hits[:10], expected[:10], rtol=1e-4)
+            return [page for page, _ in hits]
+
+        everything = np.ones(PAGES, bool)
+        first = best(Query("q"), everything)
+        assert len(asked) > 1  # the rows asked for first are of too few pages
+        others = everything.copy()
+        others[first] = False
+        best(Query("q", excluded=frozenset(listed.ids[page] for page in first)), others)
+        assert asked[0] == 4 * (20 + 20) // 4
+        in_two = np.isin(listed.documents, ["d1", "d4"])
+        best(Query("q", documents=frozenset({"d1", "d4"})), in_two)
+        asked.clear()
+        assert searched.find([tokens], [Query("q")], [np.zeros(PAGES, bool)], 20) == [[]]
+        assert asked == []

@@ -10,12 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.ingest import files
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.index import build, vectors
 from unidoc_rl.index.search import Index
 from unidoc_rl.index.stage import index
 from unidoc_rl.ingest.stage import ingest
@@ -139,6 +143,41 @@ def test_new_changed_and_gone_pages_give_the_same_answers_as_a_new_index(tmp_pat
     assert len(after) == 3
 
 
+def double(corpus: Path, document: str, name: str) -> None:
+    """The document under another name, too: `ingest` leaves it out, other programs may not."""
+    pages = pq.read_table(corpus / "pages.parquet")
+    other = pages
+    for column in ("id", "document", "image"):
+        renamed = pc.replace_substring(pages[column], document, name)
+        other = other.set_column(other.schema.get_field_index(column), column, renamed)
+    pq.write_table(pa.concat_tables([pages, other]), corpus / "pages.parquet")
+    report = json.loads((corpus / "report.json").read_text())
+    report["documents"] += [{**entry, "document": name} for entry in report["documents"]]
+    (corpus / "report.json").write_text(json.dumps(report))
+
+
+def test_documents_of_the_same_content_share_their_vectors_and_both_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dense = IndexParams(retrievers=["dense"])
+    files.write_pdf(tmp_path / "docs/one.pdf", pages=5, text=SUBJECTS["bees"])
+    ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
+    double(tmp_path / "corpus", "one", "same")
+    with monkeypatch.context() as patched:
+        patched.setattr(build, "PAGES_A_FILE", 3)
+        patched.setattr(vectors, "PAGES_A_FILE", 3)
+        for _ in range(2):  # computed, and then taken over
+            index(tmp_path / "corpus", tmp_path / "index", dense)
+            for n in range(1, 6):
+                best = found(tmp_path / "index", f"{SUBJECTS['bees']}, number {n}")[:2]
+                assert set(best) == {f"one_{n}", f"same_{n}"}
+    kept = [path.name for path in (tmp_path / "index/vectors").rglob("*.safetensors")]
+    assert sorted(kept) == ["0.safetensors", "3.safetensors"]
+    index(tmp_path / "corpus", tmp_path / "index", dense)  # whose file of that name has all five pages
+    assert "has 3 pages instead of 5: computed again" in capsys.readouterr().err
+    assert set(found(tmp_path / "index", f"{SUBJECTS['bees']}, number 5")[:2]) == {"one_5", "same_5"}
+
+
 def test_an_index_of_another_encoder_is_refused_by_name(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "index")
     path = tmp_path / "index/index.json"
@@ -176,8 +215,6 @@ def test_several_processes_search_an_index_at_once(made: Path) -> None:
 
 
 def test_an_empty_corpus_has_nothing_to_be_found(corpus: Path, tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
-
     shutil.copytree(corpus, tmp_path / "corpus")
     pages = tmp_path / "corpus/pages.parquet"
     pq.write_table(pq.read_table(pages).slice(0, 0), pages)

@@ -10,6 +10,7 @@ from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.policy import Failed, Policy
 from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.agent.trajectories import answer_of, pictures_of
 from unidoc_rl.names import split_page_id
 from unidoc_rl.types import (
     Answer,
@@ -17,7 +18,6 @@ from unidoc_rl.types import (
     Box,
     Malformed,
     Outcome,
-    Picture,
     Question,
     Search,
     Select,
@@ -58,17 +58,13 @@ def ask(question: str, environment: Environment, policy: Policy, see: Callable[[
     return episode.trajectory(policy.name)
 
 
-def answer(trajectory: Trajectory) -> str | None:
-    return next((turn.said.action.text for turn in trajectory.turns if isinstance(turn.said.action, Answer)), None)
-
-
 def evidence(trajectory: Trajectory) -> Standing | None:
     """The page that is selected in the end, and the regions last zoomed into there.
 
     None where there is no answer, or no page was seen, or the answer is that the documents do not say.
     """
-    text = answer(trajectory)
-    looks = [pictures[0] for turn in trajectory.turns if (pictures := _pictures(turn))]  # a search selects its first
+    text = answer_of(trajectory)
+    looks = [shown[0] for turn in trajectory.turns if (shown := pictures_of(turn))]  # a search selects its first
     if text is None or not looks or _says_there_is_none(trajectory.question, text):
         return None
     page = looks[-1].page
@@ -81,16 +77,12 @@ def _says_there_is_none(question: Question, text: str) -> bool:
     return by_rules([(replace(question, answer_format=AnswerFormat.NONE), text)])[0].value == 1
 
 
-def _pictures(turn: Turn) -> list[Picture]:
-    return [part for part in turn.observation if isinstance(part, Picture)]
-
-
 # --- for a person, and for a program ----------------------------------------------------------------------------------
 
 
 def did(turn: Turn) -> str:
     """What the agent did, and what came of it; empty for an answer."""
-    shown = _pictures(turn)
+    shown = pictures_of(turn)
     match turn.said.action:
         case Search(query):
             return one_line(f"searched: {query} → {', '.join(picture.page for picture in shown) or 'nothing found'}")
@@ -125,7 +117,7 @@ def to_json(trajectory: Trajectory) -> str:
     """`turns` as in files of trajectories; null where there is no answer, or where it stands on no page."""
     place = evidence(trajectory)
     data = {
-        "answer": answer(trajectory),
+        "answer": answer_of(trajectory),
         "outcome": trajectory.outcome,
         "document": place and place.document,
         "page": place and place.page,

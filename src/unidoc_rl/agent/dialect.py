@@ -7,6 +7,7 @@ of a policy speaks it without this code.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,7 @@ def parse(text: str) -> Said:
 
 
 def write(said: Said) -> str:
-    """The text of a turn; `parse` gives the same turn again."""
+    """The text of a turn; `parse` gives the same turn again, where no text in it holds a tag."""
     blocks = [("think", said.thought), ("information", said.information), _written(said.action)]
     return "\n".join(f"<{name}>{text}</{name}>" for name, text in blocks if text)
 
@@ -69,6 +70,11 @@ REMINDER = (
     "A turn holds your thoughts in <think></think> and one of <search></search>, <select></select>, <bbox></bbox> or "
     "<answer></answer>."
 )
+
+
+def harmless(text: str) -> str:
+    """Without what a tokenizer would take for the end of a turn, or for a picture: <|im_end|> and its like."""
+    return text.replace("<|", "< |")
 
 
 def tags() -> list[str]:
@@ -122,7 +128,7 @@ def _action(block: _Block | None) -> Action:
 
 def _zoom(text: str) -> Action:
     numbers = [float(number) for number in _NUMBER.findall(text)] if _BOXES.fullmatch(text) else []
-    if not numbers or len(numbers) % 4:
+    if not numbers or len(numbers) % 4 or not all(map(math.isfinite, numbers)):
         return Malformed("A region is four numbers, written as [[x1, y1, x2, y2]].")
     boxes = zip(*(numbers[corner::4] for corner in range(4)), strict=True)
     return Zoom(tuple((x1, y1, x2, y2) for x1, y1, x2, y2 in boxes))

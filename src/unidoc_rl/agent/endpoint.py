@@ -123,7 +123,6 @@ class Endpoint:
         max_tokens: int,
         temperature: float,
         seed: int | None = None,
-        stop: Sequence[str] | None = None,
         draw: Callable[[Picture], bytes] | None = None,
     ) -> Completion:
         """What the model writes next; `draw` gives the PNG of a picture, and is needed where there are pictures."""
@@ -135,7 +134,6 @@ class Endpoint:
             "max_tokens": max_tokens,
             "temperature": temperature,
             "seed": seed,
-            "stop": stop,
         }
         body = json.dumps({name: value for name, value in asked.items() if value is not None})
         headers = {"Content-Type": "application/json"}
@@ -170,7 +168,7 @@ class Endpoint:
             case 404:
                 where = f"has no {wanted}, or is not at this address, which often ends in /v1"
                 raise UnidocError(f"endpoint {self._address}: {where} {told}")
-            case 400 | 413 | 422 if TOO_LONG.search(response.text):
+            case 400 | 413 | 422 if TOO_LONG.search(_reason(response)):
                 raise TooLong(f"endpoint {self._address}: the conversation is too long {told}")
             case 400 | 413 | 422:
                 raise EndpointAway(f"endpoint {self._address}: refuses this request {told}")
@@ -210,6 +208,15 @@ def _block(part: str | Picture, draw: Callable[[Picture], bytes] | None) -> dict
         raise ValueError("a conversation with pictures, and nothing that draws them")
     url = f"data:image/png;base64,{base64.b64encode(draw(part)).decode()}"
     return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _reason(response: httpx2.Response) -> str:
+    """Message, code and type of an error; not the request, which some servers repeat beside them."""
+    try:
+        error = response.json()["error"]
+        return " ".join(str(error.get(name, "")) for name in ("message", "code", "type"))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return _message(response)
 
 
 def _message(response: httpx2.Response) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from unidoc_rl import boxes
-from unidoc_rl.agent.dialect import REMINDER, parse, system_prompt
+from unidoc_rl.agent.dialect import REMINDER, harmless, parse, system_prompt
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.errors import Away
 from unidoc_rl.params import AgentParams
@@ -43,7 +44,7 @@ class Episode:
     def __init__(self, question: Question, sample: int, rules: str) -> None:
         self.question = question
         self.sample = sample
-        self.messages = [Message(Role.SYSTEM, (rules,)), Message(Role.USER, (_harmless(question.query),))]
+        self.messages = [Message(Role.SYSTEM, (rules,)), Message(Role.USER, (harmless(question.query),))]
         self.turns: list[Turn] = []
         self.outcome: Outcome | None = None  # while it goes on
         self.failure = ""
@@ -70,19 +71,22 @@ class Environment:
 
     def step(self, episodes: Sequence[Episode], replies: Sequence[Reply]) -> None:
         """Each episode goes on by what its agent wrote."""
-        start = time.monotonic()
+        replies = [replace(reply, text=harmless(reply.text)) for reply in replies]
         said = [parse(reply.text) for reply in replies]
         searching = [at for at, one in enumerate(said) if isinstance(one.action, Search)]
+        start = time.monotonic()
         try:
             found = dict(zip(searching, self._find([(episodes[at], said[at]) for at in searching]), strict=True))
         except Away as error:
             found = {}
             for at in searching:
                 episodes[at].outcome, episodes[at].failure = Outcome.VOID, str(error)
+        share = (time.monotonic() - start) / max(1, len(searching))  # of the search, that each who searched has
         for at, (episode, reply, one) in enumerate(zip(episodes, replies, said, strict=True)):
             if episode.outcome is None:
+                start = time.monotonic()
                 observation = self._observe(episode, one, found.get(at, []))
-                seconds = (time.monotonic() - start) / len(episodes)
+                seconds = time.monotonic() - start + share * (at in found)
                 self._take(episode, Turn(reply, one, observation, seconds))
 
     def _find(self, asked: Sequence[tuple[Episode, Said]]) -> list[list[Hit]]:
@@ -112,7 +116,7 @@ class Environment:
         episode.candidates = tuple(self._pictures.whole(hit.page) for hit in hits)
         episode.selected = next(iter(episode.candidates), None)
         if not hits:
-            return (f"No page is found for: {_harmless(query[:200])}",)
+            return (f"No page is found for: {harmless(query[:200])}",)
         numbered = [part for number, page in enumerate(episode.candidates) for part in (f"\n{number}: ", page)]
         return ("Pages found:", *numbered)
 
@@ -161,11 +165,6 @@ class Environment:
             part.width * part.height // patch if isinstance(part, Picture) else math.ceil(len(part) / 3)
             for part in content
         )
-
-
-def _harmless(text: str) -> str:
-    """Without what a tokenizer would take for the end of a turn, or for a picture: <|im_end|> and its like."""
-    return text.replace("<|", "< |")
 
 
 def _told(usable: int, drawn: int) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageEnhance
 
-from unidoc_rl import boxes
+from unidoc_rl import boxes, storage
 from unidoc_rl.agent.ask import Standing
-from unidoc_rl.corpus import Corpus
+from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.names import page_id
 from unidoc_rl.types import Box
@@ -28,22 +28,12 @@ def check(out: Path) -> None:
         raise UnidocError(f"{out}: is a folder; name the file to write")
 
 
-def save(corpus: Path, place: Standing, out: Path) -> None:
+def save(pictures: Pictures, place: Standing, out: Path) -> None:
     """Written whole or not at all."""
-    table = Corpus(corpus).table("id", "image")
-    images = dict(zip(table["id"].to_pylist(), table["image"].to_pylist(), strict=True))
-    with Image.open(corpus / images[page_id(place.document, place.page)]) as image:
-        drawn = _framed(image.convert("RGB"), place.boxes or (_WHOLE,))
-    new = out.with_name(out.name + ".new")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    page = pictures.full(page_id(place.document, place.page))
+    drawn = _framed(page, place.boxes or (_WHOLE,))
+    with storage.replacing(out) as new:
         drawn.save(new, _FORMATS[out.suffix.lower()], quality=90, subsampling=0)  # else JPEG smears the frames' colour
-        new.replace(out)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise UnidocError(f"{out}: cannot be written ({error})") from error
-    finally:
-        if new.is_file():
-            new.unlink()
 
 
 def _framed(page: Image.Image, regions: Sequence[Box]) -> Image.Image:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from unidoc_rl.agent.dialect import harmless
 from unidoc_rl.agent.endpoint import Endpoint, TooLong
 from unidoc_rl.agent.judging import Verdict
 from unidoc_rl.errors import Away, UnidocError
@@ -94,7 +95,8 @@ def prompt(question: Question, answer: str) -> Prompt:
     the reference, cannot even try.
     """
     cut = answer[:LONGEST]
-    texts = {"question": question.query, "reference": question.answer, "answer": cut}
+    given = {"question": question.query, "reference": question.answer, "answer": cut}
+    texts = {name: harmless(text) for name, text in given.items()}
     mark = _digest(list(texts.values()))[:16]
     parts = [f"<{name} {mark}>\n{text}\n</{name} {mark}>" for name, text in texts.items()]
     if cut != answer:

@@ -18,6 +18,7 @@ from unidoc_rl.types import Box, Picture
 
 KEPT_PAGES = 8  # at full size, decoded, of some 9 MB: an agent zooms into one page several times
 KEPT_SHOWN = 192  # as shown, of 1.6 MB: who selects a candidate sees it again, when 63 others have seen theirs
+LONGEST = 100  # times as long as broad may a picture be; models refuse what is longer than 200 times
 _SAMPLING = Image.Resampling.BICUBIC
 
 
@@ -36,13 +37,17 @@ class Pictures:
         table = Corpus(folder).table("id", "image", "width", "height")
         columns = (table[name].to_pylist() for name in ("image", "width", "height"))
         self._pages: dict[str, _Page] = dict(zip(table["id"].to_pylist(), map(_Page, *columns), strict=True))
-        self._decoded = lru_cache(KEPT_PAGES)(self._decode)
+        self._decoded = lru_cache(KEPT_PAGES)(self.full)
         self._drawn = lru_cache(KEPT_SHOWN)(self._draw)
 
     def whole(self, page: str) -> Picture:
         """The page as it is shown."""
         known = self._page(page)
         return Picture(page, *self._shown(known.width, known.height))
+
+    def full(self, page: str) -> Image.Image:
+        """The page itself, at its full resolution."""
+        return self._load(page)
 
     def cut(self, page: str, regions: Sequence[Box]) -> Picture:
         """Regions of the page as they are shown: widened, and stacked from top to bottom."""
@@ -65,19 +70,17 @@ class Pictures:
         return _stacked(parts).resize((picture.width, picture.height), _SAMPLING)
 
     def _reduced(self, picture: Picture) -> Image.Image:
-        """A JPEG is decoded at a half or a quarter of its size where that is enough: twice as fast."""
-        with self._open(picture.page) as image:
-            image.draft("RGB", (picture.width, picture.height))
-            return image.convert("RGB").resize((picture.width, picture.height), _SAMPLING)
+        size = (picture.width, picture.height)
+        return self._load(picture.page, size).resize(size, _SAMPLING)
 
-    def _decode(self, page: str) -> Image.Image:
-        with self._open(page) as image:
-            return image.convert("RGB")
-
-    def _open(self, page: str) -> Image.Image:
+    def _load(self, page: str, at_least: tuple[int, int] | None = None) -> Image.Image:
+        """At full size; or a JPEG at a half or a quarter of it, where that is enough: in half the time."""
         path = self._folder / self._page(page).image
         try:
-            return Image.open(path)
+            with Image.open(path) as image:
+                if at_least is not None:
+                    image.draft("RGB", at_least)
+                return image.convert("RGB")
         except OSError as error:
             raise UnidocError(f"{path}: cannot be read ({error}); run `unidoc ingest` again") from error
 
@@ -96,6 +99,7 @@ class Pictures:
         down = min(max(round(height * scale), 1), most)
         while across * down > most:  # both were rounded up
             across, down = (across - 1, down) if across > down else (across, down - 1)
+        across, down = min(across, LONGEST * down), min(down, LONGEST * across)
         return across * params.patch, down * params.patch
 
 

@@ -16,9 +16,10 @@ from statistics import fmean
 import numpy as np
 
 from unidoc_rl.agent.judging import Judge, Verdict
+from unidoc_rl.agent.trajectories import answer_of, pictures_of
 from unidoc_rl.params import RewardParams
 from unidoc_rl.questions import gold_pages, gold_regions
-from unidoc_rl.types import Answer, Box, Outcome, Picture, Scores, Search, Select, Trajectory, Zoom
+from unidoc_rl.types import Box, Outcome, Picture, Scores, Search, Select, Trajectory, Zoom
 
 _VRAG = {"answer": 0.7, "search": 0.2, "format": 0.1}  # VRAG-RL's own
 _NO_ANSWER = Verdict(0.0, "there is no answer")
@@ -29,7 +30,7 @@ def score(trajectories: Sequence[Trajectory], params: RewardParams, judge: Judge
     asked = {
         at: answer
         for at, trajectory in enumerate(trajectories)
-        if trajectory.outcome is not Outcome.VOID and (answer := _answer(trajectory)) is not None
+        if trajectory.outcome is not Outcome.VOID and (answer := answer_of(trajectory)) is not None
     }
     told = judge([(trajectories[at].question, answer) for at, answer in asked.items()])
     verdicts = dict(zip(asked, told, strict=True))
@@ -80,7 +81,7 @@ def kept_format(trajectory: Trajectory) -> float:
     looked = all(any(isinstance(action, kind) for action in actions) for kind in (Search, Select))
     if not looked or not any(turn.said.information.strip() for turn in trajectory.turns):
         return 0.0
-    return 0.5 if _answer(trajectory) is None else 1.0
+    return 0.5 if answer_of(trajectory) is None else 1.0
 
 
 # --- parts to a total -------------------------------------------------------------------------------------------------
@@ -135,10 +136,7 @@ class _Search:
 
 def _acts(trajectory: Trajectory) -> list[tuple[object, tuple[Picture, ...]]]:
     """Every action with the pictures that it brought."""
-    return [
-        (turn.said.action, tuple(part for part in turn.observation if isinstance(part, Picture)))
-        for turn in trajectory.turns
-    ]
+    return [(turn.said.action, tuple(pictures_of(turn))) for turn in trajectory.turns]
 
 
 def _searches(trajectory: Trajectory) -> list[_Search]:
@@ -153,10 +151,6 @@ def _searches(trajectory: Trajectory) -> list[_Search]:
 
 def _shown(trajectory: Trajectory) -> list[tuple[str, ...]]:
     return [search.candidates for search in _searches(trajectory)]
-
-
-def _answer(trajectory: Trajectory) -> str | None:
-    return next((turn.said.action.text for turn in trajectory.turns if isinstance(turn.said.action, Answer)), None)
 
 
 # --- measures ---------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from unidoc_rl import progress
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.policy import Failed, Policy
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.types import Outcome, Question, Trajectory
 
 Job = tuple[Question, int]  # a question, and which attempt at it
@@ -37,22 +39,26 @@ def play(jobs: Iterable[Job], environment: Environment, policy: Policy, at_once:
 def rollouts(
     questions: Sequence[Question], samples: int, environment: Environment, policy: Policy, at_once: int, out: Path
 ) -> dict[str, int]:
-    """Plays each question so many times into the file `out`, and counts outcomes; what it holds is not played again.
+    """Plays each question so many times into the file `out`; what it holds is not played again. Counts all outcomes.
 
     What was void is not written, and so is played again by the next run.
     """
-    jobs = [(question, sample) for question in questions for sample in range(samples)]
     done, file = trajectories.resume(out)
-    finished = set(done)
-    left = [job for job in jobs if (job[0].uid, job[1]) not in finished]
-    outcomes = dict.fromkeys(Outcome, 0)
-    with file, progress.bar(len(jobs), "playing", "episode", done=len(jobs) - len(left)) as bar:
-        for trajectory in play(left, environment, policy, at_once):
-            outcomes[trajectory.outcome] += 1
-            if trajectory.outcome is Outcome.VOID:
-                progress.tell(f"{trajectory.question.uid}: void: {trajectory.failure}")
-            else:
-                file.write(trajectories.to_line(trajectory))
-                file.flush()
-            bar.update()
-    return {outcome.value: count for outcome, count in outcomes.items()}
+    with file:
+        strangers = {trajectory.policy for trajectory in done} - {policy.name}
+        if strangers:
+            raise UnidocError(f"{out}: holds episodes of {', '.join(strangers)}, not {policy.name}; name another file")
+        finished = {(one.question, one.sample) for one in done if one.outcome is not Outcome.VOID}
+        jobs = [(question, sample) for question in questions for sample in range(samples)]
+        left = [job for job in jobs if job not in finished]
+        outcomes: Counter[Outcome] = Counter(one.outcome for one in done if one.outcome is not Outcome.VOID)
+        with progress.bar(len(jobs), "playing", "episode", done=len(jobs) - len(left)) as bar:
+            for trajectory in play(left, environment, policy, at_once):
+                outcomes[trajectory.outcome] += 1
+                if trajectory.outcome is Outcome.VOID:
+                    progress.tell(f"{trajectory.question.uid}: void: {trajectory.failure}")
+                else:
+                    file.write(trajectories.to_line(trajectory))
+                    file.flush()
+                bar.update()
+    return {outcome.value: outcomes[outcome] for outcome in Outcome}

@@ -43,6 +43,7 @@ _REFUSAL = re.compile(
     r"|\b(?:no|not enough|insufficient|lacks?) (?:\w+ )?(?:information|answer|data|evidence|mention)\b"
 )
 _NOTHING = {"none", "n/a", "na", "unknown", "null", "nil", "nothing", "not applicable", "-"}
+_YEARS = range(1900, 2101)
 _ARTICLES = {"a", "an", "the"}
 _HEDGES = set("not no never nor neither or and either both but than instead rather except versus vs".split())  # noqa: SIM905
 _ENUMERATING = re.compile(r"[;|\n/]|,(?!\d)")
@@ -70,7 +71,9 @@ def _compare(form: AnswerFormat, query: str, reference: str, answer: str) -> tup
     wanted, refusal = (" ".join(_words(text)) for text in (true, told))
     refuses = _REFUSAL.search(refusal) is not None
     if form is AnswerFormat.NONE or _REFUSAL.fullmatch(wanted):
-        return "not answerable", refuses or told in _NOTHING
+        values, asked = ({number.value for number in numbers(text)} for text in (answer, query))
+        values = {value for value in values - asked if value not in _YEARS}  # "not in the report of 2022" tells none
+        return "not answerable", (refuses and not values) or told in _NOTHING
     if told and told == true:
         return "the same text", True
     if refuses and not _REFUSAL.search(wanted):
@@ -82,6 +85,9 @@ def _compare(form: AnswerFormat, query: str, reference: str, answer: str) -> tup
 
 def _compare_one(form: AnswerFormat, query: str, reference: str, answer: str) -> tuple[str, bool]:
     """Of what is no list."""
+    said_too = {*_words(_outside(answer))} - {*_words(reference), *_words(query)}
+    if said_too & _HEDGES:
+        return "an answer that says something else too", False
     if date := only_date(reference):
         told = dates(answer)
         return "a date", bool(told) and all(same_date(date, other) for other in told)
@@ -160,7 +166,7 @@ def _same_words(query: str, reference: str, answer: str) -> bool:
     if not true:
         return reference.strip() == answer.strip()
     if true in (["yes"], ["no"]):
-        return told[:1] == true
+        return told[:1] == true and not {"yes", "no"} - {*true} & {*told}
     joined = "".join(true)
     if _alike(true, told) or (joined == "".join(told) and not _has_digit(joined)):  # web site, website
         return True

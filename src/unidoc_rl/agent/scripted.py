@@ -19,7 +19,7 @@ from unidoc_rl.agent.policy import Failed
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.params import AgentParams
 from unidoc_rl.questions import gold_page
-from unidoc_rl.types import Answer, AnswerFormat, Box, Evidence, Question, Reply, Said, Search, Select, Zoom
+from unidoc_rl.types import Answer, AnswerFormat, Box, Evidence, Picture, Question, Reply, Said, Search, Select, Zoom
 
 _T = TypeVar("_T")
 
@@ -60,8 +60,12 @@ class Scripted:
         script = self._scripts[episode]
         text = write(next(script))
         tokens = len(text) // 3
-        before = episode.turns[-1].reply.context if episode.turns else 0
-        return Reply(text, tokens, before + tokens, seconds=0)
+        read = sum(self._tokens(part) for message in episode.messages for part in message.content)
+        return Reply(text, tokens, read + tokens, seconds=0)
+
+    def _tokens(self, part: str | Picture) -> int:
+        """About as many as a model would count."""
+        return len(part) // 3 if isinstance(part, str) else part.width * part.height // self._params.patch**2
 
     def _script(self, episode: Episode) -> Iterator[Said]:
         question = episode.question

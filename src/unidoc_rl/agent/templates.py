@@ -56,7 +56,10 @@ def chat_template(system_prompt: str) -> str:
 
 
 def response_template(acting: Sequence[str]) -> dict[str, Any]:
-    """Acting blocks become calls, the first of which counts."""
+    """Acting blocks become calls, the first of which counts: of a turn that is well formed, as `dialect.parse` has it.
+
+    Of other turns it is more lenient: the library closes a block with any tag that closes one.
+    """
     names = "|".join(acting)
     call = {"type": "function", "function": {"name": "{name}", "arguments": {"value": "{content}"}}}
     return {

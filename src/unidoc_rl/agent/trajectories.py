@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
 
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.types import Trajectory
+from unidoc_rl.types import Answer, Picture, Trajectory, Turn
 
 FORMAT = 1  # of a line
 _TRAJECTORY: TypeAdapter[Trajectory] = TypeAdapter(Trajectory)
@@ -18,7 +20,8 @@ _TRAJECTORY: TypeAdapter[Trajectory] = TypeAdapter(Trajectory)
 
 def to_line(trajectory: Trajectory) -> bytes:
     data: dict[str, Any] = {"format": FORMAT, **_TRAJECTORY.dump_python(trajectory, mode="json")}
-    return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace") + b"\n"  # a model may write half a character
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace") + b"\n"  # a model may write half a character
 
 
 def from_line(line: bytes) -> Trajectory:
@@ -45,23 +48,32 @@ def write(path: Path, trajectories: Iterable[Trajectory]) -> None:
         file.writelines(map(to_line, trajectories))
 
 
-def resume(path: Path) -> tuple[list[tuple[str, int]], BinaryIO]:
-    """The episodes (question, sample) that a file holds whole, and the file, to add to.
+def resume(path: Path) -> tuple[list[Trajectory], BinaryIO]:
+    """The episodes that a file holds whole, without their turns, and the file, to add to.
 
     A line that a killed run has not ended is cut off.
     """
-    done: list[tuple[str, int]] = []
-    file = path.open("a+b")
-    file.seek(0)
+    done: list[Trajectory] = []
     whole = 0
-    for number, line in enumerate(file, start=1):
-        if not line.endswith(b"\n"):
-            break
-        trajectory = _checked(path, number, line)
-        done.append((trajectory.question.uid, trajectory.sample))
-        whole += len(line)
-    file.truncate(whole)
-    return done, file
+    if path.exists():
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                done.append(replace(_checked(path, number, line), turns=()))
+                whole += len(line)
+        os.truncate(path, whole)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return done, path.open("ab")
+
+
+def pictures_of(turn: Turn) -> list[Picture]:
+    """That a turn was shown."""
+    return [part for part in turn.observation if isinstance(part, Picture)]
+
+
+def answer_of(trajectory: Trajectory) -> str | None:
+    return next((turn.said.action.text for turn in trajectory.turns if isinstance(turn.said.action, Answer)), None)
 
 
 def _checked(path: Path, number: int, line: bytes) -> Trajectory:

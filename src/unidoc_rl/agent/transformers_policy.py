@@ -21,11 +21,13 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoTokenizer, DynamicCache
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from unidoc_rl.agent.dialect import harmless
 from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams
+from unidoc_rl.pretrained import whole_model
 from unidoc_rl.types import Message, Picture, Reply
 
 _IMAGE = "<|image_pad|>"  # in the chat templates of the family, once a picture
@@ -83,7 +85,7 @@ class TransformersPolicy:
         return [self._said(read, tokens, seconds) for read, tokens in zip(reads, written, strict=True)]
 
     def _said(self, read: _Read, tokens: list[int], seconds: float) -> Reply:
-        text = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        text = harmless(self._tokenizer.decode(tokens, skip_special_tokens=True))
         read.ids += tokens if tokens[-1] == self._end else [*tokens, self._end]
         read.text += f"{text}{_END}"
         return Reply(text, len(tokens), len(read.ids), seconds)
@@ -191,18 +193,20 @@ class TransformersPolicy:
         return torch.cat(drawn)
 
     def _dice(self, episode: Episode) -> torch.Generator:
-        """Whoever plays beside it, an episode falls the same way."""
+        """Whoever plays beside it, an episode has the same luck."""
         at = f"{self._seed} {episode.question.uid} {episode.sample} {len(episode.turns)}"
         return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(at.encode()).digest()[:7]))
 
 
 def _load(folder: Path) -> tuple[Any, Any, Any]:
     device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
-    how: dict[str, Any] = {"local_files_only": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **how)
-        processor = Qwen2VLImageProcessorPil.from_pretrained(folder, **how)
-        model: Any = AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True, dtype=dtype, **how)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        processor = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        model = whole_model(AutoModelForImageTextToText, folder, dtype)
+        unknown = [token for token in (_END, _IMAGE) if token not in tokenizer.get_vocab()]
+        if unknown:
+            raise ValueError(f"its tokenizer does not know {' and '.join(unknown)}")
     except (OSError, ValueError, SafetensorError) as error:
         raise UnidocError(
             f"{folder}: cannot be loaded as a policy ({error}); expected a model of the Qwen-VL family, as "

@@ -11,20 +11,19 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from unidoc_rl import progress
+from unidoc_rl import progress, storage
 from unidoc_rl.agent.pictures import Pictures
-from unidoc_rl.agent.trajectories import read
+from unidoc_rl.agent.trajectories import answer_of, pictures_of, read
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams
 from unidoc_rl.questions import gold_page, gold_pages, gold_regions
-from unidoc_rl.types import Answer, Box, Malformed, Picture, Question, Search, Trajectory, Turn
+from unidoc_rl.types import Box, Malformed, Picture, Question, Search, Trajectory, Turn
 
 PAGE_WIDTH = 500  # pixels at most; a zoom keeps its size, since what it shows is small print
 QUALITY = 70
@@ -56,20 +55,10 @@ def view(trajectories: Path, corpus: Path, out: Path, *, limit: int) -> int:
     data = {"source": trajectories.name, "leftOut": left_out, "episodes": episodes, "pictures": drawn}
     before, after = _TEMPLATE.read_text(encoding="utf-8").split(_DATA)
     # Without a `<`, nothing that a model has written can end the block of the page in which it stands.
-    _write(out, before + json.dumps(data, separators=(",", ":")).replace("<", "\\u003c") + after)
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    with storage.replacing(out) as new:
+        new.write_text(before + text + after, encoding="utf-8")
     return len(episodes)
-
-
-def _write(out: Path, text: str) -> None:
-    new = out.with_name(out.name + ".new")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(text, encoding="utf-8")
-        new.replace(out)
-    except OSError as error:
-        with suppress(OSError):
-            new.unlink()
-        raise UnidocError(f"{out}: cannot be written ({error})") from error
 
 
 def _drawn(pictures: Pictures, keys: _Keys) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -90,7 +79,6 @@ def _drawn(pictures: Pictures, keys: _Keys) -> Iterator[tuple[int, dict[str, Any
 
 def _episode(trajectory: Trajectory, keys: _Keys) -> dict[str, Any]:
     question, scores = trajectory.question, trajectory.scores
-    answers = [turn.said.action.text for turn in trajectory.turns if isinstance(turn.said.action, Answer)]
     return {
         "uid": question.uid,
         "sample": trajectory.sample,
@@ -100,8 +88,8 @@ def _episode(trajectory: Trajectory, keys: _Keys) -> dict[str, Any]:
         "outcome": trajectory.outcome,
         "failure": trajectory.failure,
         "expected": question.answer,
-        "given": next(iter(answers), None),
-        "gold": _gold(question, {picture.page for turn in trajectory.turns for picture in _pictures(turn)}),
+        "given": answer_of(trajectory),
+        "gold": _gold(question, {picture.page for turn in trajectory.turns for picture in pictures_of(turn)}),
         "scores": scores and {"total": scores.total, "parts": dict(scores.parts), "judged": scores.judged},
         "turns": list(_turns(trajectory.turns, keys)),
     }
@@ -120,7 +108,7 @@ def _turns(turns: Sequence[Turn], keys: _Keys) -> Iterator[dict[str, Any]]:
     whole: dict[str, Picture] = {}  # pages as they were shown
     enlarged: set[str] = set()  # those that stand in the episode with all that was drawn on them
     for at, turn in enumerate(turns):
-        action, shown = turn.said.action, _pictures(turn)
+        action, shown = turn.said.action, pictures_of(turn)
         whole |= {picture.page: picture for picture in shown if not picture.boxes}
         candidates = shown if isinstance(action, Search) else []
         # A zoom may go into a candidate that was never kept: then the page has its place here.
@@ -152,13 +140,9 @@ def _kept(later: Sequence[Turn]) -> str | None:
     for turn in later:
         if isinstance(turn.said.action, Search):
             break
-        kept = next((picture.page for picture in _pictures(turn)), kept)
+        kept = next((picture.page for picture in pictures_of(turn)), kept)
     return kept
 
 
 def _boxes(turns: Sequence[Turn], page: str) -> list[Box]:
-    return [box for turn in turns for picture in _pictures(turn) if picture.page == page for box in picture.boxes]
-
-
-def _pictures(turn: Turn) -> list[Picture]:
-    return [part for part in turn.observation if isinstance(part, Picture)]
+    return [box for turn in turns for picture in pictures_of(turn) if picture.page == page for box in picture.boxes]

@@ -10,10 +10,10 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from unidoc_rl import progress
 from unidoc_rl.corpus import Corpus
@@ -42,6 +42,13 @@ class Encoder(Protocol):
         """The arrays of each page, as vectors.py names them."""
 
 
+class Placed(NamedTuple):
+    """A collection in Milvus, and where."""
+
+    uri: str
+    name: str
+
+
 class Build:
     def __init__(
         self, pages: Corpus, listed: Catalogue, output: Output, params: IndexParams, vectors: Path | None
@@ -51,11 +58,12 @@ class Build:
         self._output = output
         self._params = params
         self._brought = vectors  # computed elsewhere
-        self._former = _undamaged(output.former)
-        self._started = output.work / "collections.json"  # in Milvus, by a run that may have been killed
+        self._in_use = _placed(_undamaged(output.former))  # by the former index, until the new one stands
+        self._journal = output.work / "collections.json"  # what was begun in Milvus, by a run that may have been killed
 
     def collections(self) -> dict[Retriever, Collection]:
         """Makes what the chosen retrievers need."""
+        self._drop_left_over()
         encoders: dict[Retriever, Encoder] = {
             name: self._encoder(name) for name in self._params.retrievers if name != "bm25"
         }
@@ -65,49 +73,51 @@ class Build:
             return {}
         if self._params.uri is None:
             return {name: self._in_files(name, encoder) for name, encoder in encoders.items()}
-        with self._milvus(self._params.uri) as milvus:
+        from unidoc_rl.index.milvus import Milvus
+
+        with Milvus(self._params.uri, create=True) as milvus:
             return {name: self._in_milvus(milvus, name, encoder) for name, encoder in encoders.items()}
 
     def forget_former(self) -> None:
-        """Removes the former index from Milvus, once the new one stands."""
-        if self._former is not None and self._former.uri is not None:
-            from unidoc_rl.index.milvus import Milvus
-
-            with Milvus(self._former.uri) as milvus:
-                for collection in self._former.collections.values():
-                    milvus.drop(str(collection.name))
+        """Removes the former index from Milvus, once the new one stands, which a server that is gone does not harm."""
+        _drop(self._in_use)
 
     def _compute(self, retriever: str, encoder: Encoder) -> None:
-        missing = {start for start, stop in self._spans() if not self._take_over(encoder, start)}
+        pages = {self._file(encoder, start): stop - start for start, stop in self._spans()}
+        missing = {file for file, count in pages.items() if not self._take_over(file, count)}
         if not missing:
             return
         column = self._pages.column(encoder.reads)
         with progress.bar(len(self._listed), f"encoding ({retriever})", "page") as bar:
             for start, stop in self._spans():
                 values = list(islice(column, stop - start))
-                if start in missing:
-                    kept = self._output.work / self._file(encoder, start)
-                    write(kept, encoder.pages(values, self._pages.folder))
-                    _link(kept, self._output.new / self._file(encoder, start))
+                file = self._file(encoder, start)
+                if file in missing:
+                    missing.remove(file)  # a document of the same content has the same file
+                    write(self._output.work / file, encoder.pages(values, self._pages.folder))
+                    _link(self._output.work / file, self._output.new / file)
                 bar.update(stop - start)
 
-    def _take_over(self, encoder: Encoder, start: int) -> bool:
-        """Whether these pages' vectors are there already, from the former index or a run that was broken off."""
-        file = self._file(encoder, start)
+    def _take_over(self, file: Path, pages: int) -> bool:
+        """Whether its pages' vectors are there already, from the former index or a run that was broken off."""
         for folder in (self._output.former, self._output.work):
             if folder is None or not (folder / file).exists():
                 continue
             try:
-                Vectors().count(folder / file)
+                count = Vectors().count(folder / file)
             except UnidocError as error:
                 progress.tell(f"{error}: computed again")
+                continue
+            if count != pages:
+                progress.tell(f"{folder / file}: has {count} pages instead of {pages}: computed again")
                 continue
             _link(folder / file, self._output.new / file)
             return True
         return False
 
     def _spans(self) -> list[tuple[int, int]]:
-        return catalogue.spans(self._listed.contents, PAGES_A_FILE)
+        """The pages of each file; as `place` does, they are counted from a document's first page."""
+        return catalogue.spans(self._listed.documents, PAGES_A_FILE)
 
     def _file(self, encoder: Encoder, start: int) -> Path:
         path, _ = place(self._listed, encoder.store, start)
@@ -121,7 +131,7 @@ class Build:
 
     def _in_milvus(self, milvus: Milvus, retriever: Retriever, encoder: Encoder) -> Collection:
         name = f"unidoc_{retriever}_{uuid.uuid4().hex}"
-        self._started.write_text(json.dumps([*self._left_over(), name]))
+        self._note([*self._noted(), Placed(milvus.uri, name)])
         rows = milvus.create(name, encoder.dimension)
         counts = []
 
@@ -153,18 +163,22 @@ class Build:
             rows=rows,
         )
 
-    def _milvus(self, uri: str) -> Milvus:
-        from unidoc_rl.index.milvus import Milvus
+    def _drop_left_over(self) -> None:
+        """Removes from Milvus what killed runs began; one killed after the exchange has left the index in use."""
+        in_use = {one.name for one in self._in_use}
+        noted = self._noted()
+        if noted:
+            self._note(_drop(one for one in noted if one.name not in in_use))
 
-        milvus = Milvus(uri)
-        for name in self._left_over():
-            milvus.drop(name)
-        self._started.unlink(missing_ok=True)
-        return milvus
+    def _noted(self) -> list[Placed]:
+        if not self._journal.exists():
+            return []
+        return [Placed(*one) for one in json.loads(self._journal.read_text(encoding="utf-8"))]
 
-    def _left_over(self) -> list[str]:
-        names: list[str] = json.loads(self._started.read_text()) if self._started.exists() else []
-        return names
+    def _note(self, begun: Sequence[Placed]) -> None:
+        new = self._journal.with_name(self._journal.name + ".new")
+        new.write_text(json.dumps(begun), encoding="utf-8")
+        new.rename(self._journal)  # killed here, a run leaves a whole journal
 
     def _encoder(self, retriever: Retriever) -> Encoder:
         if retriever == "dense":
@@ -190,6 +204,29 @@ def _undamaged(former: Path | None) -> Manifest | None:
     except UnidocError as error:
         progress.tell(f"{error}: made anew")
         return None
+
+
+def _placed(index: Manifest | None) -> list[Placed]:
+    """The collections of an index that lie in Milvus."""
+    if index is None or index.uri is None:
+        return []
+    return [Placed(index.uri, one.name) for one in index.collections.values() if one.name is not None]
+
+
+def _drop(collections: Iterable[Placed]) -> list[Placed]:
+    """Gives back those that could not be dropped, and tells of them: a server may be gone for good."""
+    left: list[Placed] = []
+    for uri, placed in groupby(sorted(collections), key=lambda one: one.uri):
+        from unidoc_rl.index import milvus  # slow, and seldom needed
+
+        there = list(placed)
+        names = [one.name for one in there]
+        try:
+            milvus.drop(uri, names)
+        except UnidocError as error:
+            progress.tell(f"{error}; what is of no more use is left there: {', '.join(names)}")
+            left += there
+    return left
 
 
 def _link(source: Path, target: Path) -> None:

@@ -18,6 +18,7 @@ from transformers import ColPaliForRetrieval, ColPaliProcessor, ColQwen2ForRetri
 
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.identity import identity
+from unidoc_rl.pretrained import whole_model
 
 PAGES_AT_ONCE = 4
 TEXTS_AT_ONCE = 32
@@ -38,11 +39,7 @@ class PageEncoder:
         device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
         try:
             self._processor = processor_class.from_pretrained(folder, local_files_only=True)
-            loaded, how = model_class.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
-            )
-            if how["missing_keys"]:
-                raise ValueError(f"it has no weights for {', '.join(sorted(how['missing_keys'])[:3])} …")
+            loaded = whole_model(model_class, folder, dtype)
         except (OSError, ValueError, SafetensorError) as error:
             raise UnidocError(
                 f"index.late_encoder: {folder} cannot be loaded ({error}); "

@@ -32,6 +32,8 @@ class InMilvus:
         return [self._one(*one, depth) for one in zip(tokens, queries, among, strict=True)]
 
     def _one(self, tokens: Floats, query: Query, allowed: NDArray[np.bool_], depth: int) -> Found:
+        if not allowed.any():
+            return []
         pooled = pool(tokens, TOKENS)
         pages = self._hit(pooled, query, allowed, min(depth, int(allowed.sum())))
         scores = maxsim(pooled, (rows_of(self._kept.page(int(page))) for page in pages))

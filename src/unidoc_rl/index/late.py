@@ -20,7 +20,7 @@ from unidoc_rl.index.identity import identity
 from unidoc_rl.index.maxsim import Floats, Quantised, centroids, maxsim_together, quantise
 from unidoc_rl.index.ranking import Found
 from unidoc_rl.index.scan import Nearest
-from unidoc_rl.index.vectors import Arrays, Kept, bring_in, of_rows
+from unidoc_rl.index.vectors import Archive, Arrays, Kept, of_rows
 from unidoc_rl.types import Query
 
 CENTROIDS = 16  # rows of a page, at most
@@ -56,15 +56,13 @@ class Brought:
         from unidoc_rl.index.colqwen import folder_of
 
         self.name = identity(folder_of(model))
-        self._file = file
-        _, first = next(bring_in(file, ids))
-        self.dimension = first.shape[1]
+        self._archive = Archive(file, ids)
+        self.dimension = self._archive.dimension
         with file.open("rb") as content:
             self.store = f"{self.name}-{hashlib.file_digest(content, 'sha256').hexdigest()[:12]}"
 
     def pages(self, images: Sequence[str], corpus: Path) -> list[Arrays]:
-        ids = [PurePosixPath(image).stem for image in images]
-        return [arrays_of(vectors) for _, vectors in bring_in(self._file, ids)]
+        return [arrays_of(self._archive.page(PurePosixPath(image).stem)) for image in images]
 
 
 def arrays_of(vectors: Floats) -> Arrays:

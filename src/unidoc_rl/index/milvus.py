@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ ROWS_AT_MOST = 16_384  # that a server gives back for a query
 SECONDS = 60  # that a search may take
 LONG_SECONDS = 900  # likewise, what writes or loads a collection
 NOT_LOADED = 101  # what a server says that was begun anew
-# A call of over three minutes would be broken off and sent again.
 logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)  # tracebacks of what is told in words here
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+# A call of over three minutes would be broken off and sent again.
 _KEEP_ALIVE = {"grpc.keepalive_time_ms": 2_147_483_647}
 _ID, _PAGE, _DOCUMENT, _VECTOR = "id", "page", "document", "vector"
 
@@ -35,12 +35,14 @@ _ID, _PAGE, _DOCUMENT, _VECTOR = "id", "page", "document", "vector"
 class Milvus:
     """One database. Milvus Lite belongs to one process at a time: close it."""
 
-    def __init__(self, uri: str) -> None:
-        """Of a server, http://host:19530, or Milvus Lite's folder, whose name ends in .db."""
+    def __init__(self, uri: str, create: bool = False) -> None:
+        """Of a server, http://host:19530, or Milvus Lite's folder, whose name ends in .db; `create` makes that one."""
         self.uri = uri
-        self._is_lite = "://" not in uri
-        if self._is_lite:
+        self._is_lite = _is_lite(uri)
+        if create and self._is_lite:
             Path(uri).absolute().parent.mkdir(parents=True, exist_ok=True)
+        elif self._is_lite and not Path(uri).exists():
+            raise UnidocError(f"{uri}: holds no collections; run `unidoc index` again")
         with self.explained("opened"):
             token = os.environ.get("MILVUS_TOKEN", "")
             self.client = MilvusClient(uri, token=token, timeout=SECONDS, grpc_options=_KEEP_ALIVE)
@@ -81,10 +83,6 @@ class Milvus:
             self.client.load_collection(name, timeout=LONG_SECONDS)
         return Rows(self, name)
 
-    def drop(self, name: str) -> None:
-        with self.explained("written"):
-            self.client.drop_collection(name, timeout=LONG_SECONDS)
-
     @contextmanager
     def explained(self, what: str) -> Iterator[None]:
         """Milvus' errors, in words."""
@@ -101,6 +99,19 @@ class Milvus:
                 said = f"{self.uri}: process {holder} has it open"
                 raise UnidocError(f"{said}; end that one, or ask it, if it is `unidoc serve-index`") from error
             raise UnidocError(f"{said}; run `unidoc index` again") from error
+
+
+def drop(uri: str, names: Sequence[str]) -> None:
+    """Of collections that are not there, none is missed."""
+    if _is_lite(uri) and not Path(uri).exists():
+        return
+    with Milvus(uri) as milvus, milvus.explained("written"):
+        for name in names:
+            milvus.client.drop_collection(name, timeout=LONG_SECONDS)
+
+
+def _is_lite(uri: str) -> bool:
+    return "://" not in uri
 
 
 def _holder(lock: Path) -> int | None:

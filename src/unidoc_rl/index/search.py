@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 DEPTH = 100  # pages of each retriever that are fused, at least
 HITS_AT_MOST = 1000
+LONGEST = 4000  # characters of a query; no encoder reads more, and what compares its tokens must come to an end
 
 
 class Finder(Protocol):
@@ -57,6 +59,7 @@ class Index:
                 has = ", ".join(self._manifest.retrievers)
                 raise UnidocError(f"{folder}: has no {name}, only {has}; index it again with that retriever")
         self._milvus: Milvus | None = None
+        self._one_search = Lock()  # how many threads a library uses is for the whole process
         with ExitStack() as on_failure:
             on_failure.callback(self.close)
             self._finders = {name: self._finder(name) for name in chosen}
@@ -75,12 +78,12 @@ class Index:
     def __call__(self, queries: Sequence[Query], k: int = 10) -> list[list[Hit]]:
         if not 1 <= k <= HITS_AT_MOST:
             raise UnidocError(f"k: {k} hits are not possible; ask for 1 to {HITS_AT_MOST}")
-        queries = [replace(query, text=_whole_characters(query.text)) for query in queries]
+        queries = [replace(query, text=_whole_characters(query.text[:LONGEST])) for query in queries]
         for query in queries:
             self._check(query)
         among = [self._among(query) for query in queries]
         depth = max(DEPTH, 2 * k)
-        with one_thread():
+        with self._one_search, one_thread():
             found = {name: finder.find(queries, among, depth) for name, finder in self._finders.items()}
         return [self._hits({name: lists[at] for name, lists in found.items()}, k) for at in range(len(queries))]
 

@@ -11,6 +11,7 @@ import json
 import mmap
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -105,27 +106,43 @@ def _count_pages(arrays: Sequence[tuple[NDArray[Any], NDArray[np.int64]]]) -> in
     return pages
 
 
-def bring_in(path: Path, ids: Sequence[str]) -> Iterator[tuple[str, Floats]]:
+class Archive:
     """The vectors that another program has computed of these pages, one page in memory at a time.
 
     An .npz file with an array (vectors, dimension) a page, named by the page's id or by its picture's file name.
     """
-    try:
-        with path.open("rb") as file:
-            archive = np.lib.npyio.NpzFile(file, allow_pickle=False)
-            keys = _keys(path, archive.files, ids)
-            dimension: int | None = None
-            for page in ids:
-                try:
-                    vectors = checked(archive[keys[page]], dimension)
-                except (ValueError, zlib.error) as error:
-                    raise UnidocError(f"{path}: {keys[page]}: {error}") from error
-                dimension = vectors.shape[1]
-                yield page, vectors
-    except (OSError, ValueError, EOFError, BadZipFile, RuntimeError) as error:  # zipfile's for what it cannot unpack
-        raise UnidocError(
-            f"{path}: cannot be read ({error}); expected an .npz file of numpy's, an array a page"
-        ) from error
+
+    def __init__(self, path: Path, ids: Sequence[str]) -> None:
+        self._path = path
+        with self._explained():
+            self._archive = np.lib.npyio.NpzFile(path, allow_pickle=False)  # type: ignore[arg-type]  # it takes paths
+        self._keys = _keys(path, self._archive.files, ids)
+        self.dimension = self._read(ids[0], None).shape[1]
+
+    def page(self, page: str) -> Floats:
+        return self._read(page, self.dimension)
+
+    def _read(self, page: str, dimension: int | None) -> Floats:
+        with self._explained():
+            try:
+                return checked(self._archive[self._keys[page]], dimension)
+            except (ValueError, zlib.error) as error:
+                raise UnidocError(f"{self._path}: {self._keys[page]}: {error}") from error
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            OSError,
+            ValueError,
+            EOFError,
+            BadZipFile,
+            RuntimeError,
+        ) as error:  # zipfile's for what it cannot unpack
+            raise UnidocError(
+                f"{self._path}: cannot be read ({error}); expected an .npz file of numpy's, an array a page"
+            ) from error
 
 
 def _keys(path: Path, names: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
