@@ -8,7 +8,6 @@ import math
 import re
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import threading
@@ -214,7 +213,7 @@ def test_an_answer_does_not_wait_for_a_packet_to_fill() -> None:
             start = time.monotonic()
             asking([Query("a")], 10)
             seconds.append(time.monotonic() - start)
-    assert statistics.median(seconds) < 0.035  # 0.04 and more where TCP waits; else 0.002
+    assert min(seconds) < 0.035  # 0.04 and more, every time, where TCP waits; else 0.002
 
 
 def test_what_waits_goes_into_one_call_up_to_a_batch_and_with_the_same_k() -> None:
