@@ -115,6 +115,22 @@ def http_server(statuses: Mapping[str, int]) -> Iterator[Answering]:
         yield answering
 
 
+Given = tuple[int, Mapping[str, str], str]  # status, headers and text of an answer
+
+
+def give(handler: BaseHTTPRequestHandler, given: Given | None) -> None:
+    """Answers so; `None` hangs up without a word."""
+    if given is None:
+        handler.close_connection = True
+        return
+    status, headers, text = given
+    handler.send_response(status)
+    for name, value in {**headers, "Content-Length": str(len(text.encode()))}.items():
+        handler.send_header(name, value)
+    handler.end_headers()
+    handler.wfile.write(text.encode())
+
+
 @contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
     """A server's address, while a thread answers there."""

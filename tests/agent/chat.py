@@ -112,7 +112,7 @@ class Chat:
                 chat.listed += 1
                 assert self.path == "/v1/models"
                 models = [{"id": name, "object": "model", "owned_by": "vllm"} for name in chat.models]
-                self._give((200, {}, json.dumps({"object": "list", "data": models})))
+                servers.give(self, (200, {}, json.dumps({"object": "list", "data": models})))
 
             def do_POST(self) -> None:
                 text = self.rfile.read(int(self.headers["Content-Length"]))
@@ -127,18 +127,7 @@ class Chat:
                 given = chat.answer(json.loads(text))
                 with chat._lock:
                     chat._busy -= 1
-                self._give(given)
-
-            def _give(self, given: Given | None) -> None:
-                if given is None:
-                    self.close_connection = True
-                    return
-                status, headers, text = given
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(text.encode()))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(text.encode())
+                servers.give(self, given)
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -420,16 +420,7 @@ def scripted(*answers: tuple[int, dict[str, str], str] | None) -> Iterator[Scrip
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             server.asked.append(body)
             hits = json.dumps({"hits": [[] for _ in body["queries"]]})
-            answer = left.pop(0) if left else (200, {}, hits)
-            if answer is None:
-                self.close_connection = True
-                return
-            status, headers, text = answer
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(text.encode()))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(text.encode())
+            servers.give(self, left.pop(0) if left else (200, {}, hits))
 
         def log_message(self, *_: object) -> None:
             pass

@@ -18,8 +18,8 @@ from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.params import AgentParams
-from unidoc_rl.questions import gold_page
-from unidoc_rl.types import Answer, AnswerFormat, Box, Evidence, Picture, Question, Reply, Said, Search, Select, Zoom
+from unidoc_rl.questions import gold_regions
+from unidoc_rl.types import Answer, AnswerFormat, Box, Picture, Question, Reply, Said, Search, Select, Zoom
 
 _T = TypeVar("_T")
 
@@ -72,7 +72,7 @@ class Scripted:
         makes = _Dice(self._mistakes, f"{self._seed} {question.uid} {episode.sample}")
         quiet = makes("format")
         noted = ""
-        left = {gold_page(evidence): evidence for evidence in question.evidence}
+        left = gold_regions(question)
         gold = frozenset(left)
         tried: set[str] = set()  # pages that were searched for
         while wanted := next(iter(left), None):
@@ -89,11 +89,11 @@ class Scripted:
                 if not lost:
                     del left[wanted]  # it cannot be found
                 continue
-            evidence = left.pop(found)
+            regions = left.pop(found)
             others = [number for number, page in enumerate(shown) if page not in gold]
             wrong = bool(others) and makes("select")
             yield Said("This one looks right.", "", Select(makes.one_of(others) if wrong else shown.index(found)))
-            if not wrong and (region := self._region(episode, evidence, makes("region"))):
+            if not wrong and (region := self._region(episode, regions, makes("region"))):
                 yield Said("I look closer.", "", region)
             noted = "" if quiet else f"{found} says it."
         if not gold:
@@ -102,12 +102,9 @@ class Scripted:
             noted = "" if quiet else "The documents do not say it."
         yield Said("That settles it.", noted, Answer(_answer(question, makes("answer"))))
 
-    def _region(self, episode: Episode, evidence: Evidence, mistaken: bool) -> Zoom | None:
+    def _region(self, episode: Episode, regions: Sequence[Box] | None, mistaken: bool) -> Zoom | None:
         """What to draw on the page that is selected."""
-        if mistaken:
-            drawn: Sequence[Box] = (NOWHERE,)
-        else:
-            drawn = evidence.regions if evidence.needs_crop else ()
+        drawn = (NOWHERE,) if mistaken else regions
         page = episode.selected
         if not drawn or page is None:
             return None

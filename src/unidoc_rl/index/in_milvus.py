@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unidoc_rl.index.catalogue import Catalogue
 from unidoc_rl.index.maxsim import Floats, Integers, maxsim, pool
 from unidoc_rl.index.milvus import ROWS_AT_MOST, Rows, key_of
-from unidoc_rl.index.ranking import Found
+from unidoc_rl.index.ranking import Found, ranked
 from unidoc_rl.index.vectors import Kept, rows_of
 from unidoc_rl.types import Query
 
@@ -37,8 +37,7 @@ class InMilvus:
         pooled = pool(tokens, TOKENS)
         pages = self._hit(pooled, query, allowed, min(depth, int(allowed.sum())))
         scores = maxsim(pooled, (rows_of(self._kept.page(int(page))) for page in pages))
-        order = np.lexsort((pages, -scores))[:depth]
-        return [(int(pages[at]), float(scores[at])) for at in order]
+        return ranked(pages, scores, depth)
 
     def _hit(self, pooled: Floats, query: Query, allowed: NDArray[np.bool_], wanted: int) -> Integers:
         """Several rows may be of one page: Milvus is asked for more until there are pages enough."""

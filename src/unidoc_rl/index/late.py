@@ -18,7 +18,7 @@ from PIL import Image
 
 from unidoc_rl.index.identity import identity
 from unidoc_rl.index.maxsim import Floats, Quantised, centroids, maxsim_together, quantise
-from unidoc_rl.index.ranking import Found
+from unidoc_rl.index.ranking import Found, ranked
 from unidoc_rl.index.scan import Nearest
 from unidoc_rl.index.vectors import Archive, Arrays, Kept, of_rows
 from unidoc_rl.types import Query
@@ -85,11 +85,7 @@ class Late:
         candidates = self._rows.find(tokens, queries, among, max(CANDIDATES, depth))
         wanted = [np.array([page for page, _ in pages], np.int64) for pages in candidates]
         scores = maxsim_together(tokens, wanted, self._whole)
-        found: list[Found] = []
-        for pages, exact in zip(wanted, scores, strict=True):
-            order = np.lexsort((pages, -exact))[:depth]
-            found.append([(int(pages[at]), float(exact[at])) for at in order])
-        return found
+        return [ranked(pages, exact, depth) for pages, exact in zip(wanted, scores, strict=True)]
 
     def _whole(self, number: int) -> Quantised:
         arrays = self._kept.page(number)

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 Found = Sequence[tuple[int, float]]  # pages by their numbers, with scores, best first
 
 
-def best(scores: NDArray[np.floating[Any]], possible: NDArray[np.bool_], depth: int) -> NDArray[np.int64]:
-    """The numbers of the possible pages with the highest scores; of equal ones those that come first."""
-    pages = np.flatnonzero(possible)
-    if len(pages) > depth:
-        lowest = np.partition(scores[pages], -depth)[-depth]
-        pages = pages[scores[pages] >= lowest]
-    return pages[np.lexsort((pages, -scores[pages]))][:depth]
+def ranked(pages: NDArray[np.int64], scores: NDArray[np.floating[Any]], depth: int) -> Found:
+    """Pages with the highest scores; of equal ones those that come first."""
+    order = np.lexsort((pages, -scores))[:depth]
+    return [(int(pages[at]), float(scores[at])) for at in order]
 
 
 def found(scores: NDArray[np.floating[Any]], possible: NDArray[np.bool_], depth: int) -> Found:
-    """The same, with their scores."""
-    return [(int(page), float(scores[page])) for page in best(scores, possible, depth)]
+    """The same, of scores that all pages have: of those that are possible."""
+    pages = np.flatnonzero(possible)
+    if len(pages) > depth:  # most need not be put into an order
+        pages = pages[scores[pages] >= np.partition(scores[pages], -depth)[-depth]]
+    return ranked(pages, scores[pages], depth)
