@@ -84,6 +84,7 @@ def cli() -> None:
         unidoc search index "net sales 2023"        the pages that answer to a text
         unidoc ask "net sales in 2023?" …           what an agent answers, and where on which page that stands
         unidoc view episodes.jsonl …                episodes of an agent, to look through in a browser
+        unidoc nano evaluate                        what the small model in this package can read
         unidoc status                               what the stages have made so far
         unidoc doctor                               what this machine has, and what is missing
 
@@ -371,6 +372,62 @@ def status(artifacts: Path) -> None:
 
     for line in status.lines(artifacts):
         click.echo(line)
+
+
+@cli.group()
+def nano() -> None:
+    """The nano model: a document VLM of some three million parameters that comes with this package.
+
+    Demonstration, tests and experiments run on it; to every stage it is a policy's folder like any other.
+    """
+
+
+@nano.command()
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The policy's folder to make.")
+@click.option("--seed", default=1, show_default=True, help="Of weights and pages; the same seed, the same lessons.")
+@_with_params
+def pretrain(out: Path, seed: int, params_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Teach a new nano model to read, from nothing, on pages drawn as it learns.
+
+    Stage by stage: letters in their places, reading aloud, answering from parts of pages, finding regions and pages.
+    It takes hours on two cores and uses a GPU where there is one. Killed, it goes on where it stopped. What is
+    learned when stands in MLflow (services.mlflow) and in curves.png.
+
+    \b
+        unidoc nano pretrain --out my-nano
+    """
+    from unidoc_rl.nano.pretrain import pretrain as run
+
+    run(out, seed, _load(params_file, overrides).services.mlflow)
+    click.echo(f"{out}: ready; `unidoc nano evaluate --model {out}` says what it can read")
+
+
+@nano.command()
+@click.option("--model", type=click.Path(path_type=Path), help="A policy's folder; the packaged one where not said.")
+@click.option("--lessons", default=200, show_default=True, type=click.IntRange(min=8), help="For each measure.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def evaluate(model: Path | None, lessons: int, as_json: bool) -> None:
+    """Measure what the nano model can read, on pages that it has never seen.
+
+    \b
+        unidoc nano evaluate
+        unidoc nano evaluate --model my-nano --lessons 400
+    """
+    import json
+    from dataclasses import asdict
+
+    from unidoc_rl.nano.evaluate import MEASURES, evaluate
+    from unidoc_rl.nano.model import packaged
+
+    measured = evaluate(model or packaged(), lessons)
+    if as_json:
+        click.echo(json.dumps({name: asdict(one) for name, one in measured.items()}))
+        return
+    width = max(len(measure.what) for measure in MEASURES)
+    for measure in MEASURES:
+        one = measured[measure.what]
+        interval = f"[{one.low:6.1%}, {one.high:6.1%}]"
+        click.echo(f"{measure.what:{width}}  {one.value:6.1%}  {interval}  asked for: {measure.asked}")
 
 
 @cli.command()

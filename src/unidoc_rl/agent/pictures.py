@@ -43,7 +43,7 @@ class Pictures:
     def whole(self, page: str) -> Picture:
         """The page as it is shown."""
         known = self._page(page)
-        return Picture(page, *self._shown(known.width, known.height))
+        return Picture(page, *shown_size(known.width, known.height, self._params))
 
     def full(self, page: str) -> Image.Image:
         """The page itself, at its full resolution."""
@@ -52,11 +52,11 @@ class Pictures:
     def cut(self, page: str, regions: Sequence[Box]) -> Picture:
         """Regions of the page as they are shown: widened, and stacked from top to bottom."""
         known = self._page(page)
-        margin = self._params.widen * known.width // self._shown(known.width, known.height)[0]
+        margin = self._params.widen * known.width // shown_size(known.width, known.height, self._params)[0]
         rectangles = [_rectangle(region, margin, known.width, known.height) for region in regions]
         width = max(right - left for left, _, right, _ in rectangles)
         height = sum(lower - upper for _, upper, _, lower in rectangles)
-        return Picture(page, *self._shown(width, height), tuple(regions), margin)
+        return Picture(page, *shown_size(width, height, self._params), tuple(regions), margin)
 
     def show(self, picture: Picture) -> Image.Image:
         """The pixels, not to be changed; the same for the same picture, whenever they are asked for."""
@@ -89,18 +89,18 @@ class Pictures:
             raise UnidocError(f"{self._folder}: has no page {page}; is the index of another corpus?")
         return self._pages[page]
 
-    def _shown(self, width: int, height: int) -> tuple[int, int]:
-        """The size at which a picture of this size is shown: aspect kept, as nearly as patches allow."""
-        params = self._params
-        pixels = min(max(width * height, params.min_pixels), params.max_pixels)
-        scale = math.sqrt(pixels / (width * height)) / params.patch
-        most = params.max_pixels // params.patch**2
-        across = min(max(round(width * scale), 1), most)
-        down = min(max(round(height * scale), 1), most)
-        while across * down > most:  # both were rounded up
-            across, down = (across - 1, down) if across > down else (across, down - 1)
-        across, down = min(across, LONGEST * down), min(down, LONGEST * across)
-        return across * params.patch, down * params.patch
+
+def shown_size(width: int, height: int, params: AgentParams) -> tuple[int, int]:
+    """The size at which a picture of this size is shown: aspect kept, as nearly as patches allow."""
+    pixels = min(max(width * height, params.min_pixels), params.max_pixels)
+    scale = math.sqrt(pixels / (width * height)) / params.patch
+    most = params.max_pixels // params.patch**2
+    across = min(max(round(width * scale), 1), most)
+    down = min(max(round(height * scale), 1), most)
+    while across * down > most:  # both were rounded up
+        across, down = (across - 1, down) if across > down else (across, down - 1)
+    across, down = min(across, LONGEST * down), min(down, LONGEST * across)
+    return across * params.patch, down * params.patch
 
 
 def _rectangle(region: Box, margin: int, width: int, height: int) -> tuple[int, int, int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoTokenizer, DynamicCache
@@ -23,7 +24,6 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from unidoc_rl.agent.dialect import harmless
 from unidoc_rl.agent.environment import Episode
-from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams
@@ -56,14 +56,20 @@ class TransformersPolicy:
     """A `policy.Policy` of a folder as save_pretrained writes it, with tokenizer and image processor."""
 
     def __init__(
-        self, folder: Path, pictures: Pictures, params: AgentParams, *, temperature: float = 0.0, seed: int = 0
+        self,
+        folder: Path,
+        show: Callable[[Picture], Image.Image],
+        params: AgentParams,
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
     ) -> None:
         self._model, self._tokenizer, self._processor = _load(folder)
         token = self._processor.patch_size * self._processor.merge_size
         if params.patch % token:
             raise UnidocError(f"agent.patch: a token of {folder} is {token} pixels wide; set agent.patch={token}")
         self.name = folder.resolve().name
-        self._pictures = pictures
+        self._show = show
         self._turn_tokens = params.turn_tokens
         self._temperature = temperature
         self._seed = seed
@@ -116,7 +122,7 @@ class TransformersPolicy:
         return shown
 
     def _look(self, picture: Picture) -> _Shown:
-        made = self._processor(images=[self._pictures.show(picture)], do_resize=False, return_tensors="pt")
+        made = self._processor(images=[self._show(picture)], do_resize=False, return_tensors="pt")
         return _Shown(made["pixel_values"], made["image_grid_thw"][0])
 
     def _tokens(self, text: str) -> list[int]:

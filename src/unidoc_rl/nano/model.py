@@ -1,7 +1,8 @@
 """The nano model before it has learned anything: configuration, tokenizer and image processor, as a policy's folder.
 
-It is a Qwen2.5-VL of transformers' own class, some six million parameters small. Its tokens are bytes, so it can read
-and write any script, and the dialect's tags, one token each. What it leaves out: video.
+It is a Qwen2.5-VL of transformers' own class, some three million parameters small. Its tokens are bytes, so it can read
+and write any script; pieces of the words that the rules of the dialect are made of, so that these are soon read; and
+the dialect's tags, one token each. Digits stay apart, since numbers are read digit by digit. What it leaves out: video.
 """
 
 from __future__ import annotations
@@ -10,20 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from unidoc_rl.agent.dialect import tags, teach
+from unidoc_rl.agent.dialect import REMINDER, system_prompt, tags, teach
 from unidoc_rl.params import AgentParams
 
-PATCH, MERGE = 14, 2  # a token is a square of 28 pixels
-END = "<|im_end|>"
-SPECIAL = ("<|im_start|>", END, "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+PATCH, MERGE = 14, 2
+TOKEN = PATCH * MERGE  # pixels on each side of what is one token
+WORDS = 512  # tokens of the vocabulary, tags left out
+# How the pictures are shown that it is taught and measured with: parts of a page are not blown up to 256 tokens.
+PROTOCOL = AgentParams(min_pixels=64 * TOKEN**2, max_pixels=512 * TOKEN**2, patch=TOKEN)
+END, IMAGE = "<|im_end|>", "<|image_pad|>"
+SPECIAL = ("<|im_start|>", END, "<|vision_start|>", "<|vision_end|>", IMAGE, "<|video_pad|>")
 TEXT = {
     "hidden_size": 192,
-    "intermediate_size": 512,
-    "num_hidden_layers": 6,
+    "intermediate_size": 640,
+    "num_hidden_layers": 4,
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
     "max_position_embeddings": 32_768,
@@ -31,15 +36,15 @@ TEXT = {
     "rope_parameters": {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 10_000.0},
 }
 VISION = {
-    "depth": 6,
-    "hidden_size": 192,
-    "intermediate_size": 512,
-    "num_heads": 6,
+    "depth": 4,
+    "hidden_size": 128,
+    "intermediate_size": 352,
+    "num_heads": 4,
     "out_hidden_size": 192,
     "patch_size": PATCH,
     "spatial_merge_size": MERGE,
     "window_size": 8 * PATCH,
-    "fullatt_block_indexes": [2, 5],
+    "fullatt_block_indexes": [3],
 }
 
 
@@ -47,24 +52,43 @@ def write(folder: Path, params: AgentParams, seed: int) -> None:
     """A folder that `TransformersPolicy` plays, with weights drawn by the seed."""
     tokenizer = make_tokenizer(params)
     torch.manual_seed(seed)
-    Qwen2_5_VLForConditionalGeneration(configuration(tokenizer)).save_pretrained(folder)
+    save(Qwen2_5_VLForConditionalGeneration(configuration(tokenizer)), tokenizer, folder)
+
+
+def save(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    Qwen2VLImageProcessorPil(patch_size=PATCH, merge_size=MERGE).save_pretrained(folder)
+    make_processor().save_pretrained(folder)
+
+
+def packaged() -> Path:
+    """The folder of the model that comes with this package."""
+    return Path(__file__).parent / "weights"
 
 
 def make_tokenizer(params: AgentParams) -> PreTrainedTokenizerFast:
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())  # a letter for each of the 256 bytes
-    vocabulary = {letter: number for number, letter in enumerate(alphabet)}
-    bytes_alone = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    bytes_alone.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    bytes_alone.decoder = decoders.ByteLevel()
-    bytes_alone.add_special_tokens(list(SPECIAL))
-    bytes_alone.add_tokens(tags())
+    pieces = Tokenizer(models.BPE())
+    pieces.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    pieces.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()  # a letter for each of the 256 bytes
+    trainer = trainers.BpeTrainer(vocab_size=WORDS, initial_alphabet=alphabet, show_progress=False)
+    pieces.train_from_iterator([system_prompt(params), REMINDER], trainer)
+    pieces.add_special_tokens(list(SPECIAL))
+    pieces.add_tokens(tags())
     tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=bytes_alone, eos_token=END, pad_token=END, clean_up_tokenization_spaces=False
+        tokenizer_object=pieces, eos_token=END, pad_token=END, clean_up_tokenization_spaces=False
     )
     teach(tokenizer, params)
     return tokenizer
+
+
+def make_processor() -> Qwen2VLImageProcessorPil:
+    """White is zero: what is learned is ink, and most of a page is none."""
+    return Qwen2VLImageProcessorPil(
+        patch_size=PATCH, merge_size=MERGE, image_mean=[1.0, 1.0, 1.0], image_std=[0.5, 0.5, 0.5]
+    )
 
 
 def configuration(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:

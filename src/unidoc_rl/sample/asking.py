@@ -94,6 +94,15 @@ def ask(family: Family, shown: Sequence[Shown], seed: int) -> Iterator[Question]
             number += 1
 
 
+def everything(family: Family, shown: Shown, seed: int) -> Iterator[Question]:
+    """Each question to which one page of this document has the answer: to learn reading from, not to be scored by."""
+    asker = _Asker(Random(f"{seed}/{family.index}/everything/{shown.document.year}"), family, shown)
+    for number, draft in enumerate(asker.everything()):
+        question = _question(draft, f"everything-{seed}-{family.index:06d}-{shown.document.year}-{number:04d}")
+        if len(question.evidence) == 1:
+            yield question
+
+
 def _question(draft: _Draft, uid: str) -> Question:
     pages: dict[tuple[str, int], list[Place]] = {}
     for document, place in draft.evidence:
@@ -133,6 +142,9 @@ class _Asker:
             (self._unanswerable, 1),
         )
         return [draft for make, count in rounds for draft in self._sample(make(), count)]
+
+    def everything(self) -> Iterator[_Draft]:
+        return itertools.chain(self._lookups(), self._charts(), self._layouts(), self._comparisons())
 
     def _sample(self, drafts: Iterator[_Draft], count: int) -> list[_Draft]:
         """A few of many, of as many kinds of source and print as there are."""

@@ -1,0 +1,115 @@
+"""Lessons as tensors. Batch n of a stage is the same whenever it is made, so that a killed run goes on.
+
+Neighbouring batches share the pages of a few families, which are drawn once: drawing costs more than cutting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from unidoc_rl.nano import lessons, pages
+from unidoc_rl.nano.glyphs import UNKNOWN
+from unidoc_rl.nano.lessons import RULES, Lesson
+from unidoc_rl.nano.model import END, IMAGE, PROTOCOL, make_processor, make_tokenizer
+from unidoc_rl.nano.recipe import Stage
+
+SHARED = 30  # batches that see the same families
+FAMILIES = 3  # that a batch sees
+GROUPS = 4  # by length, so that little is filled up
+
+
+class Rows(NamedTuple):
+    """Lessons of about one length."""
+
+    ids: Tensor  # (lessons, tokens), filled up on the right
+    labels: Tensor  # as ids; UNKNOWN where nothing is to be said
+
+
+@dataclass(slots=True)
+class Batch:
+    task: str
+    rows: list[Rows]  # in the order of the pictures
+    pixels: Tensor
+    grids: Tensor  # (pictures, 3)
+    glyphs: Tensor  # (tokens of pictures, PLACES)
+
+
+class Batches(IterableDataset[Batch]):
+    def __init__(self, stage: Stage, seed: int, start: int) -> None:
+        self._stage = stage
+        self._seed = seed
+        self._start = start
+
+    def __iter__(self) -> Iterator[Batch]:
+        torch.set_num_threads(1)  # beside the process that learns
+        maker = Maker()
+        for number in range(self._start, self._stage.steps):
+            yield maker.batch(self._stage, self._seed, number)
+
+
+class Maker:
+    """Makes batches; holds what that takes."""
+
+    def __init__(self) -> None:
+        self._tokenizer: Any = make_tokenizer(PROTOCOL)
+        self._processor = make_processor()
+        self._image, self._end = (self._tokenizer.convert_tokens_to_ids(token) for token in (IMAGE, END))
+
+    def batch(self, stage: Stage, seed: int, number: int) -> Batch:
+        rng = Random(f"{seed}/{stage.name}/{number}")
+        first = stage.families + number // SHARED
+        families = [pages.family(pages.UNASKED + seed, first + n) for n in range(FAMILIES)]
+        (task,) = rng.choices(list(stage.tasks), list(stage.tasks.values()))
+        chosen: list[Lesson] = []
+        tokens = 0
+        for lesson in lessons.of(task, rng, families):
+            chosen.append(lesson)
+            tokens += sum(seen.tokens for seen in lesson.seen)
+            if tokens >= stage.tokens:
+                return self.collated(task, chosen)
+        raise AssertionError("lessons never end")
+
+    def collated(self, task: str, chosen: list[Lesson]) -> Batch:
+        replied = sorted(((*self._row(lesson), lesson) for lesson in chosen), key=lambda made: len(made[0]))
+        seen = [one for _, _, lesson in replied for one in lesson.seen]
+        made = self._processor(images=[one.image for one in seen], do_resize=False, return_tensors="pt")
+        glyphs = torch.from_numpy(np.concatenate([one.glyphs for one in seen]))
+        each = -(-len(replied) // GROUPS)
+        groups = [replied[at : at + each] for at in range(0, len(replied), each)]
+        rows = [self._rows(group) for group in groups] if chosen[0].reply else []
+        return Batch(task, rows, made["pixel_values"], made["image_grid_thw"], glyphs)
+
+    def _rows(self, group: list[tuple[list[int], int, Lesson]]) -> Rows:
+        longest = max(len(ids) for ids, _, _ in group)
+        ids = torch.full((len(group), longest), self._end)
+        labels = torch.full((len(group), longest), UNKNOWN)
+        for n, (row, said, _) in enumerate(group):
+            ids[n, : len(row)] = torch.tensor(row)
+            labels[n, len(row) - said : len(row)] = torch.tensor(row[len(row) - said :])
+        return Rows(ids, labels)
+
+    def _row(self, lesson: Lesson) -> tuple[list[int], int]:
+        """The tokens of a lesson, the last of which, so many, are the reply."""
+        messages: list[dict[str, Any]] = [{"role": "system", "content": RULES}]
+        for told in lesson.told:
+            blocks = [{"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in told]
+            messages.append({"role": "user", "content": blocks})
+        text: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        first, *others = text.split(IMAGE)
+        ids = self._tokens(first)
+        for one, other in zip(lesson.seen, others, strict=True):
+            ids += [self._image] * one.tokens + self._tokens(other)
+        reply = [*self._tokens(lesson.reply), self._end] if lesson.reply else []
+        return ids + reply, len(reply)
+
+    def _tokens(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids

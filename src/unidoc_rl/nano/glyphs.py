@@ -1,0 +1,44 @@
+"""Which letter stands where: what the vision tower learns first.
+
+Every visual token is a square of 28 pixels, cut into places of 4 by 7 pixels; each place holds the letter whose middle
+lies in it, or none. To learn that is local and dense: each place of each picture teaches something.
+"""
+
+from __future__ import annotations
+
+import string
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unidoc_rl.nano.model import TOKEN
+from unidoc_rl.nano.pages import DrawnPage
+
+ACROSS, DOWN = 7, 4  # places of a token
+PLACES = ACROSS * DOWN
+_LETTERS = string.digits + string.ascii_letters + string.punctuation + "·–—“”‘’•€£"
+EMPTY, OTHER = 0, len(_LETTERS) + 1
+CLASSES = OTHER + 1
+UNKNOWN = -100  # what a loss leaves out
+_CLASS_OF = {letter: number for number, letter in enumerate(_LETTERS, start=1)}
+
+Rectangle = tuple[int, int, int, int]  # pixels of a page
+
+
+def glyphs(page: DrawnPage, cut: Rectangle, width: int, height: int) -> NDArray[np.int64]:
+    """(tokens, PLACES): the letters of a part of a page, shown at this size."""
+    across, down = width // TOKEN * ACROSS, height // TOKEN * DOWN  # places
+    left, top, right, bottom = cut
+    scale = np.array([across / (right - left), down / (bottom - top)])
+    places = np.full((down, across), EMPTY)
+    middle = (page.places[:, :2] + page.places[:, 2:]) / 2
+    at = np.floor((middle - [left, top]) * scale).astype(int)
+    inside = ((at >= 0) & (at < [across, down])).all(axis=1)
+    for letter in np.flatnonzero(inside):
+        places[at[letter, 1], at[letter, 0]] = _CLASS_OF.get(page.letters[letter], OTHER)
+    for picture in page.pictures:
+        x1, y1 = np.maximum(np.floor((picture[:2] - [left, top]) * scale), 0).astype(int)
+        x2, y2 = np.maximum(np.ceil((picture[2:] - [left, top]) * scale), 0).astype(int)
+        places[y1:y2, x1:x2] = UNKNOWN
+    tokens = places.reshape(down // DOWN, DOWN, across // ACROSS, ACROSS).swapaxes(1, 2)
+    return tokens.reshape(-1, PLACES)

@@ -1,0 +1,140 @@
+"""Pages to learn from: drawn as the sample world draws them, rendered as `ingest` does, with every letter's place.
+
+They come from worlds whose seeds nobody can ask `unidoc sample` for, so that no page that is ever scored is among them.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+from numpy.typing import NDArray
+from PIL import Image
+
+from unidoc_rl import boxes
+from unidoc_rl.sample import documents, world
+from unidoc_rl.sample.asking import everything
+from unidoc_rl.sample.documents import Shown
+from unidoc_rl.types import Box, Question
+
+UNASKED = 2**32  # seeds of `unidoc sample` are smaller
+DPI = 150
+QUALITY = 90  # of the picture file
+KEPT = 4  # families that are kept drawn, of some 20 pages each
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question to which this page has the answer."""
+
+    question: Question
+    regions: tuple[Box, ...]
+    exhibit: Box | None  # the table or chart in which they lie
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DrawnPage:
+    file_name: str
+    number: int
+    jpeg: bytes
+    width: int
+    height: int
+    letters: str  # all that stand on the page, spaces left out
+    places: NDArray[np.float32]  # (letters, 4): the pixels of each
+    words: NDArray[np.int32]  # (words, 2): the first letter of each, and the one after its last
+    pictures: NDArray[np.float32]  # (pictures, 4): where letters stand that `letters` does not tell
+    asked: tuple[Asked, ...]
+
+    def image(self) -> Image.Image:
+        return Image.open(io.BytesIO(self.jpeg)).convert("RGB")
+
+
+@lru_cache(KEPT)
+def family(seed: int, index: int) -> tuple[DrawnPage, ...]:
+    """All pages of all documents of a company."""
+    drawn = world.family(seed, index)
+    pages: list[DrawnPage] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for document in drawn.documents:
+            path = Path(folder) / f"{document.file_name}.pdf"
+            shown = documents.draw(document, path)
+            asked: dict[int, list[Asked]] = {}
+            for question in everything(drawn, shown, seed):
+                number, regions = question.evidence[0].page, question.evidence[0].regions
+                asked.setdefault(number, []).append(Asked(question, regions, _exhibit(shown, number, regions)))
+            pages += _rendered(path, document.file_name, asked)
+    return tuple(pages)
+
+
+def _exhibit(shown: Shown, number: int, regions: tuple[Box, ...]) -> Box | None:
+    for exhibit in shown.exhibits:
+        parts = [exhibit.whole.box, *([exhibit.header.box] if exhibit.header else [])]
+        whole = boxes.union(parts)
+        if exhibit.whole.page == number and boxes.union([whole, *regions]) == whole:
+            return whole
+    return None
+
+
+def _rendered(path: Path, file_name: str, asked: dict[int, list[Asked]]) -> Iterator[DrawnPage]:
+    document = pdfium.PdfDocument(path)
+    try:
+        for number in range(1, len(document) + 1):
+            page = document[number - 1]
+            scale = DPI / 72
+            pixels = page.render(scale=scale, rev_byteorder=False).to_numpy()
+            height, width = pixels.shape[:2]
+            _, jpeg = cv2.imencode(".jpg", pixels[:, :, :3], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+            letters, places, words = _text(page, scale, page.get_height())
+            found = page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_IMAGE])
+            pictures = np.array([picture.get_bounds() for picture in found], np.float32).reshape(-1, 4)
+            yield DrawnPage(
+                file_name,
+                number,
+                jpeg.tobytes(),
+                width,
+                height,
+                letters,
+                places,
+                words,
+                _flipped(pictures, scale, page.get_height()),
+                tuple(asked.get(number, ())),
+            )
+            page.close()
+    finally:
+        document.close()
+
+
+def _flipped(corners: NDArray[np.float32], scale: float, height: float) -> NDArray[np.float32]:
+    """Rectangles of the PDF's space (left, bottom, right, top) as pixels from the top left."""
+    left, bottom, right, top = corners.T
+    return np.stack([left, height - top, right, height - bottom], axis=1) * np.float32(scale)
+
+
+def _text(page: pdfium.PdfPage, scale: float, height: float) -> tuple[str, NDArray[np.float32], NDArray[np.int32]]:
+    text_page = page.get_textpage()
+    text: str = text_page.get_text_range()
+    count = pdfium_c.FPDFText_CountChars(text_page)
+    if len(text) != count:
+        raise ValueError(f"{count} characters, but a text of {len(text)}")
+    rectangles = (pdfium_c.FS_RECTF * count)()
+    for index in range(count):
+        pdfium_c.FPDFText_GetLooseCharBox(text_page, index, rectangles[index])
+    corners = np.frombuffer(rectangles, np.float32).reshape(-1, 4)[
+        :, [0, 3, 2, 1]
+    ]  # it gives the top before the bottom
+    places = _flipped(corners, scale, height)
+    seen = np.array([not letter.isspace() and letter.isprintable() for letter in text])
+    starts = seen & ~np.concatenate([[False], seen[:-1]])
+    numbers = np.cumsum(seen) - seen  # the place of each among those that are seen
+    first = numbers[starts]
+    ends = np.concatenate([first[1:], [seen.sum()]])
+    letters = "".join(letter for letter, is_seen in zip(text, seen, strict=True) if is_seen)
+    return letters, places[seen], np.stack([first, ends], axis=1).astype(np.int32)

@@ -1,0 +1,21 @@
+"""A pretraining that takes seconds, as a process that can be killed: `python pretraining.py OUT`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from unidoc_rl.nano import pretrain
+from unidoc_rl.nano.recipe import Stage
+
+STAGES = (
+    Stage("letters", {"spelling": 1}, 4, 30, 2e-3, 0),
+    Stage("reading", {"transcribing": 1, "finding": 1}, 6, 30, 1e-3, 100),
+)
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    pretrain.SAVED_EVERY = 2
+    pretrain.pretrain(Path(sys.argv[1]), 1, None, STAGES)

@@ -1,0 +1,135 @@
+"""What the nano model is taught is true: letters stand where they are said to, and replies are what the page says."""
+
+from __future__ import annotations
+
+from itertools import islice
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unidoc_rl.agent.dialect import parse
+from unidoc_rl.nano import lessons, pages
+from unidoc_rl.nano.batches import Maker
+from unidoc_rl.nano.glyphs import EMPTY, PLACES, UNKNOWN, glyphs
+from unidoc_rl.nano.lessons import Lesson, Seen
+from unidoc_rl.nano.model import TOKEN
+from unidoc_rl.nano.recipe import Stage
+from unidoc_rl.types import Answer, Select, Zoom
+
+SEEDS = st.integers(0, 10_000)
+
+
+@pytest.fixture(scope="module")
+def family() -> tuple[pages.DrawnPage, ...]:
+    return pages.family(pages.UNASKED, 1)
+
+
+def taken(task: str, family: tuple[pages.DrawnPage, ...], seed: int, count: int = 3) -> list[Lesson]:
+    return list(islice(lessons.of(task, Random(seed), [family]), count))
+
+
+def ink(seen: Seen) -> np.ndarray:
+    """How far each square of a token is from one colour."""
+    grey = np.asarray(seen.image.convert("L"), float)
+    squares = grey.reshape(grey.shape[0] // TOKEN, TOKEN, -1, TOKEN).swapaxes(1, 2)
+    return squares.reshape(-1, TOKEN * TOKEN).std(axis=1)
+
+
+@settings(max_examples=5, deadline=None)
+@given(SEEDS)
+def test_where_letters_are_said_to_stand_there_is_ink(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
+    for lesson in taken("looking", family, seed):
+        (seen,) = lesson.seen
+        assert seen.glyphs.shape == (seen.image.width * seen.image.height // TOKEN**2, PLACES)
+        crowded = (seen.glyphs > EMPTY).sum(axis=1) >= 3
+        assert ink(seen)[crowded].min(initial=99) > 3
+        bare = (seen.glyphs == EMPTY).all(axis=1)
+        if crowded.any() and bare.any():
+            assert np.median(ink(seen)[bare]) < np.median(ink(seen)[crowded])
+
+
+@settings(max_examples=5, deadline=None)
+@given(SEEDS)
+def test_read_aloud_is_what_stands_in_the_picture(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
+    for lesson in taken("transcribing", family, seed):
+        (seen,) = lesson.seen
+        said = len("".join(lesson.reply.split()))
+        # Two letters whose middles lie in one place count once; of a neighbour that is cut, a letter may be seen.
+        assert 0.5 * said <= (seen.glyphs > EMPTY).sum() <= said + 8
+
+
+def test_a_letter_is_in_the_place_in_which_its_middle_lies(family: tuple[pages.DrawnPage, ...]) -> None:
+    page = family[2]
+    places = glyphs(page, (0, 0, page.width, page.height), 40 * TOKEN, 30 * TOKEN)
+    drawn = places.reshape(30, 40, 4, 7).swapaxes(1, 2).reshape(120, 280)
+    middle = (page.places[:, :2] + page.places[:, 2:]) / 2
+    across, down = middle[:, 0] * 280 / page.width, middle[:, 1] * 120 / page.height
+    assert (drawn[down.astype(int), across.astype(int)] != EMPTY).all()
+    assert (drawn > EMPTY).sum() <= len(page.letters)
+    empty = glyphs(page, (0, 0, 3, 3), TOKEN, TOKEN)
+    assert (empty == EMPTY).all() or (empty == UNKNOWN).any()
+
+
+@settings(max_examples=4, deadline=None)
+@given(SEEDS)
+def test_regions_lie_on_their_pictures_and_hold_something(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
+    for task in ("finding", "locating"):
+        for lesson in taken(task, family, seed, 2):
+            (seen,) = lesson.seen
+            action = parse(lesson.reply).action
+            assert isinstance(action, Zoom)
+            for x1, y1, x2, y2 in action.regions:
+                assert 0 <= x1 < x2 <= seen.image.width
+                assert 0 <= y1 < y2 <= seen.image.height
+                inside = np.asarray(seen.image.convert("L"))[int(y1) : int(y2), int(x1) : int(x2)]
+                assert inside.std() > 3
+
+
+@settings(max_examples=4, deadline=None)
+@given(SEEDS)
+def test_the_page_to_choose_is_the_only_one_that_answers(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
+    for lesson in taken("choosing", family, seed, 2):
+        action = parse(lesson.reply).action
+        assert isinstance(action, Select)
+        images = [seen.image.tobytes() for seen in lesson.seen]
+        assert len(set(images)) == 3
+        ((query,), _) = lesson.told
+        answering = {
+            n
+            for n, page in enumerate(family)
+            if any(asked.question.query == query for asked in page.asked)
+        }
+        assert len(answering) == 1
+        (page,) = answering
+        assert lessons.open_page(family[page]).whole.image.tobytes() == images[action.number]
+
+
+def test_an_answer_is_the_question_s(family: tuple[pages.DrawnPage, ...]) -> None:
+    known = {asked.question.query: asked.question.answer for page in family for asked in page.asked}
+    for lesson in taken("answering", family, 5, 10):
+        action = parse(lesson.reply).action
+        assert isinstance(action, Answer)
+        assert known[str(lesson.told[0][0])] == action.text
+
+
+def test_a_batch_is_the_same_whenever_it_is_made() -> None:
+    stage = Stage("x", {"transcribing": 1, "finding": 1}, 10, 60, 1e-3, 0)
+    fresh, used = Maker(), Maker()
+    used.batch(stage, 3, 0)
+    one, other = fresh.batch(stage, 3, 1), used.batch(stage, 3, 1)
+    assert one.task == other.task
+    assert (one.pixels == other.pixels).all()
+    assert all((mine.ids == yours.ids).all() for mine, yours in zip(one.rows, other.rows, strict=True))
+    assert one.pixels.shape != used.batch(stage, 4, 1).pixels.shape or (one.pixels != used.batch(stage, 4, 1).pixels).any()
+
+
+def test_what_is_learned_from_is_in_no_world_that_can_be_asked_for() -> None:
+    from pydantic import ValidationError
+
+    from unidoc_rl.params import SampleParams
+
+    with pytest.raises(ValidationError):
+        SampleParams(seed=pages.UNASKED)

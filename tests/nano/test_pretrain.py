@@ -1,0 +1,88 @@
+"""A pretraining that was killed ends as one that was not, and tells MLflow once what it learned."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.nano.pretraining import STAGES
+from unidoc_rl.nano.curves import draw
+from unidoc_rl.nano.learner import rate
+
+SCRIPT = Path(__file__).with_name("pretraining.py")
+
+
+def started(out: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, SCRIPT, out], cwd=out.parent, stderr=subprocess.PIPE)
+
+
+def test_the_rate_rises_and_falls_to_little() -> None:
+    stage = STAGES[0]
+    long = type(stage)("long", {}, 1000, 1, 2e-3, 0)
+    rates = [rate(long, step) for step in range(1000)]
+    assert max(rates) == pytest.approx(2e-3, rel=1e-3)
+    assert rates[0] < 1e-4
+    assert rates[-1] < 2.1e-4
+    assert rates.index(max(rates)) < 120
+
+
+def test_curves_are_drawn_of_every_task(tmp_path: Path) -> None:
+    marks = [
+        {"stage": stage.name, "step": step, "task": task, "letters": 0.5, "said": None if task == "spelling" else 0.2}
+        for stage in STAGES
+        for step in range(stage.steps)
+        for task in stage.tasks
+    ]
+    draw(marks, STAGES, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_killed_and_run_again_it_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole" / "nano", tmp_path / "killed" / "nano"
+    for out in (whole, killed):
+        out.parent.mkdir()
+    assert started(whole).wait() == 0
+    run = started(killed)
+    assert run.stderr is not None
+    saved = killed.parent / ".nano.work" / "state-1.pt"
+    while run.poll() is None and not (saved.exists() and state(saved)["stage"] == 1):
+        run.stderr.readline()
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert not killed.exists()
+    before = state(saved)
+    assert started(killed).wait() == 0
+    assert (whole / "model.safetensors").read_bytes() == (killed / "model.safetensors").read_bytes()
+    marks = json.loads((killed / "pretraining.json").read_text())["marks"]
+    assert [(mark["stage"], mark["step"]) for mark in marks] == [(s.name, n) for s in STAGES for n in range(s.steps)]
+    check_tracked(killed.parent, before["tracked"], marks)
+
+
+def state(saved: Path) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(saved, weights_only=True)["state"]
+    return found
+
+
+def check_tracked(folder: Path, run_id: str, marks: list[dict[str, Any]]) -> None:
+    """One run, with each step once."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder / '.mlflow' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("unidoc-rl")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert (run.info.run_id, run.info.status) == (run_id, "FINISHED")
+    for task in ("spelling", "transcribing", "finding"):
+        told = client.get_metric_history(run_id, f"{task}/loss")
+        assert {one.step: round(one.value, 4) for one in told} == {
+            mark["total"]: mark["loss"] for mark in marks if mark["task"] == task
+        }
+    assert "curves.png" in {file.path for file in client.list_artifacts(run_id)}
