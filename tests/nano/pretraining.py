@@ -12,7 +12,7 @@ from unidoc_rl.nano.recipe import Stage
 
 STAGES = (
     Stage("letters", {"spelling": 1}, 4, 30, 2e-3, 0),
-    Stage("reading", {"transcribing": 1, "finding": 1}, 6, 30, 1e-3, 100),
+    Stage("reading", {"transcribing": 1, "finding": 1}, 6, 30, 1e-3, 1),
 )
 
 if __name__ == "__main__":

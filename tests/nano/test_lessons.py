@@ -97,11 +97,7 @@ def test_the_page_to_choose_is_the_only_one_that_answers(family: tuple[pages.Dra
         images = [seen.image.tobytes() for seen in lesson.seen]
         assert len(set(images)) == 3
         ((query,), _) = lesson.told
-        answering = {
-            n
-            for n, page in enumerate(family)
-            if any(asked.question.query == query for asked in page.asked)
-        }
+        answering = {n for n, page in enumerate(family) if any(asked.question.query == query for asked in page.asked)}
         assert len(answering) == 1
         (page,) = answering
         assert lessons.open_page(family[page]).whole.image.tobytes() == images[action.number]
@@ -123,7 +119,9 @@ def test_a_batch_is_the_same_whenever_it_is_made() -> None:
     assert one.task == other.task
     assert (one.pixels == other.pixels).all()
     assert all((mine.ids == yours.ids).all() for mine, yours in zip(one.rows, other.rows, strict=True))
-    assert one.pixels.shape != used.batch(stage, 4, 1).pixels.shape or (one.pixels != used.batch(stage, 4, 1).pixels).any()
+    assert (
+        one.pixels.shape != used.batch(stage, 4, 1).pixels.shape or (one.pixels != used.batch(stage, 4, 1).pixels).any()
+    )
 
 
 def test_what_is_learned_from_is_in_no_world_that_can_be_asked_for() -> None:

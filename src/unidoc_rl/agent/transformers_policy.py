@@ -12,26 +12,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, AutoTokenizer, DynamicCache
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers import AutoModelForImageTextToText, DynamicCache
 
 from unidoc_rl.agent.dialect import harmless
+from unidoc_rl.agent.encoding import END, Encoder, Looked
 from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams
 from unidoc_rl.pretrained import whole_model
 from unidoc_rl.types import Message, Picture, Reply
-
-_IMAGE = "<|image_pad|>"  # in the chat templates of the family, once a picture
-_END = "<|im_end|>"  # of a turn
 
 
 @dataclass(slots=True)
@@ -43,13 +40,6 @@ class _Read:
     grids: list[Tensor] = field(default_factory=list)  # of its pictures
     layers: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # keys and values (heads, tokens, dimension)
     cached: int = 0  # tokens that these are of; the rest is still to be read
-
-
-class _Shown(NamedTuple):
-    """A picture as the model takes it."""
-
-    pixels: Tensor
-    grid: Tensor
 
 
 class TransformersPolicy:
@@ -64,18 +54,17 @@ class TransformersPolicy:
         temperature: float = 0.0,
         seed: int = 0,
     ) -> None:
-        self._model, self._tokenizer, self._processor = _load(folder)
-        token = self._processor.patch_size * self._processor.merge_size
-        if params.patch % token:
-            raise UnidocError(f"agent.patch: a token of {folder} is {token} pixels wide; set agent.patch={token}")
+        self._model, self._encoder = _load(folder)
+        square = self._encoder.square
+        if params.patch % square:
+            raise UnidocError(f"agent.patch: a token of {folder} is {square} pixels wide; set agent.patch={square}")
         self.name = folder.resolve().name
         self._show = show
         self._turn_tokens = params.turn_tokens
         self._temperature = temperature
         self._seed = seed
-        self._end: int = self._tokenizer.convert_tokens_to_ids(_END)
-        self._image: int = self._tokenizer.convert_tokens_to_ids(_IMAGE)
-        never = set(self._tokenizer.all_special_ids) | {self._image}
+        self._end = self._encoder.end
+        never = {*self._encoder.tokenizer.all_special_ids, self._encoder.image}
         self._never = sorted(never - {self._end})  # a placeholder that is written would be taken for a picture
         self._reads: WeakKeyDictionary[Episode, _Read] = WeakKeyDictionary()
 
@@ -91,50 +80,39 @@ class TransformersPolicy:
         return [self._said(read, tokens, seconds) for read, tokens in zip(reads, written, strict=True)]
 
     def _said(self, read: _Read, tokens: list[int], seconds: float) -> Reply:
-        text = harmless(self._tokenizer.decode(tokens, skip_special_tokens=True))
+        text = harmless(self._encoder.tokenizer.decode(tokens, skip_special_tokens=True))
         read.ids += tokens if tokens[-1] == self._end else [*tokens, self._end]
-        read.text += f"{text}{_END}"
+        read.text += f"{text}{END}"
         return Reply(text, len(tokens), len(read.ids), seconds)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def _hear(self, read: _Read, messages: Sequence[Message]) -> list[_Shown]:
+    def _hear(self, read: _Read, messages: Sequence[Message]) -> list[Looked]:
         """Adds what is new to what was read, and gives its pictures."""
-        whole: str = self._tokenizer.apply_chat_template(
-            [{"role": message.role.value, "content": _blocks(message)} for message in messages],
-            tokenize=False,
-            add_generation_prompt=True,
-        )
+        told = [(message.role.value, message.content) for message in messages]
+        whole = self._encoder.write(told, begin_turn=True)
         if not whole.startswith(read.text):
             raise UnidocError(
                 f"{self.name}: its chat template does not write a longer conversation as it began; "
                 "save the policy with the dialect's template"
             )
-        first, *others = whole[len(read.text) :].split(_IMAGE)
         pictures = [part for message in messages for part in message.content if isinstance(part, Picture)]
         with ThreadPoolExecutor() as threads:
             shown = list(threads.map(self._look, pictures[len(read.grids) :]))
-        read.ids += self._tokens(first)
-        for one, text in zip(shown, others, strict=True):
-            read.grids.append(one.grid)
-            read.ids += [self._image] * (int(one.grid.prod()) // self._processor.merge_size**2) + self._tokens(text)
+        read.ids += self._encoder.ids(whole[len(read.text) :], [self._encoder.squares(one) for one in shown])
+        read.grids += [one.grid for one in shown]
         read.text = whole
         return shown
 
-    def _look(self, picture: Picture) -> _Shown:
-        made = self._processor(images=[self._show(picture)], do_resize=False, return_tensors="pt")
-        return _Shown(made["pixel_values"], made["image_grid_thw"][0])
-
-    def _tokens(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+    def _look(self, picture: Picture) -> Looked:
+        return self._encoder.look(self._show(picture))
 
     def _places(self, read: _Read) -> Tensor:
         """(3, tokens): in text all three count on, in a picture they are time, row and column."""
         ids = torch.tensor([read.ids])
         if not read.grids:
             return torch.arange(len(read.ids)).expand(3, -1)
-        kinds = (ids == self._image).int()
+        kinds = (ids == self._encoder.image).int()
         grids = torch.stack(read.grids)
         places, _ = self._model.model.get_rope_index(ids, mm_token_type_ids=kinds, image_grid_thw=grids)
         return places[:, 0]  # type: ignore[no-any-return]
@@ -142,7 +120,7 @@ class TransformersPolicy:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def _generate(
-        self, reads: Sequence[_Read], shown: Sequence[_Shown], dice: Sequence[torch.Generator]
+        self, reads: Sequence[_Read], shown: Sequence[Looked], dice: Sequence[torch.Generator]
     ) -> list[list[int]]:
         """The tokens that follow each."""
         ids, places, real = self._batch(reads)
@@ -204,25 +182,17 @@ class TransformersPolicy:
         return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(at.encode()).digest()[:7]))
 
 
-def _load(folder: Path) -> tuple[Any, Any, Any]:
+def _load(folder: Path) -> tuple[Any, Encoder]:
     device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        processor = Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True)
+        encoder = Encoder.of(folder)
         model = whole_model(AutoModelForImageTextToText, folder, dtype)
-        unknown = [token for token in (_END, _IMAGE) if token not in tokenizer.get_vocab()]
-        if unknown:
-            raise ValueError(f"its tokenizer does not know {' and '.join(unknown)}")
     except (OSError, ValueError, SafetensorError) as error:
         raise UnidocError(
             f"{folder}: cannot be loaded as a policy ({error}); expected a model of the Qwen-VL family, as "
             "save_pretrained writes it: weights in safetensors, tokenizer and image processor"
         ) from error
-    return model.eval().to(device), tokenizer, processor
-
-
-def _blocks(message: Message) -> list[dict[str, str]]:
-    return [{"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in message.content]
+    return model.eval().to(device), encoder
 
 
 def _joined(reads: Sequence[_Read]) -> Any:

@@ -8,21 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.nano import lessons, pages
 from unidoc_rl.nano.glyphs import UNKNOWN
 from unidoc_rl.nano.lessons import RULES, Lesson
-from unidoc_rl.nano.model import END, IMAGE, PROTOCOL, make_processor, make_tokenizer
+from unidoc_rl.nano.model import PROTOCOL, make_processor, make_tokenizer
 from unidoc_rl.nano.recipe import Stage
 
 SHARED = 30  # batches that see the same families
 FAMILIES = 3  # that a batch sees
+WORLDS = 100  # of a seed, at most
 GROUPS = 4  # by length, so that little is filled up
 
 
@@ -59,14 +61,12 @@ class Maker:
     """Makes batches; holds what that takes."""
 
     def __init__(self) -> None:
-        self._tokenizer: Any = make_tokenizer(PROTOCOL)
-        self._processor = make_processor()
-        self._image, self._end = (self._tokenizer.convert_tokens_to_ids(token) for token in (IMAGE, END))
+        self._encoder = Encoder(make_tokenizer(PROTOCOL), make_processor())
 
     def batch(self, stage: Stage, seed: int, number: int) -> Batch:
         rng = Random(f"{seed}/{stage.name}/{number}")
-        first = stage.families + number // SHARED
-        families = [pages.family(pages.UNASKED + seed, first + n) for n in range(FAMILIES)]
+        world, first = pages.UNASKED + WORLDS * seed + stage.world, number // SHARED
+        families = [pages.family(world, first + n) for n in range(FAMILIES)]
         (task,) = rng.choices(list(stage.tasks), list(stage.tasks.values()))
         chosen: list[Lesson] = []
         tokens = 0
@@ -80,7 +80,7 @@ class Maker:
     def collated(self, task: str, chosen: list[Lesson]) -> Batch:
         replied = sorted(((*self._row(lesson), lesson) for lesson in chosen), key=lambda made: len(made[0]))
         seen = [one for _, _, lesson in replied for one in lesson.seen]
-        made = self._processor(images=[one.image for one in seen], do_resize=False, return_tensors="pt")
+        made = self._encoder.processor(images=[one.image for one in seen], do_resize=False, return_tensors="pt")
         glyphs = torch.from_numpy(np.concatenate([one.glyphs for one in seen]))
         each = -(-len(replied) // GROUPS)
         groups = [replied[at : at + each] for at in range(0, len(replied), each)]
@@ -89,7 +89,7 @@ class Maker:
 
     def _rows(self, group: list[tuple[list[int], int, Lesson]]) -> Rows:
         longest = max(len(ids) for ids, _, _ in group)
-        ids = torch.full((len(group), longest), self._end)
+        ids = torch.full((len(group), longest), self._encoder.end)
         labels = torch.full((len(group), longest), UNKNOWN)
         for n, (row, said, _) in enumerate(group):
             ids[n, : len(row)] = torch.tensor(row)
@@ -98,18 +98,7 @@ class Maker:
 
     def _row(self, lesson: Lesson) -> tuple[list[int], int]:
         """The tokens of a lesson, the last of which, so many, are the reply."""
-        messages: list[dict[str, Any]] = [{"role": "system", "content": RULES}]
-        for told in lesson.told:
-            blocks = [{"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in told]
-            messages.append({"role": "user", "content": blocks})
-        text: str = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        first, *others = text.split(IMAGE)
-        ids = self._tokens(first)
-        for one, other in zip(lesson.seen, others, strict=True):
-            ids += [self._image] * one.tokens + self._tokens(other)
-        reply = [*self._tokens(lesson.reply), self._end] if lesson.reply else []
+        told = [("system", (RULES,)), *(("user", parts) for parts in lesson.told)]
+        ids = self._encoder.ids(self._encoder.write(told, begin_turn=True), [seen.tokens for seen in lesson.seen])
+        reply = [*self._encoder.ids(lesson.reply, []), self._encoder.end] if lesson.reply else []
         return ids + reply, len(reply)
-
-    def _tokens(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids

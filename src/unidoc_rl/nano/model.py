@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLFo
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from unidoc_rl.agent.dialect import REMINDER, system_prompt, tags, teach
+from unidoc_rl.agent.encoding import END, IMAGE
 from unidoc_rl.params import AgentParams
 
 PATCH, MERGE = 14, 2
@@ -23,7 +24,6 @@ TOKEN = PATCH * MERGE  # pixels on each side of what is one token
 WORDS = 512  # tokens of the vocabulary, tags left out
 # How the pictures are shown that it is taught and measured with: parts of a page are not blown up to 256 tokens.
 PROTOCOL = AgentParams(min_pixels=64 * TOKEN**2, max_pixels=512 * TOKEN**2, patch=TOKEN)
-END, IMAGE = "<|im_end|>", "<|image_pad|>"
 SPECIAL = ("<|im_start|>", END, "<|vision_start|>", "<|vision_end|>", IMAGE, "<|video_pad|>")
 TEXT = {
     "hidden_size": 192,

@@ -1,0 +1,81 @@
+"""Conversations as a model of the Qwen-VL family takes them: tokens, so many for each square of a picture.
+
+A policy that plays, and everything that learns, encode here, so that what is learned from is what was played.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+from torch import Tensor
+from transformers import AutoTokenizer
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+IMAGE = "<|image_pad|>"  # in the chat templates of the family, once a picture
+END = "<|im_end|>"  # of a turn
+
+
+class Looked(NamedTuple):
+    """A picture as the model takes it."""
+
+    pixels: Tensor
+    grid: Tensor
+
+
+class Encoder:
+    def __init__(self, tokenizer: Any, processor: Qwen2VLImageProcessorPil) -> None:
+        unknown = [token for token in (END, IMAGE) if token not in tokenizer.get_vocab()]
+        if unknown:
+            raise ValueError(f"its tokenizer does not know {' and '.join(unknown)}")
+        self.tokenizer = tokenizer
+        self.processor = processor
+        self.image: int
+        self.end: int
+        self.image, self.end = tokenizer.convert_tokens_to_ids([IMAGE, END])
+
+    @classmethod
+    def of(cls, folder: Path) -> Encoder:
+        """Of a policy's folder. An OSError or a ValueError says what is wrong with it."""
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return cls(tokenizer, Qwen2VLImageProcessorPil.from_pretrained(folder, local_files_only=True))
+
+    @property
+    def square(self) -> int:
+        """Pixels on each side of what is one token."""
+        return int(self.processor.patch_size * self.processor.merge_size)
+
+    def save(self, folder: Path) -> None:
+        self.tokenizer.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+
+    def look(self, image: Image.Image) -> Looked:
+        made = self.processor(images=[image], do_resize=False, return_tensors="pt")
+        return Looked(made["pixel_values"], made["image_grid_thw"][0])
+
+    def write(self, messages: Sequence[tuple[str, Sequence[Any]]], *, begin_turn: bool) -> str:
+        """What the chat template makes of roles and parts; a part that is no text is a picture."""
+        told = [{"role": role, "content": [_block(part) for part in parts]} for role, parts in messages]
+        text: str = self.tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=begin_turn)
+        return text
+
+    def ids(self, text: str, squares: Sequence[int]) -> list[int]:
+        """The tokens of a text; each of its pictures has so many."""
+        first, *others = text.split(IMAGE)
+        ids = self._tokens(first)
+        for count, other in zip(squares, others, strict=True):
+            ids += [self.image] * count + self._tokens(other)
+        return ids
+
+    def squares(self, looked: Looked) -> int:
+        return int(looked.grid.prod()) // int(self.processor.merge_size) ** 2
+
+    def _tokens(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+
+def _block(part: Any) -> dict[str, str]:
+    return {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
