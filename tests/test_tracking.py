@@ -62,5 +62,5 @@ def test_processes_that_begin_together_make_one_database(tmp_path: Path) -> None
 
 def test_a_server_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(UnidocError, match="127.0.0.1:9"), tracking.run("sft", "http://127.0.0.1:9"):
+    with pytest.raises(UnidocError, match=r"127\.0\.0\.1:9"), tracking.run("sft", "http://127.0.0.1:9"):
         pass

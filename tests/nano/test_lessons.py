@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from unidoc_rl.agent.dialect import parse
 from unidoc_rl.nano import lessons, pages
@@ -17,6 +18,7 @@ from unidoc_rl.nano.glyphs import EMPTY, PLACES, UNKNOWN, glyphs
 from unidoc_rl.nano.lessons import Lesson, Seen
 from unidoc_rl.nano.model import TOKEN
 from unidoc_rl.nano.recipe import Stage
+from unidoc_rl.params import SampleParams
 from unidoc_rl.types import Answer, Select, Zoom
 
 SEEDS = st.integers(0, 10_000)
@@ -119,15 +121,10 @@ def test_a_batch_is_the_same_whenever_it_is_made() -> None:
     assert one.task == other.task
     assert (one.pixels == other.pixels).all()
     assert all((mine.ids == yours.ids).all() for mine, yours in zip(one.rows, other.rows, strict=True))
-    assert (
-        one.pixels.shape != used.batch(stage, 4, 1).pixels.shape or (one.pixels != used.batch(stage, 4, 1).pixels).any()
-    )
+    another = used.batch(stage, 4, 1)
+    assert one.pixels.shape != another.pixels.shape or (one.pixels != another.pixels).any()
 
 
 def test_what_is_learned_from_is_in_no_world_that_can_be_asked_for() -> None:
-    from pydantic import ValidationError
-
-    from unidoc_rl.params import SampleParams
-
     with pytest.raises(ValidationError):
         SampleParams(seed=pages.UNASKED)

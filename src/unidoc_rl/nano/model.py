@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLFo
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from unidoc_rl.agent.dialect import REMINDER, system_prompt, tags, teach
-from unidoc_rl.agent.encoding import END, IMAGE
+from unidoc_rl.agent.encoding import END, IMAGE, Encoder
 from unidoc_rl.params import AgentParams
 
 PATCH, MERGE = 14, 2
@@ -57,8 +57,7 @@ def write(folder: Path, params: AgentParams, seed: int) -> None:
 
 def save(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    make_processor().save_pretrained(folder)
+    Encoder(tokenizer, make_processor()).save(folder)
 
 
 def packaged() -> Path:
