@@ -5,7 +5,7 @@ A policy that plays, and everything that learns, encode here, so that what is le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from unidoc_rl.types import Message, Picture, Role
 
 IMAGE = "<|image_pad|>"  # in the chat templates of the family, once a picture
 END = "<|im_end|>"  # of a turn
@@ -23,6 +25,14 @@ class Looked(NamedTuple):
 
     pixels: Tensor
     grid: Tensor
+
+
+class Encoded(NamedTuple):
+    """A conversation up to the last that the agent wrote."""
+
+    ids: list[int]
+    said: list[bool]  # by the agent; the rest was told
+    looked: list[Looked]
 
 
 class Encoder:
@@ -68,6 +78,24 @@ class Encoder:
         for count, other in zip(squares, others, strict=True):
             ids += [self.image] * count + self._tokens(other)
         return ids
+
+    def conversation(self, messages: Sequence[Message], look: Callable[[Picture], Looked]) -> Encoded:
+        """A whole one, with the marks of what the agent wrote."""
+        encoded = Encoded([], [], [])
+        read = ""
+        for at, message in enumerate(messages):
+            if message.role is Role.ASSISTANT:
+                text = self.write([(one.role.value, one.content) for one in messages[:at]], begin_turn=True)
+                pictures = [part for one in messages[:at] for part in one.content if isinstance(part, Picture)]
+                looked = [look(picture) for picture in pictures[len(encoded.looked) :]]
+                told = self.ids(text[len(read) :], [self.squares(one) for one in looked])
+                (said,) = message.content
+                reply = [*self.ids(str(said), []), self.end]
+                encoded.ids.extend(told + reply)
+                encoded.said.extend([False] * len(told) + [True] * len(reply))
+                encoded.looked.extend(looked)
+                read = f"{text}{said}{END}"
+        return encoded
 
     def squares(self, looked: Looked) -> int:
         return int(looked.grid.prod()) // int(self.processor.merge_size) ** 2

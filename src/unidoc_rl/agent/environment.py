@@ -59,6 +59,14 @@ class Episode:
         return Trajectory(self.question, self.sample, policy, turns, self.outcome, self.failure, scores=None)
 
 
+def conversation(trajectory: Trajectory, rules: str) -> list[Message]:
+    """What was read and written in an episode, up to the last that the agent wrote."""
+    messages = Episode(trajectory.question, trajectory.sample, rules).messages
+    for turn in trajectory.turns:
+        messages += [Message(Role.ASSISTANT, (turn.reply.text,)), Message(Role.USER, turn.observation)]
+    return messages[:-1] if trajectory.turns else messages
+
+
 class Environment:
     def __init__(self, search: Searcher, pictures: Pictures, params: AgentParams) -> None:
         self._search = search

@@ -94,7 +94,7 @@ def _scored(trajectory: Trajectory, verdict: Verdict, params: RewardParams) -> T
         failure = f"the answer could not be judged: {verdict.reason}"
         return replace(trajectory, outcome=Outcome.VOID, failure=failure, scores=None)
     parts = _parts(trajectory, verdict.value, params)
-    return replace(trajectory, scores=Scores(_total(parts, params), parts, verdict.reason))
+    return replace(trajectory, scores=Scores(math.fsum(contributions(parts, params).values()), parts, verdict.reason))
 
 
 def _parts(trajectory: Trajectory, answer: float, params: RewardParams) -> dict[str, float]:
@@ -110,17 +110,18 @@ def _parts(trajectory: Trajectory, answer: float, params: RewardParams) -> dict[
     return parts | {"format": kept_format(trajectory)}
 
 
-def _total(parts: Mapping[str, float], params: RewardParams) -> float:
-    """The mean of the parts by their weights: of weights that add up to 1 and parts that are all there, the sum."""
+def contributions(parts: Mapping[str, float], params: RewardParams) -> dict[str, float]:
+    """What each part adds to the total: the mean of the parts by their weights, shared out."""
     if params.of == "outcome":
-        return parts["answer"]
-    if not parts["format"]:
-        return 0.0
+        return dict(parts)
     weights = _VRAG if params.of == "vrag" else {name: getattr(params, name) for name in parts}
-    all_count = params.of != "gated" or parts["answer"] >= params.threshold
-    earned = sum(weights[name] * parts[name] for name in parts if all_count or name == "answer")
     whole = sum(weights[name] for name in parts)
-    return earned / whole if whole else 0.0
+    if not parts["format"] or not whole:
+        return dict.fromkeys(parts, 0.0)
+    all_count = params.of != "gated" or parts["answer"] >= params.threshold
+    return {
+        name: weights[name] * value / whole if all_count or name == "answer" else 0.0 for name, value in parts.items()
+    }
 
 
 # --- what happened in an episode --------------------------------------------------------------------------------------

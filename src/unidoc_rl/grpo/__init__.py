@@ -1,0 +1,1 @@
+"""Learning from rewards: the stage is in `stage.py`."""

@@ -1,0 +1,137 @@
+"""From rewards to advantages: how much better an episode did than the others of its question, and which turns did it.
+
+A reward is nan where an episode is void: it counts in no mean, and nothing is learned from it. All functions are pure,
+but for the running deviation, which is kept between steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unidoc_rl.types import Search, Select, Trajectory, Zoom
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LEAST = 1e-4  # of a deviation: a group whose rewards are all but the same teaches nothing loudly
+_NORMAL = NormalDist()
+
+
+def centred(values: Floats, groups: Ints) -> Floats:
+    """Each less the mean of its group."""
+    return values - _of_groups(values, groups, np.mean)
+
+
+def by_group(values: Floats, groups: Ints) -> Floats:
+    """GRPO's scale: the deviation of each one's group (of a sample; of one alone there is none)."""
+    return np.maximum(_of_groups(values, groups, _deviation), LEAST)
+
+
+def ranked(values: Floats, groups: Ints) -> Floats:
+    """G2RPO's advantages: normal quantiles of the ranks in a group; those that are equal share the mean of theirs."""
+    return _of_groups(values, groups, _quantiles)
+
+
+class RunningDeviation:
+    """EMA-GRPO's scale: of all groups that ask the same kind of question, lately."""
+
+    def __init__(self, kept: float = 0.9) -> None:
+        self._kept = kept
+        self.variances: dict[str, float] = {}  # by the kind of question
+
+    def __call__(self, values: Floats, groups: Ints, kinds: Sequence[str]) -> Floats:
+        """The deviations as they are after these groups."""
+        variances = _of_groups(values, groups, _deviation) ** 2
+        for kind in sorted(set(kinds)):
+            of_kind = variances[[one == kind for one in kinds] & ~np.isnan(values)]
+            if len(of_kind):
+                known, now = self.variances.get(kind), float(of_kind.mean())
+                self.variances[kind] = now if known is None else self._kept * known + (1 - self._kept) * now
+        return np.array([max(self.variances.get(kind, 0.0) ** 0.5, LEAST) for kind in kinds])
+
+
+def without_signal(values: Floats, groups: Ints) -> float:
+    """The share of groups from which nothing can be learned: all rewards alike, or all void."""
+    spreads = [np.ptp(kept) if len(kept) else 0.0 for kept in map(_known, _split(values, groups))]
+    return float(np.mean(np.array(spreads) == 0))
+
+
+# --- turns ------------------------------------------------------------------------------------------------------------
+
+
+def influenced(trajectory: Trajectory) -> list[frozenset[str]]:
+    """Of each turn, the parts of the reward on which it had an influence.
+
+    A search shows pages; the turn after it selects one of them, or lets the first stand; the turns at a page that was
+    settled on zoom into it, or do not. Whether the answer is right, and the form, hang on all of them.
+    """
+    parts = []
+    actions = [turn.said.action for turn in trajectory.turns]
+    for former, action in pairwise([None, *actions]):
+        own = {"answer", "format"}
+        if isinstance(action, Search):
+            own.add("search")
+        if isinstance(former, Search):
+            own.add("select")
+        if isinstance(former, (Select, Zoom)) or isinstance(action, Zoom):
+            own.add("region")
+        parts.append(frozenset(own))
+    return parts
+
+
+def of_turns(
+    contributions: Sequence[Mapping[str, float] | None],
+    trajectories: Sequence[Trajectory],
+    groups: Ints,
+    scale: Floats,
+) -> list[list[float]]:
+    """Of each episode, its turns' advantages: of the parts of its reward that each could influence, together.
+
+    `contributions`: what each part added to an episode's reward; None of a void one. A turn that influences all parts
+    has the advantage of the whole episode.
+    """
+    names = sorted({name for one in contributions if one for name in one})
+    table = np.array([[one.get(name, 0.0) if one else np.nan for name in names] for one in contributions])
+    table = table.reshape(len(contributions), len(names))
+    parts = np.stack([centred(column, groups) / scale for column in table.T], axis=1) if names else table
+    parts = np.nan_to_num(parts)
+    return [
+        [float(sum(row[n] for n, name in enumerate(names) if name in own)) for own in influenced(trajectory)]
+        for row, trajectory in zip(parts, trajectories, strict=True)
+    ]
+
+
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+
+def _of_groups(values: Floats, groups: Ints, function: Callable[[Floats], float | Floats]) -> Floats:
+    """What the function makes of the known values of each group, at the places of its members; nan stays nan."""
+    found = np.full(len(values), np.nan)
+    for group in np.unique(groups):
+        members = (groups == group) & ~np.isnan(values)
+        if members.any():
+            found[members] = function(values[members])
+    return found
+
+
+def _split(values: Floats, groups: Ints) -> list[Floats]:
+    return [values[groups == group] for group in np.unique(groups)]
+
+
+def _known(values: Floats) -> Floats:
+    return values[~np.isnan(values)]
+
+
+def _deviation(values: Floats) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+
+
+def _quantiles(values: Floats) -> Floats:
+    ranks = np.array([_NORMAL.inv_cdf((rank + 0.5) / len(values)) for rank in range(len(values))])
+    ordered = np.sort(values)
+    return np.array([ranks[ordered == value].mean() for value in values])

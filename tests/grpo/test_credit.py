@@ -1,0 +1,102 @@
+"""Advantages against numbers worked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.agent.world import QUESTION
+from unidoc_rl.grpo import credit
+from unidoc_rl.types import Action, Answer, Outcome, Reply, Said, Scores, Search, Select, Trajectory, Turn, Zoom
+
+NAN = float("nan")
+TWO_GROUPS = np.array([0, 0, 0, 1, 1])
+REWARDS = np.array([1.0, 0.0, 0.5, 0.2, NAN])
+
+
+def episode(*actions: Action) -> Trajectory:
+    turns = tuple(Turn(Reply("", 1, 1, 0), Said("", "", action), (), 0) for action in actions)
+    return Trajectory(QUESTION, 0, "p", turns, Outcome.ANSWERED, "", Scores(1.0, {}, ""))
+
+
+def test_a_group_is_centred_and_scaled_by_its_own_deviation() -> None:
+    assert credit.centred(REWARDS, TWO_GROUPS) == pytest.approx([0.5, -0.5, 0.0, 0.0, NAN], nan_ok=True)
+    scale = credit.by_group(REWARDS, TWO_GROUPS)
+    assert scale == pytest.approx([0.5, 0.5, 0.5, credit.LEAST, NAN], nan_ok=True)
+
+
+def test_ranks_become_normal_quantiles() -> None:
+    # Of three, 1/6, 1/2 and 5/6 lie at -0.96742, 0 and 0.96742; two that are equal share the mean of theirs.
+    three = np.zeros(3, int)
+    assert credit.ranked(np.array([0.1, 7.0, 0.2]), three) == pytest.approx([-0.96742, 0.96742, 0.0], abs=1e-5)
+    assert credit.ranked(np.array([0.0, 0.0, 1.0]), three) == pytest.approx([-0.48371, -0.48371, 0.96742], abs=1e-5)
+    assert credit.ranked(np.array([0.3, 0.3, NAN]), np.zeros(3, int)) == pytest.approx([0.0, 0.0, NAN], nan_ok=True)
+
+
+def test_a_running_deviation_is_kept_for_each_kind() -> None:
+    running = credit.RunningDeviation(kept=0.75)
+    kinds = ["lookup"] * 3 + ["chart"] * 2
+    # Variances: 0.25 for lookup, 0 for chart (one known reward).
+    assert running(REWARDS, TWO_GROUPS, kinds) == pytest.approx([0.5, 0.5, 0.5, credit.LEAST, credit.LEAST])
+    # Then lookup has 0.01: 0.75 * 0.25 + 0.25 * 0.01 = 0.19.
+    again = np.array([0.1, 0.2, 0.3])
+    assert running(again, np.zeros(3, int), ["lookup"] * 3) == pytest.approx([0.19**0.5] * 3)
+    assert running.variances == pytest.approx({"lookup": 0.19, "chart": 0.0})
+
+
+def test_groups_without_signal_are_counted() -> None:
+    assert credit.without_signal(REWARDS, TWO_GROUPS) == 0.5
+    assert credit.without_signal(np.array([NAN, NAN, 0.3, 0.3]), np.array([4, 4, 7, 7])) == 1.0
+
+
+def test_a_turn_has_the_parts_that_it_could_influence() -> None:
+    outcome = {"answer", "format"}
+    played = episode(Search("a"), Select(1), Zoom(((0, 0, 1, 1),)), Search("b"), Answer("x"))
+    assert credit.influenced(played) == [
+        outcome | {"search"},
+        outcome | {"select"},
+        outcome | {"region"},
+        outcome | {"search", "region"},  # it left the page without another zoom
+        outcome | {"select"},  # it let the first page stand
+    ]
+
+
+def test_turns_share_out_the_episode_s_advantage_by_hand() -> None:
+    played = [episode(Search("a"), Select(0), Answer("x")), episode(Search("b"), Answer("y"))]
+    earned = [{"answer": 0.6, "search": 0.1, "select": 0.1}, {"answer": 0.0, "search": 0.05, "select": 0.1}]
+    scale = np.array([0.5, 0.5])
+    # Less the mean, over 0.5: answer +-0.6, search +-0.05, select 0.
+    first, second = credit.of_turns(earned, played, np.zeros(2, int), scale)
+    assert first == pytest.approx([0.65, 0.6, 0.6])
+    assert second == pytest.approx([-0.65, -0.6])
+
+
+def test_nothing_is_learned_from_a_void_episode() -> None:
+    played = [episode(Search("a"), Answer("x")), episode(Search("b")), episode(Search("c"), Answer("z"))]
+    earned = [{"answer": 1.0}, None, {"answer": 0.0}]
+    turns = credit.of_turns(earned, played, np.zeros(3, int), np.ones(3))
+    assert turns == [[0.5, 0.5], [0.0], [-0.5, -0.5]]
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12), st.integers(1, 4))
+def test_advantages_add_up_to_nothing_in_a_group_and_keep_the_order(rewards: list[float], groups: int) -> None:
+    values = np.array(rewards)
+    members = np.arange(len(rewards)) % groups
+    for advantages in (credit.centred(values, members), credit.ranked(values, members)):
+        for group in np.unique(members):
+            mine = members == group
+            assert advantages[mine].sum() == pytest.approx(0, abs=1e-9)
+            order = np.argsort(values[mine], kind="stable")
+            assert (np.diff(advantages[mine][order]) >= -1e-12).all()
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
+def test_a_turn_that_influences_all_has_the_whole_episode_s_advantage(rewards: list[float]) -> None:
+    played = [episode(Search("a"), Search("b")) for _ in rewards]
+    earned = [{"answer": 0.7 * one, "search": 0.2 * one, "select": 0.1 * one} for one in rewards]
+    groups, values = np.zeros(len(rewards), int), np.array(rewards)
+    scale = credit.by_group(values, groups)
+    whole = credit.centred(values, groups) / scale
+    assert [turns[1] for turns in credit.of_turns(earned, played, groups, scale)] == pytest.approx(whole, abs=1e-6)
