@@ -405,8 +405,9 @@ def pretrain(out: Path, seed: int, params_file: Path | None, overrides: tuple[st
 @nano.command()
 @click.option("--model", type=click.Path(path_type=Path), help="A policy's folder; the packaged one where not said.")
 @click.option("--lessons", default=200, show_default=True, type=click.IntRange(min=8), help="For each measure.")
+@click.option("--card", "on_card", is_flag=True, help="Also write the numbers on the model's card.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def evaluate(model: Path | None, lessons: int, as_json: bool) -> None:
+def evaluate(model: Path | None, lessons: int, on_card: bool, as_json: bool) -> None:
     """Measure what the nano model can read, on pages that it has never seen.
 
     \b
@@ -416,10 +417,13 @@ def evaluate(model: Path | None, lessons: int, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
+    from unidoc_rl.nano import card
     from unidoc_rl.nano.evaluate import MEASURES, evaluate
     from unidoc_rl.nano.model import packaged
 
     measured = evaluate(model or packaged(), lessons)
+    if on_card:
+        card.note_measures(model or packaged(), measured)
     if as_json:
         click.echo(json.dumps({name: asdict(one) for name, one in measured.items()}))
         return

@@ -115,6 +115,25 @@ class RewardParams(Section):
     threshold: float = Field(0.5, ge=0, le=1, description="of the answer, from which the others count (gated)")
 
 
+class SftParams(Section):
+    """Trajectories to a policy that imitates them."""
+
+    seed: int = Field(1, ge=0, lt=2**32, description="of the order of the trajectories")
+    epochs: float = Field(3.0, gt=0, le=1000, description="how often each trajectory is seen")
+    batch: int = Field(16, ge=1, le=4096, description="trajectories to a step, on each device")
+    together: int = Field(4, ge=1, le=4096, description="of these, how many are in memory at once; divides batch")
+    rate: float = Field(5e-4, gt=0, le=1, description="of learning, at its highest; 1e-5 for a model of 3 B or 7 B")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
+    frozen: bool = Field(True, description="the vision tower and its projector stay as they are")
+    save_steps: int = Field(50, ge=1, description="steps from one checkpoint to the next")
+
+    @model_validator(mode="after")
+    def _batches_come_out_even(self) -> SftParams:
+        if self.batch % self.together:
+            raise ValueError("batch must be a multiple of together")
+        return self
+
+
 class ServiceParams(Section):
     """Servers that are used where named; `unidoc doctor` asks each of them whether it is there."""
 

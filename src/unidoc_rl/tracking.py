@@ -51,15 +51,21 @@ class Run:
 
 
 @contextmanager
-def run(name: str, address: str | None, run_id: str | None = None) -> Iterator[Run]:
-    """A run under this name, or the one of this id, gone on with; how it ended is noted there."""
+def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Run]:
+    """A run under this name; how it ended is noted there.
+
+    `note`: a file for its id, by which a later process goes on with it.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow.exceptions import MlflowException
 
     try:
         client, experiment = _experiment(address)
+        run_id = note.read_text() if note is not None and note.exists() else None
         if run_id is None or not _is_there(client, run_id):
             run_id = client.create_run(experiment, run_name=name).info.run_id
+        if note is not None:
+            note.write_text(run_id)
         client.update_run(run_id, status="RUNNING")
     except MlflowException as error:
         raise UnidocError(f"MLflow at {address or FOLDER / 'mlflow.db'}: {error.message}") from error

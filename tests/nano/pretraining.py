@@ -10,6 +10,7 @@ import torch
 from unidoc_rl.nano import pretrain
 from unidoc_rl.nano.recipe import Stage
 
+SEED = 3
 STAGES = (
     Stage("letters", {"spelling": 1}, 4, 30, 2e-3, 0),
     Stage("reading", {"transcribing": 1, "finding": 1}, 6, 30, 1e-3, 1),
@@ -18,4 +19,4 @@ STAGES = (
 if __name__ == "__main__":
     torch.set_num_threads(1)
     pretrain.SAVED_EVERY = 2
-    pretrain.pretrain(Path(sys.argv[1]), 1, None, STAGES)
+    pretrain.pretrain(Path(sys.argv[1]), SEED, None, STAGES)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from PIL import Image
 from torch import Tensor
 from transformers import AutoTokenizer
@@ -18,6 +19,7 @@ from unidoc_rl.types import Message, Picture, Role
 
 IMAGE = "<|image_pad|>"  # in the chat templates of the family, once a picture
 END = "<|im_end|>"  # of a turn
+UNSAID = -100  # the label of a token that nothing is learned from
 
 
 class Looked(NamedTuple):
@@ -32,7 +34,27 @@ class Encoded(NamedTuple):
 
     ids: list[int]
     said: list[bool]  # by the agent; the rest was told
+    pictured: list[bool]  # tokens that stand for a part of a picture
     looked: list[Looked]
+
+
+def batch(encoded: Sequence[Encoded], fill: int) -> dict[str, Tensor]:
+    """Conversations as a model takes them together, filled up on the right; only what the agent said has labels."""
+    longest = max(len(one.ids) for one in encoded)
+    shape = (len(encoded), longest)
+    ids, labels = torch.full(shape, fill), torch.full(shape, UNSAID)
+    real, kinds = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.int)
+    for row, one in enumerate(encoded):
+        length, told = len(one.ids), torch.tensor(one.ids)
+        ids[row, :length], real[row, :length] = told, 1
+        labels[row, :length] = torch.where(torch.tensor(one.said), told, UNSAID)
+        kinds[row, :length] = torch.tensor(one.pictured)
+    made = {"input_ids": ids, "attention_mask": real, "labels": labels, "mm_token_type_ids": kinds}
+    looked = [picture for one in encoded for picture in one.looked]
+    if looked:
+        made["pixel_values"] = torch.cat([one.pixels for one in looked])
+        made["image_grid_thw"] = torch.stack([one.grid for one in looked])
+    return made
 
 
 class Encoder:
@@ -81,7 +103,7 @@ class Encoder:
 
     def conversation(self, messages: Sequence[Message], look: Callable[[Picture], Looked]) -> Encoded:
         """A whole one, with the marks of what the agent wrote."""
-        encoded = Encoded([], [], [])
+        encoded = Encoded([], [], [], [])
         read = ""
         for at, message in enumerate(messages):
             if message.role is Role.ASSISTANT:
@@ -93,6 +115,7 @@ class Encoder:
                 reply = [*self.ids(str(said), []), self.end]
                 encoded.ids.extend(told + reply)
                 encoded.said.extend([False] * len(told) + [True] * len(reply))
+                encoded.pictured.extend(token == self.image for token in told + reply)
                 encoded.looked.extend(looked)
                 read = f"{text}{said}{END}"
         return encoded

@@ -160,17 +160,28 @@ def _shown(rng: Random, opened: Opened, cut: Rectangle) -> Seen | None:
 
 
 def spelling(rng: Random, opened: Opened) -> Lesson | None:
-    """Letters alone, nothing to say, of a line as high as a token: what is learned first."""
+    """Letters alone, nothing to say: what is learned first."""
+    line = _line(rng, opened)
+    return Lesson(((line[0],),), "") if line else None
+
+
+def sounding(rng: Random, opened: Opened) -> Lesson | None:
+    """To read a line aloud, as high as a token."""
+    line = _line(rng, opened)
+    return Lesson(((line[0],),), line[1]) if line else None
+
+
+def _line(rng: Random, opened: Opened) -> tuple[Seen, str] | None:
     found = some_words(rng, opened.page, 60, heights=(1, 2))
     if found is None:
         return None
-    left, top, right, bottom = found[0]
+    (left, top, right, bottom), text = found
     seen = opened.scaled(found[0], TOKEN / (bottom - top))
-    return Lesson(((seen,),), "") if bottom - top < right - left and seen.tokens <= MOST else None
+    return (seen, text) if bottom - top < right - left and seen.tokens <= MOST else None
 
 
 def looking(rng: Random, opened: Opened) -> Lesson | None:
-    """As before, of any size."""
+    """Likewise any part of a page, of any size."""
     found = some_words(rng, opened.page, 400)
     seen = _shown(rng, opened, found[0]) if found else None
     return Lesson(((seen,),), "") if seen else None
@@ -321,6 +332,7 @@ def _on_picture(region: Sequence[float], cut: Rectangle, seen: Seen) -> tuple[fl
 
 ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
     "spelling": spelling,
+    "sounding": sounding,
     "looking": looking,
     "transcribing": transcribing,
     "answering": answering,

@@ -5,7 +5,6 @@ Killed at any moment, it goes on from what it saved last, with the batches that 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,12 +18,12 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from unidoc_rl import progress, storage, tracking
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.nano import curves, model
+from unidoc_rl.nano import card, curves, model
 from unidoc_rl.nano.batches import Batch, Batches
 from unidoc_rl.nano.learner import Learner, Marks, optimizer, rate
 from unidoc_rl.nano.recipe import STAGES, Stage
 
-MARKER, CURVES = "pretraining.json", "curves.png"
+CURVES = "curves.png"
 SAVED_EVERY = 100  # steps
 CLIP = 1.0
 
@@ -37,28 +36,24 @@ class _State:
     step: int = 0  # of the stage
     seconds: float = 0  # of learning
     marks: list[dict[str, Any]] = field(default_factory=list)
-    tracked: str | None = None  # the id of its run in MLflow
 
 
 def pretrain(out: Path, seed: int, mlflow: str | None, stages: Sequence[Stage] = STAGES) -> None:
     """Writes the folder of a policy, with the curves of its learning."""
-    with storage.writing(out, marker=MARKER) as output:
+    with storage.writing(out, marker=card.MADE) as output:
         torch.manual_seed(seed)
         tokenizer = model.make_tokenizer(model.PROTOCOL)
         learner = Learner(Qwen2_5_VLForConditionalGeneration(model.configuration(tokenizer)))
         work = _Work(learner, seed, output.work)
         work.resume()
-        with tracking.run("nano pretrain", mlflow, work.state.tracked) as run:
-            if work.state.tracked is None:
-                run.params({"seed": seed, **{f"{stage.name}.steps": stage.steps for stage in stages}})
-            work.state.tracked = run.id
+        with tracking.run("nano pretrain", mlflow, output.work / "run") as run:
+            run.params({"seed": seed, **{f"{stage.name}.steps": stage.steps for stage in stages}})
             while work.state.stage < len(stages):
                 work.learn(stages[work.state.stage], run)
                 curves.draw(work.state.marks, stages, output.new / CURVES)
                 run.file(output.new / CURVES)
         model.save(learner.model, tokenizer, output.new)
-        told = {"seed": seed, "seconds": round(work.state.seconds), "marks": work.state.marks}
-        (output.new / MARKER).write_text(json.dumps(told) + "\n", encoding="utf-8")
+        card.note_making(output.new, seed, work.state.seconds, stages, learner.model)
 
 
 class _Work:

@@ -1,0 +1,1 @@
+"""Learning from trajectories: the stage is in `stage.py`."""

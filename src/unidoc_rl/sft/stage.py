@@ -1,0 +1,124 @@
+"""The stage `sft`: a policy that imitates trajectories, as a folder, whole or not at all.
+
+    unidoc sft artifacts/trajectories --corpus artifacts/corpus --model my-model --out artifacts/sft
+
+The pictures are made again from the pages; the loss is on the agent's own turns. TRL's SFTTrainer does the learning,
+alone or on many devices; a run that was killed goes on from its last whole checkpoint, with the same order of data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import AutoModelForImageTextToText
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTConfig, SFTTrainer
+
+from unidoc_rl import storage, tracking
+from unidoc_rl.agent import trajectories
+from unidoc_rl.agent.dialect import system_prompt
+from unidoc_rl.agent.encoding import Encoded, Encoder, batch
+from unidoc_rl.agent.environment import conversation
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import AgentParams, SftParams
+from unidoc_rl.pretrained import whole_model
+from unidoc_rl.types import Trajectory
+from unidoc_rl.watching import watch
+
+MARKER = "sft.json"
+
+
+class Examples:
+    """Trajectories as batches, encoded when they are asked for: pictures are many and large."""
+
+    def __init__(
+        self, learned: Sequence[Trajectory], encoder: Encoder, pictures: Pictures, params: AgentParams
+    ) -> None:
+        self._learned = learned
+        self._encoder = encoder
+        self._pictures = pictures
+        self._rules = system_prompt(params)
+
+    def __call__(self, rows: Sequence[dict[str, int]]) -> dict[str, Tensor]:
+        return batch([self.encoded(row["number"]) for row in rows], self._encoder.end)
+
+    def encoded(self, number: int) -> Encoded:
+        messages = conversation(self._learned[number], self._rules)
+        return self._encoder.conversation(messages, lambda picture: self._encoder.look(self._pictures.show(picture)))
+
+
+def sft(
+    learned: Path,
+    corpus: str | Path,
+    model: Path,
+    out: str | Path,
+    params: SftParams,
+    agent: AgentParams,
+    mlflow: str | None = None,
+) -> dict[str, float]:
+    """Returns how it went in the end."""
+    with storage.writing(out, marker=MARKER) as output:
+        read = list(trajectories.read(learned))
+        if not read:
+            raise UnidocError(f"{learned}: holds no trajectory; nothing can be learned")
+        encoder = Encoder.of(model)
+        dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+        network = whole_model(AutoModelForImageTextToText, model, dtype)
+        if params.frozen:
+            network.model.visual.requires_grad_(False)
+        examples = Examples(read, encoder, Pictures(storage.local_folder(corpus), agent), agent)
+        checkpoints = output.work / "checkpoints"
+        trainer = SFTTrainer(
+            network,
+            _config(params, checkpoints),
+            data_collator=examples,
+            train_dataset=Dataset.from_dict({"number": range(len(read))}),
+            processing_class=encoder.tokenizer,
+        )
+        with tracking.run("sft", mlflow, output.work / "run") as run:
+            run.params(params.model_dump())
+            watch(trainer, "imitating", run)
+            trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if checkpoints.exists() else None)
+        trainer.save_model(str(output.new))
+        encoder.save(output.new)
+        marks = _marks(trainer)
+        (output.new / MARKER).write_text(json.dumps({"params": params.model_dump(), "marks": marks}) + "\n")
+    return marks
+
+
+def _config(params: SftParams, checkpoints: Path) -> SFTConfig:
+    return SFTConfig(
+        output_dir=str(checkpoints),
+        num_train_epochs=params.epochs,
+        per_device_train_batch_size=params.together,
+        gradient_accumulation_steps=params.batch // params.together,
+        learning_rate=params.rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=params.warmup,
+        seed=params.seed,
+        bf16=torch.cuda.is_available(),
+        max_length=None,  # a cut conversation has pictures without their tokens
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        gradient_checkpointing=torch.cuda.is_available(),
+        logging_steps=1,
+        save_steps=params.save_steps,
+        save_total_limit=2,
+        report_to=[],
+        disable_tqdm=True,
+    )
+
+
+def _marks(trainer: Any) -> dict[str, float]:
+    """The last that was logged of each."""
+    marks: dict[str, float] = {}
+    for row in trainer.state.log_history:
+        marks |= {key: value for key, value in row.items() if key in ("loss", "mean_token_accuracy", "entropy")}
+    return marks

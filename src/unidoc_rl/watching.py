@@ -1,0 +1,54 @@
+"""A trainer of transformers, watched as our own long work is: a progress bar, and its figures in MLflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from unidoc_rl import progress, tracking
+
+SENT_EVERY = 20  # steps
+
+
+def watch(trainer: Trainer, what: str, run: tracking.Run) -> None:
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(_Watch(what, run))
+
+
+class _Watch(TrainerCallback):
+    def __init__(self, what: str, run: tracking.Run) -> None:
+        self._what = what
+        self._run = run
+        self._bar: Any = None
+        self._rows: list[tuple[int, dict[str, float]]] = []
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        self._bar = progress.bar(state.max_steps, self._what, "step", done=state.global_step).__enter__()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self._bar.update()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: object,
+    ) -> None:
+        if state.is_world_process_zero:
+            figures = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, (int, float))}
+            self._rows.append((state.global_step, figures))
+            if len(self._rows) >= SENT_EVERY:
+                self._send()
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self._send()
+        self._bar.__exit__(None, None, None)
+
+    def _send(self) -> None:
+        self._run.metrics(self._rows)
+        self._rows = []

@@ -1,0 +1,120 @@
+"""Imitation: what is learned from is what was played, only the agent's own words, and a killed run ends the same."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.agent.models import write_policy
+from tests.agent.world import World, played
+from unidoc_rl.agent import trajectories
+from unidoc_rl.agent.dialect import system_prompt
+from unidoc_rl.agent.encoding import UNSAID, Encoder, batch
+from unidoc_rl.agent.environment import conversation
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import AgentParams, SftParams
+from unidoc_rl.sft.stage import Examples, sft
+from unidoc_rl.types import Reply, Trajectory
+
+AGENT = AgentParams(turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
+PARAMS = SftParams(epochs=20, batch=2, together=1, rate=5e-3, save_steps=5)
+TURNS = (
+    "<think>a</think><search>bees</search>",
+    "<select>0</select>",
+    "<bbox>[[10, 10, 90, 60]]</bbox>",
+    "<information>honey</information><answer>honey</answer>",
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_policy(tmp_path_factory.mktemp("model"), AGENT, "qwen2_5_vl")
+
+
+@pytest.fixture(scope="module")
+def episodes(world: World) -> list[Trajectory]:
+    environment = world.environment(AGENT)
+    whole = played(environment, *TURNS).trajectory("scripted")
+    short = played(environment, TURNS[0], TURNS[3]).trajectory("scripted")
+    return [whole, replace(short, sample=1)]
+
+
+def test_a_conversation_made_again_is_the_one_that_was_played(world: World, episodes: list[Trajectory]) -> None:
+    episode = played(world.environment(AGENT), *TURNS)
+    assert conversation(episodes[0], system_prompt(AGENT)) == episode.messages
+
+
+def test_only_what_the_agent_said_is_learned(world: World, model: Path, episodes: list[Trajectory]) -> None:
+    encoder = Encoder.of(model)
+    examples = Examples(episodes, encoder, Pictures(world.corpus, AGENT), AGENT)
+    made = examples([{"number": 0}, {"number": 1}])
+    learned = made["labels"][0][made["labels"][0] != UNSAID]
+    text = encoder.tokenizer.decode(learned, skip_special_tokens=False)
+    assert text == "".join(f"{turn}<|im_end|>" for turn in TURNS)
+    pictures = int((made["input_ids"] == encoder.image).sum())
+    assert int(made["image_grid_thw"].prod(-1).sum()) == 4 * pictures == len(made["pixel_values"])
+    assert (made["mm_token_type_ids"] == (made["input_ids"] == encoder.image)).all()
+
+
+def test_learned_from_is_token_by_token_what_a_policy_reads_and_writes(
+    world: World, model: Path, episodes: list[Trajectory]
+) -> None:
+    policy = TransformersPolicy(model, Pictures(world.corpus, AGENT).show, AGENT)
+    environment = world.environment(AGENT)
+    episode = environment.reset(episodes[0].question)
+    while episode.outcome is None and len(episode.turns) < 3:
+        (said,) = policy.reply([episode])
+        assert isinstance(said, Reply)
+        environment.step([episode], [said])
+    messages = episode.messages if episode.messages[-1].role == "assistant" else episode.messages[:-1]
+    encoder = Encoder.of(model)
+    pictures = Pictures(world.corpus, AGENT)
+    encoded = encoder.conversation(messages, lambda picture: encoder.look(pictures.show(picture)))
+    assert len(encoded.ids) == episode.turns[-1].reply.context
+    assert sum(encoded.said) >= sum(turn.reply.tokens for turn in episode.turns)
+
+
+def test_what_fills_a_batch_up_changes_nothing(world: World, model: Path, episodes: list[Trajectory]) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    network = AutoModelForImageTextToText.from_pretrained(model).eval()
+    examples = Examples(episodes, Encoder.of(model), Pictures(world.corpus, AGENT), AGENT)
+    with torch.inference_mode():
+        both = network(**examples([{"number": 0}, {"number": 1}])).logits
+        alone = network(**batch([examples.encoded(1)], 0)).logits
+    assert torch.allclose(both[1, : alone.shape[1]], alone[0], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_learns_leaves_the_eyes_alone_and_plays(
+    world: World, model: Path, episodes: list[Trajectory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trajectories.write(tmp_path / "sft.jsonl", episodes)
+    marks = sft(tmp_path / "sft.jsonl", world.corpus, model, tmp_path / "out", PARAMS, AGENT)
+    assert marks["loss"] < 3.4  # from 4.6, the logarithm of the vocabulary
+    before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert not [name for name in changed if "visual" in name]
+    policy = TransformersPolicy(tmp_path / "out", Pictures(world.corpus, AGENT).show, AGENT)
+    assert isinstance(policy.reply([world.environment(AGENT).reset(episodes[0].question)])[0], Reply)
+    assert json.loads((tmp_path / "out" / "sft.json").read_text())["params"]["rate"] == 5e-3
+
+
+def test_no_trajectories_are_an_error(world: World, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "sft.jsonl").touch()
+    with pytest.raises(UnidocError, match="holds no trajectory"):
+        sft(tmp_path / "sft.jsonl", world.corpus, model, tmp_path / "out", PARAMS, AGENT)
