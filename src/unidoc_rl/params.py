@@ -134,6 +134,39 @@ class SftParams(Section):
         return self
 
 
+class GrpoParams(Section):
+    """A policy and questions to a better policy, by its rewards."""
+
+    seed: int = Field(1, ge=0, lt=2**32, description="of the order of questions and of what is drawn")
+    steps: int = Field(100, ge=1, le=1_000_000, description="of learning")
+    questions: int = Field(8, ge=1, le=4096, description="to a step, on each device")
+    group: int = Field(5, ge=2, le=64, description="episodes to a question")
+    together: int = Field(5, ge=1, le=4096, description="episodes in memory at once while learning; divides the rest")
+    temperature: float = Field(1.0, gt=0, le=5, description="at which turns are drawn")
+    rate: float = Field(2e-4, gt=0, le=1, description="of learning, at its highest; 1e-6 for a model of 3 B or 7 B")
+    warmup: float = Field(0.285, ge=0, lt=1, description="share of the steps in which the rate rises")
+    kl: float = Field(0.01, ge=0, le=10, description="weight of the divergence from the model that it begins with")
+    clip: float = Field(0.2, gt=0, lt=1, description="how far a token's probability may move in a step")
+    scale: Literal["group", "none", "kind", "rank"] = Field(
+        "group",
+        description="of advantages: by the group's deviation; not at all (Dr. GRPO); by the running one of the kind of "
+        "question (EMA-GRPO); ranks to normal quantiles (G2RPO)",
+    )
+    credit: Literal["episode", "turn"] = Field(
+        "episode", description="one advantage for all of an episode, or each turn's, of the rewards it could influence"
+    )
+    frozen: bool = Field(True, description="the vision tower and its projector stay as they are")
+    save_steps: int = Field(10, ge=1, description="steps from one checkpoint to the next")
+
+    @model_validator(mode="after")
+    def _it_comes_out_even(self) -> GrpoParams:
+        if self.questions * self.group % self.together:
+            raise ValueError("together must divide questions x group")
+        if self.scale == "rank" and self.credit == "turn":
+            raise ValueError("ranks are of whole episodes: scale rank goes with credit episode")
+        return self
+
+
 class ServiceParams(Section):
     """Servers that are used where named; `unidoc doctor` asks each of them whether it is there."""
 

@@ -32,9 +32,11 @@ class Run:
         self.id = run_id
 
     def params(self, params: Mapping[str, Any]) -> None:
+        """A run that is gone on with keeps those that it began with: MLflow changes none."""
         from mlflow.entities import Param
 
-        given = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in params.items()]
+        known = self._client.get_run(self.id).data.params
+        given = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in params.items() if name not in known]
         self._client.log_batch(self.id, params=given)
 
     def metrics(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:

@@ -84,7 +84,7 @@ def _chatml(message: Message) -> str:
 @pytest.mark.slow
 def test_turn_by_turn_and_together_it_writes_what_the_model_says_alone_and_at_once(folder: Path, world: World) -> None:
     pictures = Pictures(world.corpus, PARAMS)
-    policy = TransformersPolicy(folder, pictures.show, PARAMS)
+    policy = TransformersPolicy.of(folder, pictures.show, PARAMS)
     environment = world.environment(PARAMS)
     episodes = [environment.reset(QUESTION, sample) for sample in range(3)]
     shown = observed(pictures)
@@ -102,7 +102,7 @@ def test_the_seed_decides_and_not_who_plays_beside(folder: Path, world: World) -
     environment = world.environment(PARAMS)
 
     def texts(seed: int, samples: list[int]) -> list[str]:
-        policy = TransformersPolicy(folder, pictures.show, PARAMS, temperature=1.0, seed=seed)
+        policy = TransformersPolicy.of(folder, pictures.show, PARAMS, temperature=1.0, seed=seed)
         return [one.text for one in talk(policy, [environment.reset(QUESTION, sample) for sample in samples], None)]
 
     together = texts(1, [0, 1, 2])
@@ -114,7 +114,7 @@ def test_the_seed_decides_and_not_who_plays_beside(folder: Path, world: World) -
 @pytest.mark.slow
 def test_tokens_are_counted_and_no_placeholder_is_ever_written(folder: Path, world: World) -> None:
     pictures = Pictures(world.corpus, PARAMS)
-    policy = TransformersPolicy(folder, pictures.show, PARAMS, temperature=5.0)
+    policy = TransformersPolicy.of(folder, pictures.show, PARAMS, temperature=5.0)
     environment = world.environment(PARAMS)
     episodes = [environment.reset(QUESTION, sample) for sample in range(8)]
     first = talk(policy, episodes, [(pictures.whole("bees_1"),)] * 8)
@@ -128,11 +128,11 @@ def test_tokens_are_counted_and_no_placeholder_is_ever_written(folder: Path, wor
 
 def test_what_is_no_policy_is_told(folder: Path, world: World, tmp_path: Path) -> None:
     with pytest.raises(UnidocError, match="cannot be loaded as a policy"):
-        TransformersPolicy(tmp_path, Pictures(world.corpus, PARAMS).show, PARAMS)
+        TransformersPolicy.of(tmp_path, Pictures(world.corpus, PARAMS).show, PARAMS)
     shutil.copytree(folder, tmp_path / "half")
     weights = load_file(tmp_path / "half/model.safetensors")
     save_file(dict(list(weights.items())[:-3]), tmp_path / "half/model.safetensors", {"format": "pt"})
     with pytest.raises(UnidocError, match="has no weights for"):
-        TransformersPolicy(tmp_path / "half", Pictures(world.corpus, PARAMS).show, PARAMS)
+        TransformersPolicy.of(tmp_path / "half", Pictures(world.corpus, PARAMS).show, PARAMS)
     with pytest.raises(UnidocError, match=r"set agent\.patch=28"):
-        TransformersPolicy(folder, Pictures(world.corpus, PARAMS).show, AgentParams(patch=32))
+        TransformersPolicy.of(folder, Pictures(world.corpus, PARAMS).show, AgentParams(patch=32))

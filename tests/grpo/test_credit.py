@@ -65,19 +65,18 @@ def test_a_turn_has_the_parts_that_it_could_influence() -> None:
 
 def test_turns_share_out_the_episode_s_advantage_by_hand() -> None:
     played = [episode(Search("a"), Select(0), Answer("x")), episode(Search("b"), Answer("y"))]
-    earned = [{"answer": 0.6, "search": 0.1, "select": 0.1}, {"answer": 0.0, "search": 0.05, "select": 0.1}]
-    scale = np.array([0.5, 0.5])
-    # Less the mean, over 0.5: answer +-0.6, search +-0.05, select 0.
-    first, second = credit.of_turns(earned, played, np.zeros(2, int), scale)
+    names = ("answer", "search", "select")
+    parts = credit.of_parts(np.array([[0.6, 0.1, 0.1], [0.0, 0.05, 0.1]]), np.zeros(2, int), np.array([0.5, 0.5]))
+    assert parts == pytest.approx(np.array([[0.6, 0.05, 0.0], [-0.6, -0.05, 0.0]]))
+    first, second = credit.of_turns(parts, names, played)
     assert first == pytest.approx([0.65, 0.6, 0.6])
     assert second == pytest.approx([-0.65, -0.6])
 
 
 def test_nothing_is_learned_from_a_void_episode() -> None:
     played = [episode(Search("a"), Answer("x")), episode(Search("b")), episode(Search("c"), Answer("z"))]
-    earned = [{"answer": 1.0}, None, {"answer": 0.0}]
-    turns = credit.of_turns(earned, played, np.zeros(3, int), np.ones(3))
-    assert turns == [[0.5, 0.5], [0.0], [-0.5, -0.5]]
+    parts = credit.of_parts(np.array([[1.0], [NAN], [0.0]]), np.zeros(3, int), np.ones(3))
+    assert credit.of_turns(parts, ("answer",), played) == [[0.5, 0.5], [0.0], [-0.5, -0.5]]
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=12), st.integers(1, 4))
@@ -95,8 +94,8 @@ def test_advantages_add_up_to_nothing_in_a_group_and_keep_the_order(rewards: lis
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
 def test_a_turn_that_influences_all_has_the_whole_episode_s_advantage(rewards: list[float]) -> None:
     played = [episode(Search("a"), Search("b")) for _ in rewards]
-    earned = [{"answer": 0.7 * one, "search": 0.2 * one, "select": 0.1 * one} for one in rewards]
     groups, values = np.zeros(len(rewards), int), np.array(rewards)
     scale = credit.by_group(values, groups)
-    whole = credit.centred(values, groups) / scale
-    assert [turns[1] for turns in credit.of_turns(earned, played, groups, scale)] == pytest.approx(whole, abs=1e-6)
+    parts = credit.of_parts(values[:, None] * [0.7, 0.2, 0.1], groups, scale)
+    turns = credit.of_turns(parts, ("answer", "search", "select"), played)
+    assert [one[1] for one in turns] == pytest.approx(credit.centred(values, groups) / scale, abs=1e-6)

@@ -49,7 +49,7 @@ def test_a_folder_is_small_is_the_same_for_the_same_seed_and_plays(tmp_path: Pat
     assert 2e6 <= sum(weight.numel() for weight in loaded.parameters()) <= 10e6
     world = World(tmp_path / "world")
     pictures = Pictures(world.corpus, PARAMS)
-    policy = TransformersPolicy(tmp_path / "one", pictures.show, PARAMS)
+    policy = TransformersPolicy.of(tmp_path / "one", pictures.show, PARAMS)
     episode = world.environment(PARAMS).reset(QUESTION)
     (first,) = policy.reply([episode])
     assert isinstance(first, Reply)

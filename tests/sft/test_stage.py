@@ -71,7 +71,7 @@ def test_only_what_the_agent_said_is_learned(world: World, model: Path, episodes
 def test_learned_from_is_token_by_token_what_a_policy_reads_and_writes(
     world: World, model: Path, episodes: list[Trajectory]
 ) -> None:
-    policy = TransformersPolicy(model, Pictures(world.corpus, AGENT).show, AGENT)
+    policy = TransformersPolicy.of(model, Pictures(world.corpus, AGENT).show, AGENT)
     environment = world.environment(AGENT)
     episode = environment.reset(episodes[0].question)
     while episode.outcome is None and len(episode.turns) < 3:
@@ -109,7 +109,7 @@ def test_it_learns_leaves_the_eyes_alone_and_plays(
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert not [name for name in changed if "visual" in name]
-    policy = TransformersPolicy(tmp_path / "out", Pictures(world.corpus, AGENT).show, AGENT)
+    policy = TransformersPolicy.of(tmp_path / "out", Pictures(world.corpus, AGENT).show, AGENT)
     assert isinstance(policy.reply([world.environment(AGENT).reset(episodes[0].question)])[0], Reply)
     assert json.loads((tmp_path / "out" / "sft.json").read_text())["params"]["rate"] == 5e-3
 

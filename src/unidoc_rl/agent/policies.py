@@ -33,4 +33,4 @@ def open_policy(
         )
     from unidoc_rl.agent.transformers_policy import TransformersPolicy  # here, since it takes seconds to import
 
-    return TransformersPolicy(Path(name), pictures.show, params, temperature=temperature, seed=seed)
+    return TransformersPolicy.of(Path(name), pictures.show, params, temperature=temperature, seed=seed)

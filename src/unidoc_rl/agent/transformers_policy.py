@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, DynamicCache
 
 from unidoc_rl.agent.dialect import harmless
-from unidoc_rl.agent.encoding import END, Encoder, Looked
+from unidoc_rl.agent.encoding import END, Encoded, Encoder, Looked
 from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.errors import UnidocError
@@ -37,29 +37,40 @@ class _Read:
 
     text: str = ""  # the conversation as the chat template writes it, up to the end of the agent's last turn
     ids: list[int] = field(default_factory=list)
+    said: list[bool] = field(default_factory=list)  # of these, those that the model drew
     grids: list[Tensor] = field(default_factory=list)  # of its pictures
+    looked: list[Looked] = field(default_factory=list)  # these, where they are recorded
     layers: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # keys and values (heads, tokens, dimension)
     cached: int = 0  # tokens that these are of; the rest is still to be read
 
 
 class TransformersPolicy:
-    """A `policy.Policy` of a folder as save_pretrained writes it, with tokenizer and image processor."""
+    """A `policy.Policy` of a model that is in memory.
+
+    `records`: what an episode read and wrote is kept for `recorded`, pictures and all, to be learned from.
+    """
 
     def __init__(
         self,
-        folder: Path,
+        model: Any,
+        encoder: Encoder,
+        name: str,
         show: Callable[[Picture], Image.Image],
         params: AgentParams,
         *,
         temperature: float = 0.0,
         seed: int = 0,
+        records: bool = False,
     ) -> None:
-        self._model, self._encoder = _load(folder)
-        square = self._encoder.square
-        if params.patch % square:
-            raise UnidocError(f"agent.patch: a token of {folder} is {square} pixels wide; set agent.patch={square}")
-        self.name = folder.resolve().name
+        if params.patch % encoder.square:
+            raise UnidocError(
+                f"agent.patch: a token of {name} is {encoder.square} pixels wide; set agent.patch={encoder.square}"
+            )
+        self._model = model
+        self._encoder = encoder
+        self.name = name
         self._show = show
+        self._records = records
         self._turn_tokens = params.turn_tokens
         self._temperature = temperature
         self._seed = seed
@@ -67,6 +78,26 @@ class TransformersPolicy:
         never = {*self._encoder.tokenizer.all_special_ids, self._encoder.image}
         self._never = sorted(never - {self._end})  # a placeholder that is written would be taken for a picture
         self._reads: WeakKeyDictionary[Episode, _Read] = WeakKeyDictionary()
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path,
+        show: Callable[[Picture], Image.Image],
+        params: AgentParams,
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> TransformersPolicy:
+        """Of a folder as save_pretrained writes it, with tokenizer and image processor."""
+        model, encoder = _load(folder)
+        return cls(model, encoder, folder.resolve().name, show, params, temperature=temperature, seed=seed)
+
+    def recorded(self, episode: Episode) -> Encoded:
+        """The tokens of an episode that has ended, just as they were read and drawn."""
+        read = self._reads[episode]
+        pictured = [token == self._encoder.image for token in read.ids]
+        return Encoded(read.ids, read.said, pictured, read.looked)
 
     @torch.inference_mode()
     def reply(self, episodes: Sequence[Episode]) -> list[Reply | Failed]:
@@ -81,7 +112,9 @@ class TransformersPolicy:
 
     def _said(self, read: _Read, tokens: list[int], seconds: float) -> Reply:
         text = harmless(self._encoder.tokenizer.decode(tokens, skip_special_tokens=True))
-        read.ids += tokens if tokens[-1] == self._end else [*tokens, self._end]
+        ended = tokens[-1] == self._end
+        read.ids += tokens if ended else [*tokens, self._end]
+        read.said += [True] * len(tokens) + [False] * (not ended)  # an end that it did not write teaches nothing
         read.text += f"{text}{END}"
         return Reply(text, len(tokens), len(read.ids), seconds)
 
@@ -99,7 +132,10 @@ class TransformersPolicy:
         pictures = [part for message in messages for part in message.content if isinstance(part, Picture)]
         with ThreadPoolExecutor() as threads:
             shown = list(threads.map(self._look, pictures[len(read.grids) :]))
-        read.ids += self._encoder.ids(whole[len(read.text) :], [self._encoder.squares(one) for one in shown])
+        told_ids = self._encoder.ids(whole[len(read.text) :], [self._encoder.squares(one) for one in shown])
+        read.ids += told_ids
+        read.said += [False] * len(told_ids)
+        read.looked += shown if self._records else []
         read.grids += [one.grid for one in shown]
         read.text = whole
         return shown

@@ -6,7 +6,7 @@ but for the running deviation, which is kept between steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import NormalDist
 
@@ -84,25 +84,19 @@ def influenced(trajectory: Trajectory) -> list[frozenset[str]]:
     return parts
 
 
-def of_turns(
-    contributions: Sequence[Mapping[str, float] | None],
-    trajectories: Sequence[Trajectory],
-    groups: Ints,
-    scale: Floats,
-) -> list[list[float]]:
-    """Of each episode, its turns' advantages: of the parts of its reward that each could influence, together.
+def of_parts(contributions: Floats, groups: Ints, scale: Floats) -> Floats:
+    """(episodes, parts): the advantage that each part of its reward gives an episode; together, the episode's own.
 
-    `contributions`: what each part added to an episode's reward; None of a void one. A turn that influences all parts
-    has the advantage of the whole episode.
+    `contributions`: what each part added to the reward, in a column of its own; nan in the rows of void episodes.
     """
-    names = sorted({name for one in contributions if one for name in one})
-    table = np.array([[one.get(name, 0.0) if one else np.nan for name in names] for one in contributions])
-    table = table.reshape(len(contributions), len(names))
-    parts = np.stack([centred(column, groups) / scale for column in table.T], axis=1) if names else table
-    parts = np.nan_to_num(parts)
+    return np.nan_to_num(np.stack([centred(column, groups) / scale for column in contributions.T], axis=1))
+
+
+def of_turns(parts: Floats, names: Sequence[str], trajectories: Sequence[Trajectory]) -> list[list[float]]:
+    """Of each episode, its turns' advantages: of the parts of its reward that each could influence, together."""
     return [
-        [float(sum(row[n] for n, name in enumerate(names) if name in own)) for own in influenced(trajectory)]
-        for row, trajectory in zip(parts, trajectories, strict=True)
+        [float(sum(value for name, value in zip(names, row, strict=True) if name in own)) for own in influenced(one)]
+        for row, one in zip(parts, trajectories, strict=True)
     ]
 
 

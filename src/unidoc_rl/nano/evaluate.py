@@ -48,7 +48,7 @@ class Measured:
 def evaluate(model: Path, count: int, seed: int = SEED) -> Mapping[str, Measured]:
     """Each measure by its name, from so many lessons."""
     shown = _Shown()
-    policy = TransformersPolicy(model, shown, PROTOCOL.model_copy(update={"turn_tokens": 256}))
+    policy = TransformersPolicy.of(model, shown, PROTOCOL.model_copy(update={"turn_tokens": 256}))
     families = [pages.family(seed, index) for index in range(FAMILIES)]
     found = {}
     with progress.bar(len(MEASURES) * count, "asking", "lesson") as bar:

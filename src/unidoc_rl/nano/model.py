@@ -1,8 +1,8 @@
 """The nano model before it has learned anything: configuration, tokenizer and image processor, as a policy's folder.
 
 It is a Qwen2.5-VL of transformers' own class, some three million parameters small. Its tokens are bytes, so it can read
-and write any script; pieces of the words that the rules of the dialect are made of, so that these are soon read; and
-the dialect's tags, one token each. Digits stay apart, since numbers are read digit by digit. What it leaves out: video.
+and write any script; pieces of the words of rules, questions and documents, so that these are soon read; and the
+dialect's tags, one token each. Digits stay apart, since numbers are read digit by digit. What it leaves out: video.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from unidoc_rl.agent.dialect import REMINDER, system_prompt, tags, teach
 from unidoc_rl.agent.encoding import END, IMAGE, Encoder
 from unidoc_rl.params import AgentParams
+from unidoc_rl.sample.asking import WORDINGS
+from unidoc_rl.sample.vocabulary import phrases
+from unidoc_rl.types import Role
 
 PATCH, MERGE = 14, 2
 TOKEN = PATCH * MERGE  # pixels on each side of what is one token
-WORDS = 512  # tokens of the vocabulary, tags left out
+WORDS = 1000  # tokens of the vocabulary, tags left out
+OFTEN = 20  # times as often as the rest are rules and questions read
 # How the pictures are shown that it is taught and measured with: parts of a page are not blown up to 256 tokens.
 PROTOCOL = AgentParams(min_pixels=64 * TOKEN**2, max_pixels=512 * TOKEN**2, patch=TOKEN)
 SPECIAL = ("<|im_start|>", END, "<|vision_start|>", "<|vision_end|>", IMAGE, "<|video_pad|>")
@@ -73,7 +77,9 @@ def make_tokenizer(params: AgentParams) -> PreTrainedTokenizerFast:
     pieces.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()  # a letter for each of the 256 bytes
     trainer = trainers.BpeTrainer(vocab_size=WORDS, initial_alphabet=alphabet, show_progress=False)
-    pieces.train_from_iterator([system_prompt(params), REMINDER], trainer)
+    roles = [f"{role.value}\n" for role in Role]
+    often = [system_prompt(params), REMINDER, *roles, *WORDINGS]
+    pieces.train_from_iterator([*often * OFTEN, *phrases()], trainer)
     pieces.add_special_tokens(list(SPECIAL))
     pieces.add_tokens(tags())
     tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]

@@ -49,6 +49,9 @@ _LATER = (
 )
 
 
+WORDINGS = (*_LOOKUP, *_CHART, *_HOP, *_CHANGE, *_HIGHER, *_LATER)  # in which most questions are put
+
+
 @dataclass(frozen=True, slots=True)
 class _Draft:
     """A question without its number."""

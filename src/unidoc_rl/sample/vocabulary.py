@@ -5,7 +5,8 @@ No sentence here may hold a measure, an item or a number that a question can ask
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 
 class Metric(NamedTuple):
@@ -528,3 +529,16 @@ LABELS = {
     "statement": ("financial statements", "consolidated accounts", "statutory accounts", "financial supplement"),
 }
 CURRENCIES = ("EUR", "USD", "GBP", "CHF", "NOK", "CAD")
+
+
+def phrases() -> Iterator[str]:
+    """All that can stand in a document, but for names of companies and numbers."""
+    waiting: list[Any] = [value for name, value in sorted(globals().items()) if name.isupper()]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, tuple):
+            waiting += value

@@ -1,0 +1,123 @@
+"""The stage `grpo`: a policy that learns from what its own episodes earn, as a folder, whole or not at all.
+
+unidoc grpo artifacts/trajectories --index artifacts/index --corpus artifacts/corpus --model sft --out grpo
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForImageTextToText
+from transformers.trainer_utils import get_last_checkpoint
+from trl import GRPOConfig
+
+from unidoc_rl import storage, tracking
+from unidoc_rl.agent.encoding import Encoder
+from unidoc_rl.agent.environment import Environment
+from unidoc_rl.agent.judging import Judge
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.rewards import score
+from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.grpo.trainer import AgentTrainer, Game
+from unidoc_rl.params import AgentParams, GrpoParams, RewardParams
+from unidoc_rl.pretrained import whole_model
+from unidoc_rl.types import Question, Searcher
+from unidoc_rl.watching import watch
+
+MARKER = "grpo.json"
+
+
+def grpo(
+    questions: Sequence[Question],
+    search: Searcher,
+    corpus: str | Path,
+    model: Path,
+    out: str | Path,
+    judge: Judge,
+    params: GrpoParams,
+    agent: AgentParams,
+    rewards: RewardParams,
+    mlflow: str | None = None,
+) -> dict[str, float]:
+    """Returns how it went in the end."""
+    if not questions:
+        raise UnidocError("there is no question to learn from")
+    with storage.writing(out, marker=MARKER) as output:
+        encoder = Encoder.of(model)
+        dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+        network = whole_model(AutoModelForImageTextToText, model, dtype)
+        if params.frozen:
+            network.model.visual.requires_grad_(False)
+        pictures = Pictures(storage.local_folder(corpus), agent)
+
+        def policy(playing: Any, seed: int, temperature: float) -> TransformersPolicy:
+            return TransformersPolicy(
+                playing, encoder, "grpo", pictures.show, agent, temperature=temperature, seed=seed, records=True
+            )
+
+        checkpoints = output.work / "checkpoints"
+        trainer = AgentTrainer(
+            network,
+            args=_config(params, checkpoints),
+            train_dataset=Dataset.from_dict({"number": range(len(questions))}),
+            processing_class=encoder.tokenizer,
+            game=Game(
+                questions,
+                Environment(search, pictures, agent),
+                policy,
+                lambda played: score(played, rewards, judge),
+                rewards,
+            ),
+            params=params,
+        )
+        with tracking.run("grpo", mlflow, output.work / "run") as run:
+            run.params({**params.model_dump(), "rewards": rewards.of})
+            watch(trainer, "learning from rewards", run)
+            trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if checkpoints.exists() else None)
+        trainer.save_model(str(output.new))
+        encoder.save(output.new)
+        marks = _marks(trainer.state.log_history)
+        (output.new / MARKER).write_text(json.dumps({"params": params.model_dump(), "marks": marks}) + "\n")
+    return marks
+
+
+def _config(params: GrpoParams, checkpoints: Path) -> GRPOConfig:
+    episodes = params.questions * params.group
+    return GRPOConfig(
+        output_dir=str(checkpoints),
+        max_steps=params.steps,
+        per_device_train_batch_size=params.together,
+        gradient_accumulation_steps=episodes // params.together,
+        num_generations=params.group,
+        temperature=params.temperature,
+        learning_rate=params.rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=params.warmup,
+        beta=params.kl,
+        epsilon=params.clip,
+        loss_type="grpo",
+        seed=params.seed,
+        bf16=torch.cuda.is_available(),
+        gradient_checkpointing=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        log_multimodal=False,
+        logging_steps=1,
+        save_steps=params.save_steps,
+        save_total_limit=2,
+        report_to=[],
+        disable_tqdm=True,
+    )
+
+
+def _marks(history: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The last that was logged of each."""
+    marks: dict[str, float] = {}
+    for row in history:
+        marks |= {key: value for key, value in row.items() if key.startswith(("reward", "outcome", "kl", "turns"))}
+    return marks

@@ -1,0 +1,238 @@
+"""TRL's GRPOTrainer over our episodes: what is played, what it earns and who has earned it are ours, the loss is TRL's.
+
+A step plays its questions in one batch of episodes, with the keys and values of each kept from turn to turn, and learns
+from the very tokens that were drawn. TRL's own methods move between its versions: only those named here are replaced,
+and a test compares the log-probabilities with those of an independent forward pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from trl import GRPOTrainer
+from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_generation
+
+from unidoc_rl.agent.encoding import Encoded, batch
+from unidoc_rl.agent.environment import Environment, Episode
+from unidoc_rl.agent.policy import Failed
+from unidoc_rl.agent.rewards import contributions
+from unidoc_rl.agent.trajectories import pictures_of
+from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.grpo import credit
+from unidoc_rl.params import GrpoParams, RewardParams
+from unidoc_rl.types import Outcome, Question, Search, Trajectory, Zoom
+
+NAN = float("nan")
+PARTS = ("answer", "search", "select", "region", "format")
+
+
+@dataclass(frozen=True, slots=True)
+class Game:
+    """What is played, by whom, and for what."""
+
+    questions: Sequence[Question]
+    environment: Environment
+    policy: Callable[[Any, int, float], TransformersPolicy]  # of a model, a seed and a temperature
+    score: Callable[[Sequence[Trajectory]], list[Trajectory]]
+    rewards: RewardParams
+
+
+class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
+    def __init__(self, *args: Any, game: Game, params: GrpoParams, **kwargs: Any) -> None:
+        super().__init__(*args, reward_funcs=_never_asked, **kwargs)
+        self._game = game
+        self._params = params
+        self.running = credit.RunningDeviation()
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        mode = "train" if self.model.training else "eval"
+        played, recorded = self._play([self._game.questions[row["number"]] for row in inputs], mode)
+        advantages = self._advantages(played, mode)
+        self._tell(played, mode)
+        return self._tensors(recorded, played, advantages)
+
+    # --- playing ------------------------------------------------------------------------------------------------------
+
+    def _play(self, questions: Sequence[Question], mode: str) -> tuple[list[Trajectory], list[Encoded]]:
+        """Each question once, all together; and the tokens."""
+        samples: Counter[str] = Counter()
+        episodes = []
+        for question in questions:
+            first = self.accelerator.process_index * len(questions)  # other processes may play the same question
+            episodes.append(self._game.environment.reset(question, first + samples[question.uid]))
+            samples[question.uid] += 1
+        training = self.model.training
+        with unwrap_model_for_generation(
+            self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
+        ) as model:
+            model.eval()
+            temperature = self._params.temperature if mode == "train" else 0.0
+            policy = self._game.policy(model, self._params.seed + self.state.global_step, temperature)
+            self._finish(episodes, policy)
+            model.train(training)
+        recorded = [policy.recorded(episode) for episode in episodes]
+        return self._game.score([episode.trajectory(policy.name) for episode in episodes]), recorded
+
+    def _finish(self, episodes: Sequence[Episode], policy: TransformersPolicy) -> None:
+        while going := [episode for episode in episodes if episode.outcome is None]:
+            replies = policy.reply(going)
+            heard = []
+            for episode, reply in zip(going, replies, strict=True):
+                if isinstance(reply, Failed):
+                    episode.outcome, episode.failure = reply.outcome, reply.reason
+                else:
+                    heard.append((episode, reply))
+            self._game.environment.step(*zip(*heard, strict=True))
+
+    # --- credit -------------------------------------------------------------------------------------------------------
+
+    def _advantages(self, played: Sequence[Trajectory], mode: str) -> list[list[float]]:
+        """Of every turn of this process's episodes; groups may be spread over several."""
+        each = self.num_generations if mode == "train" else self.num_generations_eval
+        rewards = self._gathered([[one.scores.total if one.scores else NAN] for one in played])[:, 0]
+        groups = np.arange(len(rewards)) // each
+        self._metrics[mode]["groups_without_signal"].append(credit.without_signal(rewards, groups))
+        mine = slice(self.accelerator.process_index * len(played), (self.accelerator.process_index + 1) * len(played))
+        if self._params.scale == "rank":
+            whole = np.nan_to_num(credit.ranked(rewards, groups))[mine]
+            return [[float(one)] * len(trajectory.turns) for one, trajectory in zip(whole, played, strict=True)]
+        scale = self._scale(rewards, groups, played)
+        if self._params.credit == "episode":
+            whole = np.nan_to_num(credit.centred(rewards, groups) / scale)[mine]
+            return [[float(one)] * len(trajectory.turns) for one, trajectory in zip(whole, played, strict=True)]
+        table = self._gathered([self._contributions(one) for one in played])
+        return credit.of_turns(credit.of_parts(table, groups, scale)[mine], PARTS, played)
+
+    def _contributions(self, trajectory: Trajectory) -> list[float]:
+        if trajectory.scores is None:
+            return [NAN] * len(PARTS)
+        earned = contributions(trajectory.scores.parts, self._game.rewards)
+        return [earned.get(name, 0.0) for name in PARTS]
+
+    def _scale(self, rewards: credit.Floats, groups: credit.Ints, played: Sequence[Trajectory]) -> credit.Floats:
+        match self._params.scale:
+            case "group":
+                return credit.by_group(rewards, groups)
+            case "kind":
+                kinds = [str(kind) for kind in self._gathered_texts([one.question.kind for one in played])]
+                return self.running(rewards, groups, kinds)
+            case _:
+                return np.ones(len(rewards))
+
+    def _gathered(self, rows: list[list[float]]) -> credit.Floats:
+        """Of all processes, in their order."""
+        told = torch.tensor(rows, dtype=torch.float64, device=self.accelerator.device)
+        return self.accelerator.gather(told).cpu().numpy()  # type: ignore[no-any-return]
+
+    def _gathered_texts(self, texts: list[str]) -> list[str]:
+        from accelerate.utils import gather_object
+
+        return list(gather_object(texts))
+
+    # --- what the loss is made of -------------------------------------------------------------------------------------
+
+    def _tensors(
+        self, recorded: Sequence[Encoded], played: Sequence[Trajectory], advantages: Sequence[Sequence[float]]
+    ) -> dict[str, Any]:
+        starts = [one.said.index(True) if any(one.said) else len(one.ids) - 1 for one in recorded]
+        prompt, begun = max(starts), [max(starts) - start for start in starts]
+        fill = int(self._tokenizer.pad_token_id)
+        made = batch(recorded, fill)
+        ids, real = _shifted(made["input_ids"], begun, fill), _shifted(made["attention_mask"], begun, 0)
+        kinds = _shifted(made["mm_token_type_ids"], begun, 0)
+        said = torch.zeros_like(real)
+        worth = torch.zeros(real.shape)
+        for row, (one, start, turns, trajectory) in enumerate(zip(recorded, begun, advantages, played, strict=True)):
+            counted = torch.tensor(one.said) & (trajectory.outcome is not Outcome.VOID)
+            said[row, start : start + len(one.ids)] = counted.long()
+            worth[row, start : start + len(one.ids)] = _spread(one.said, turns)
+        output: dict[str, Any] = {
+            "prompt_ids": ids[:, :prompt],
+            "prompt_mask": real[:, :prompt],
+            "completion_ids": ids[:, prompt:],
+            "completion_mask": real[:, prompt:],
+            "tool_mask": said[:, prompt:],
+            "advantages": worth[:, prompt:],
+            "mm_token_type_ids": kinds,
+            "num_images": [len(one.looked) for one in recorded],
+        }
+        output |= {name: made[name] for name in ("pixel_values", "image_grid_thw") if name in made}
+        output = {name: self._placed(value) for name, value in output.items()}
+        output["num_items_in_batch"] = self.accelerator.gather(output["tool_mask"].sum()).sum()
+        if self.beta:
+            output["ref_per_token_logps"] = self._reference(output)
+        return output
+
+    def _placed(self, value: Any) -> Any:
+        return value.to(self.accelerator.device) if isinstance(value, Tensor) else value
+
+    def _reference(self, output: dict[str, Any]) -> Tensor:
+        """What the model that it all began with gives the tokens."""
+        names = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
+        with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
+            logps, _, _ = self._get_per_token_logps_and_entropies(
+                self.ref_model,
+                torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1),
+                torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1),
+                output["completion_ids"].size(1),
+                batch_size=self.args.per_device_train_batch_size,
+                **{name: output.get(name) for name in names},
+            )
+        return logps  # type: ignore[no-any-return]
+
+    # --- what is told -------------------------------------------------------------------------------------------------
+
+    def _tell(self, played: Sequence[Trajectory], mode: str) -> None:
+        """Means over all processes; of what is not void, but for the share that is."""
+        known = [one for one in played if one.scores is not None]
+        scores = [one.scores for one in known if one.scores is not None]
+        rows: dict[str, list[float]] = {
+            "reward": [one.total for one in scores],
+            "turns": [float(len(one.turns)) for one in known],
+            "searches": [float(_count(one, Search)) for one in known],
+            "zooms": [float(_count(one, Zoom)) for one in known],
+            "pictures": [float(sum(len(pictures_of(turn)) for turn in one.turns)) for one in known],
+            "tokens_written": [float(sum(turn.reply.tokens for turn in one.turns)) for one in known],
+        }
+        for part in PARTS:
+            rows[f"reward/{part}"] = [one.parts[part] for one in scores if part in one.parts]
+        for outcome in Outcome:
+            rows[f"outcome/{outcome.value}"] = [float(one.outcome is outcome) for one in played]
+        for name, values in rows.items():
+            total, count = self._gathered([[math.fsum(values), float(len(values))]]).sum(axis=0)
+            if count:
+                self._metrics[mode][name].append(float(total / count))
+
+
+def _never_asked(**_: Any) -> list[float]:
+    """The reward function that TRL wants to be given."""
+    raise AssertionError("episodes are scored where they are played")
+
+
+def _count(trajectory: Trajectory, kind: type) -> int:
+    return sum(isinstance(turn.said.action, kind) for turn in trajectory.turns)
+
+
+def _shifted(rows: Tensor, by: Sequence[int], fill: int) -> Tensor:
+    """Each row so far to the right, so that all that was said begins in one column."""
+    shifted = torch.full((len(rows), rows.shape[1] + max(by)), fill, dtype=rows.dtype)
+    for row, (values, start) in enumerate(zip(rows, by, strict=True)):
+        shifted[row, start : start + len(values)] = values
+    return shifted
+
+
+def _spread(said: Sequence[bool], turns: Sequence[float]) -> Tensor:
+    """Each turn's advantage on its tokens."""
+    worth, turn, former = [], -1, False
+    for one in said:
+        turn += one and not former
+        worth.append(turns[turn] if one else 0.0)
+        former = one
+    return torch.tensor(worth)

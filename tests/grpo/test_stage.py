@@ -1,0 +1,123 @@
+"""GRPO over real episodes: the tokens that were drawn are those that are learned from, and void ones teach nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
+
+from tests.agent.models import write_policy
+from tests.agent.world import QUESTION, World
+from unidoc_rl.agent.encoding import Encoder
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.grpo.stage import _config, grpo
+from unidoc_rl.grpo.trainer import AgentTrainer, Game
+from unidoc_rl.params import AgentParams, GrpoParams, RewardParams
+from unidoc_rl.types import Outcome, Scores, Trajectory
+
+AGENT = AgentParams(turns=3, turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
+PARAMS = GrpoParams(steps=2, questions=1, group=4, together=2, rate=1e-2, save_steps=1, credit="turn")
+QUESTIONS = [QUESTION, replace(QUESTION, uid="q2", query="What is steel?", answer="iron")]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_policy(tmp_path_factory.mktemp("model"), AGENT, "qwen2_5_vl")
+
+
+def some_are_void(played: Sequence[Trajectory]) -> list[Trajectory]:
+    """Scores that differ, and one episode that the infrastructure spoilt."""
+    scored = [replace(one, scores=Scores(n / 4, {"answer": n / 4, "format": 0.0}, "")) for n, one in enumerate(played)]
+    return [*scored[:-1], replace(scored[-1], outcome=Outcome.VOID, scores=None)]
+
+
+@pytest.fixture
+def trainer(world: World, model: Path, tmp_path: Path) -> AgentTrainer:
+    encoder, pictures = Encoder.of(model), Pictures(world.corpus, AGENT)
+
+    def policy(playing: Any, seed: int, temperature: float) -> TransformersPolicy:
+        return TransformersPolicy(
+            playing, encoder, "p", pictures.show, AGENT, temperature=temperature, seed=seed, records=True
+        )
+
+    game = Game(QUESTIONS, world.environment(AGENT), policy, some_are_void, RewardParams(of="outcome"))
+    return AgentTrainer(
+        AutoModelForImageTextToText.from_pretrained(model),
+        args=_config(PARAMS, tmp_path),
+        train_dataset=Dataset.from_dict({"number": [0, 1]}),
+        processing_class=encoder.tokenizer,
+        game=game,
+        params=PARAMS,
+    )
+
+
+@pytest.mark.slow
+def test_what_is_learned_from_is_what_was_drawn(trainer: AgentTrainer, model: Path) -> None:
+    made = trainer._generate_and_score_completions([{"number": 0}] * 4)
+    ids = torch.cat([made["prompt_ids"], made["completion_ids"]], dim=1)
+    real = torch.cat([made["prompt_mask"], made["completion_mask"]], dim=1)
+    names = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
+    told = {name: made.get(name) for name in names}
+    length = made["completion_ids"].size(1)
+    logps, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, ids, real, length, batch_size=2, **told)
+    alone: Any = AutoModelForImageTextToText.from_pretrained(model).eval()
+    picture = 0
+    for row in range(4):
+        kept = real[row].bool()
+        given: dict[str, Any] = {
+            "input_ids": ids[row][kept][None],
+            "mm_token_type_ids": told["mm_token_type_ids"][row][kept][None],
+        }
+        if count := told["num_images"][row]:
+            grids = told["image_grid_thw"][picture : picture + count]
+            before = int(told["image_grid_thw"][:picture].prod(-1).sum())
+            given |= {
+                "image_grid_thw": grids,
+                "pixel_values": told["pixel_values"][before : before + int(grids.prod(-1).sum())],
+            }
+            picture += count
+        with torch.inference_mode():
+            expected = torch.log_softmax(alone(**given).logits[0].float(), -1)
+        own = expected[:-1].gather(1, given["input_ids"][0, 1:, None])[:, 0]
+        said = made["completion_mask"][row].bool()
+        assert torch.allclose(logps[row][said], own[-int(said.sum()) :], atol=1e-5)
+    assert torch.allclose(made["ref_per_token_logps"] * made["tool_mask"], logps * made["tool_mask"], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_only_the_agent_s_words_count_and_none_of_a_void_episode(trainer: AgentTrainer) -> None:
+    made = trainer._generate_and_score_completions([{"number": 0}] * 4)
+    counted = made["tool_mask"].bool()
+    assert counted[:3].any(dim=1).all()
+    assert not counted[3].any()
+    assert (made["advantages"][~counted] == 0).all()
+    assert (made["completion_ids"][counted] != trainer._game.policy(None, 0, 1.0)._encoder.image).all()
+    # Of 0, 1/4 and 1/2, a standard deviation of 1/4 apart: -1, 0 and 1.
+    for row, worth in enumerate((-1.0, 0.0, 1.0)):
+        assert made["advantages"][row][counted[row]] == pytest.approx(worth, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_it_learns_resumes_and_leaves_the_eyes_alone(
+    world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rewards = RewardParams()
+    done = grpo(QUESTIONS, world.search, world.corpus, model, tmp_path / "out", by_rules, PARAMS, AGENT, rewards)
+    assert {"reward", "outcome/answered", "kl"} <= set(done)
+    before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
+    assert not [name for name in before if "visual" in name and not torch.equal(before[name], after[name])]
