@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -14,6 +15,12 @@ SENT_EVERY = 20  # steps
 def watch(trainer: Trainer, what: str, run: tracking.Run) -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_Watch(what, run))
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The last that is whole: its state is what is written last."""
+    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(whole, key=lambda one: int(one.name.rpartition("-")[2]))) if whole else None
 
 
 class _Watch(TrainerCallback):

@@ -37,7 +37,7 @@ def ink(seen: Seen) -> np.ndarray:
     """How far each square of a token is from one colour."""
     grey = np.asarray(seen.image.convert("L"), float)
     squares = grey.reshape(grey.shape[0] // TOKEN, TOKEN, -1, TOKEN).swapaxes(1, 2)
-    return squares.reshape(-1, TOKEN * TOKEN).std(axis=1)
+    return np.asarray(squares.reshape(-1, TOKEN * TOKEN).std(axis=1))
 
 
 @settings(max_examples=5, deadline=None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
 
 from tests.agent.models import write_policy
 from tests.agent.world import World, played
@@ -87,9 +89,7 @@ def test_learned_from_is_token_by_token_what_a_policy_reads_and_writes(
 
 
 def test_what_fills_a_batch_up_changes_nothing(world: World, model: Path, episodes: list[Trajectory]) -> None:
-    from transformers import AutoModelForImageTextToText
-
-    network = AutoModelForImageTextToText.from_pretrained(model).eval()
+    network: Any = AutoModelForImageTextToText.from_pretrained(model)
     examples = Examples(episodes, Encoder.of(model), Pictures(world.corpus, AGENT), AGENT)
     with torch.inference_mode():
         both = network(**examples([{"number": 0}, {"number": 1}])).logits

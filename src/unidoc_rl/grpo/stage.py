@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import AutoModelForImageTextToText
-from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOConfig
 
 from unidoc_rl import storage, tracking
@@ -28,7 +27,7 @@ from unidoc_rl.grpo.trainer import AgentTrainer, Game
 from unidoc_rl.params import AgentParams, GrpoParams, RewardParams
 from unidoc_rl.pretrained import whole_model
 from unidoc_rl.types import Question, Searcher
-from unidoc_rl.watching import watch
+from unidoc_rl.watching import last_checkpoint, watch
 
 MARKER = "grpo.json"
 
@@ -79,7 +78,7 @@ def grpo(
         with tracking.run("grpo", mlflow, output.work / "run") as run:
             run.params({**params.model_dump(), "rewards": rewards.of})
             watch(trainer, "learning from rewards", run)
-            trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if checkpoints.exists() else None)
+            trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
         trainer.save_model(str(output.new))
         encoder.save(output.new)
         marks = _marks(trainer.state.log_history)

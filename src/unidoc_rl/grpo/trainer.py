@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor
 from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_generation
@@ -68,7 +69,7 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
             first = self.accelerator.process_index * len(questions)  # other processes may play the same question
             episodes.append(self._game.environment.reset(question, first + samples[question.uid]))
             samples[question.uid] += 1
-        training = self.model.training
+        training = mode == "train"
         with unwrap_model_for_generation(
             self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
         ) as model:
@@ -132,8 +133,6 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
         return self.accelerator.gather(told).cpu().numpy()  # type: ignore[no-any-return]
 
     def _gathered_texts(self, texts: list[str]) -> list[str]:
-        from accelerate.utils import gather_object
-
         return list(gather_object(texts))
 
     # --- what the loss is made of -------------------------------------------------------------------------------------

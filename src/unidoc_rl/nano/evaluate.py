@@ -21,7 +21,7 @@ from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.nano import lessons, pages
 from unidoc_rl.nano.lessons import RULES, Lesson, Opened, Seen, open_page
 from unidoc_rl.nano.model import PROTOCOL
-from unidoc_rl.types import Answer, AnswerFormat, Message, Picture, Question, Reply, Role, Select, Zoom
+from unidoc_rl.types import Answer, AnswerFormat, Content, Message, Picture, Question, Reply, Role, Select, Zoom
 
 SEED = 20_261  # of the world that is asked about
 FAMILIES = 24
@@ -47,7 +47,7 @@ class Measured:
 
 def evaluate(model: Path, count: int, seed: int = SEED) -> Mapping[str, Measured]:
     """Each measure by its name, from so many lessons."""
-    shown = _Shown()
+    shown = Shown()
     policy = TransformersPolicy.of(model, shown, PROTOCOL.model_copy(update={"turn_tokens": 256}))
     families = [pages.family(seed, index) for index in range(FAMILIES)]
     found = {}
@@ -63,28 +63,33 @@ def evaluate(model: Path, count: int, seed: int = SEED) -> Mapping[str, Measured
     return found
 
 
-class _Shown:
-    """The pictures of lessons, by the names that they have in messages."""
+class Shown:
+    """Pictures that are of no corpus, by the names that they have in messages."""
 
     def __init__(self) -> None:
         self._images: dict[str, Image.Image] = {}
 
-    def add(self, seen: Seen) -> Picture:
-        name = f"lesson-{len(self._images)}"
-        self._images[name] = seen.image
-        return Picture(name, seen.image.width, seen.image.height)
+    def add(self, image: Image.Image) -> Picture:
+        name = f"picture-{len(self._images)}"
+        self._images[name] = image
+        return Picture(name, image.width, image.height)
 
     def __call__(self, picture: Picture) -> Image.Image:
         return self._images[picture.page]
 
 
-def replies(policy: TransformersPolicy, shown: _Shown, asked: Sequence[Lesson]) -> list[str]:
-    episodes = []
-    for number, lesson in enumerate(asked):
-        episode = Episode(Question(f"{number}", "", "", AnswerFormat.STR, "", "", "", ()), 0, RULES)
-        told = [Message(Role.USER, tuple(shown.add(p) if isinstance(p, Seen) else p for p in t)) for t in lesson.told]
-        episode.messages = [episode.messages[0], *told]
-        episodes.append(episode)
+def conversation(number: int, told: Sequence[Content]) -> Episode:
+    """An episode in which the user has said so much, and nobody has replied."""
+    episode = Episode(Question(f"{number}", "", "", AnswerFormat.STR, "", "", "", ()), 0, RULES)
+    episode.messages = [episode.messages[0], *(Message(Role.USER, content) for content in told)]
+    return episode
+
+
+def replies(policy: TransformersPolicy, shown: Shown, asked: Sequence[Lesson]) -> list[str]:
+    episodes = [
+        conversation(n, [tuple(shown.add(p.image) if isinstance(p, Seen) else p for p in told) for told in lesson.told])
+        for n, lesson in enumerate(asked)
+    ]
     return [reply.text if isinstance(reply, Reply) else "" for reply in policy.reply(episodes)]
 
 

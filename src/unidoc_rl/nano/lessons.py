@@ -248,11 +248,11 @@ def finding(rng: Random, opened: Opened) -> Lesson | None:
         return None
     cut = found[0]
     around = _word_boxes(page)
-    inside = ((around[:, :2] >= cut[:2]) & (around[:, 2:] <= cut[2:])).all(axis=1)
+    inside = np.asarray(((around[:, :2] >= cut[:2]) & (around[:, 2:] <= cut[2:])).all(axis=1))
     seen = _shown(rng, opened, cut)
     if seen is None or not inside.any():
         return None
-    first = rng.choice(inside.nonzero()[0].tolist())
+    first = rng.choice(np.flatnonzero(inside).tolist())
     last = min(first + rng.randint(0, 3), len(around) - 1)
     while last > first and (not inside[last] or abs(around[last, 1] - around[first, 1]) > 2):
         last -= 1

@@ -17,7 +17,6 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from transformers import AutoModelForImageTextToText
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from unidoc_rl import storage, tracking
@@ -30,7 +29,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams, SftParams
 from unidoc_rl.pretrained import whole_model
 from unidoc_rl.types import Trajectory
-from unidoc_rl.watching import watch
+from unidoc_rl.watching import last_checkpoint, watch
 
 MARKER = "sft.json"
 
@@ -85,7 +84,7 @@ def sft(
         with tracking.run("sft", mlflow, output.work / "run") as run:
             run.params(params.model_dump())
             watch(trainer, "imitating", run)
-            trainer.train(resume_from_checkpoint=get_last_checkpoint(checkpoints) if checkpoints.exists() else None)
+            trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
         trainer.save_model(str(output.new))
         encoder.save(output.new)
         marks = _marks(trainer)
