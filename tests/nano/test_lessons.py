@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from unidoc_rl import boxes
 from unidoc_rl.agent.dialect import parse
 from unidoc_rl.nano import lessons, pages
 from unidoc_rl.nano.batches import Maker
@@ -111,6 +112,23 @@ def test_an_answer_is_the_question_s(family: tuple[pages.DrawnPage, ...]) -> Non
         action = parse(lesson.reply).action
         assert isinstance(action, Answer)
         assert known[str(lesson.told[0][0])] == action.text
+
+
+def test_a_value_that_is_asked_for_stands_in_its_region(family: tuple[pages.DrawnPage, ...]) -> None:
+    checked = 0
+    for page in family:
+        queries = [asked.question.query for asked in page.asked]
+        assert len(set(queries)) == len(queries)
+        for asked in filter(lessons._is_value, page.asked):
+            (box,) = asked.regions
+            cut = boxes.to_pixels(box, page.width, page.height)
+            middle = (page.places[:, :2] + page.places[:, 2:]) / 2
+            inside = ((middle > cut[:2]) & (middle < cut[2:])).all(axis=1)
+            printed = "".join(letter for letter, own in zip(page.letters, inside, strict=True) if own)
+            if inside.any():
+                assert asked.question.answer in printed.replace(",", "")
+                checked += 1
+    assert checked > 10
 
 
 def test_a_batch_is_the_same_whenever_it_is_made() -> None:

@@ -1,0 +1,61 @@
+"""How replies are scored, and how sure a measure is."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unidoc_rl.nano.evaluate import _edits, _iou, _measured, _misread, _same_answer, _same_page, _same_region
+from unidoc_rl.nano.lessons import Lesson
+
+WORDS = st.text("abc ", max_size=12)
+CORNERS = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(1, 50))
+
+
+def lesson(reply: str) -> Lesson:
+    return Lesson((), reply)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "edits"),
+    [("", "", 0), ("abc", "", 3), ("", "ab", 2), ("kitten", "sitting", 3), ("12.5", "125", 1), ("flaw", "lawn", 2)],
+)
+def test_edits_by_hand(one: str, other: str, edits: int) -> None:
+    assert _edits(one, other) == edits
+
+
+@given(WORDS, WORDS, WORDS)
+def test_edits_are_a_distance(one: str, other: str, third: str) -> None:
+    assert _edits(one, one) == 0
+    assert _edits(one, other) == _edits(other, one) <= max(len(one), len(other))
+    assert _edits(one, third) <= _edits(one, other) + _edits(other, third)
+    assert _edits(one, other) >= abs(len(one) - len(other))
+
+
+@given(CORNERS, CORNERS)
+def test_the_overlap_of_boxes(one: tuple[int, ...], other: tuple[int, ...]) -> None:
+    first, second = ((x, y, x + w, y + h) for x, y, w, h in (one, other))
+    assert _iou(first, first) == pytest.approx(1)
+    assert _iou(first, second) == pytest.approx(_iou(second, first))
+    cells = [{(x, y) for x in range(b[0], b[2]) for y in range(b[1], b[3])} for b in (first, second)]
+    assert _iou(first, second) == pytest.approx(len(cells[0] & cells[1]) / len(cells[0] | cells[1]))
+
+
+def test_replies_are_scored_as_actions() -> None:
+    assert _same_answer("<think>x</think><answer> 12.5 </answer>", lesson("<answer>12.5</answer>")) == (1, 1)
+    assert _same_answer("12.5", lesson("<answer>12.5</answer>")) == (0, 1)
+    assert _same_page("<select>1</select>", lesson("<select>2</select>")) == (0, 1)
+    assert _same_region("<bbox>[[0, 0, 10, 10]]</bbox>", lesson("<bbox>[[0, 0, 10, 18]]</bbox>")) == (1, 1)
+    assert _same_region("<bbox>[[0, 0, 10, 10]]</bbox>", lesson("<bbox>[[0, 0, 10, 21]]</bbox>")) == (0, 1)
+    assert _same_region("nowhere", lesson("<bbox>[[0, 0, 10, 21]]</bbox>")) == (0, 1)
+    assert _misread("Nat sales", lesson("Net sales")) == (1, 9)
+
+
+def test_an_interval_is_narrower_for_more_lessons_and_holds_the_share() -> None:
+    few, many = ([(float(n % 4 == 0), 1.0) for n in range(count)] for count in (20, 2000))
+    one, other = _measured(few, Random(0)), _measured(many, Random(0))
+    assert one.value == other.value == 0.25
+    assert one.low < other.low < 0.25 < other.high < one.high
