@@ -84,7 +84,7 @@ def cli() -> None:
         unidoc search index "net sales 2023"        the pages that answer to a text
         unidoc ask "net sales in 2023?" …           what an agent answers, and where on which page that stands
         unidoc view episodes.jsonl …                episodes of an agent, to look through in a browser
-        unidoc nano evaluate                        what the small model in this package can read
+        unidoc nano pretrain --out my-nano          a small model that learns to read on this machine
         unidoc status                               what the stages have made so far
         unidoc doctor                               what this machine has, and what is missing
 
@@ -376,9 +376,9 @@ def status(artifacts: Path) -> None:
 
 @cli.group()
 def nano() -> None:
-    """The nano model: a document VLM of some three million parameters that comes with this package.
+    """The nano model: a document VLM of some three million parameters, small enough to be trained on a laptop.
 
-    Demonstration, tests and experiments run on it; to every stage it is a policy's folder like any other.
+    To every stage it is a policy's folder like any other.
     """
 
 
@@ -403,15 +403,14 @@ def pretrain(out: Path, seed: int, params_file: Path | None, overrides: tuple[st
 
 
 @nano.command()
-@click.option("--model", type=click.Path(path_type=Path), help="A policy's folder; the packaged one where not said.")
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="A folder that `pretrain` made.")
 @click.option("--lessons", default=200, show_default=True, type=click.IntRange(min=8), help="For each measure.")
 @click.option("--card", "on_card", is_flag=True, help="Also write the numbers on the model's card.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def evaluate(model: Path | None, lessons: int, on_card: bool, as_json: bool) -> None:
+def evaluate(model: Path, lessons: int, on_card: bool, as_json: bool) -> None:
     """Measure what the nano model can read, on pages that it has never seen.
 
     \b
-        unidoc nano evaluate
         unidoc nano evaluate --model my-nano --lessons 400
     """
     import json
@@ -419,11 +418,10 @@ def evaluate(model: Path | None, lessons: int, on_card: bool, as_json: bool) -> 
 
     from unidoc_rl.nano import card
     from unidoc_rl.nano.evaluate import MEASURES, evaluate
-    from unidoc_rl.nano.model import packaged
 
-    measured = evaluate(model or packaged(), lessons)
+    measured = evaluate(model, lessons)
     if on_card:
-        card.note_measures(model or packaged(), measured)
+        card.note_measures(model, measured)
     if as_json:
         click.echo(json.dumps({name: asdict(one) for name, one in measured.items()}))
         return

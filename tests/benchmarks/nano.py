@@ -1,4 +1,4 @@
-"""How quick and how small the nano model is: python -m tests.benchmarks.nano [--model FOLDER].
+"""How quick and how small the nano model is: python -m tests.benchmarks.nano --model FOLDER.
 
 writing    tokens a second, sixteen at once: paragraphs read aloud, the reading of the picture included
 episodes   five turns: a question, three pages, the one that was selected, a part of it, an answer; sixteen at once, and
@@ -27,8 +27,8 @@ from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.nano import pages
 from unidoc_rl.nano.evaluate import SEED, Shown, conversation
-from unidoc_rl.nano.lessons import Opened, open_page, some_words
-from unidoc_rl.nano.model import PROTOCOL, packaged
+from unidoc_rl.nano.model import PROTOCOL
+from unidoc_rl.nano.parts import Opened, open_page, some_words
 from unidoc_rl.types import Content, Message, Picture, Reply, Role
 
 TOGETHER = 16
@@ -113,7 +113,7 @@ class Peer:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=packaged())
+    parser.add_argument("--model", type=Path, required=True)
     model = parser.parse_args().model
     shown = Shown()
     opened = [open_page(page) for page in pages.family(SEED, 0)]

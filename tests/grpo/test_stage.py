@@ -54,7 +54,7 @@ def trainer(world: World, model: Path, tmp_path: Path) -> AgentTrainer:
             playing, encoder, "p", pictures.show, AGENT, temperature=temperature, seed=seed, records=True
         )
 
-    game = Game(QUESTIONS, world.environment(AGENT), policy, some_are_void, RewardParams(of="outcome"))
+    game = Game(QUESTIONS, world.environment(AGENT), encoder, policy, some_are_void, RewardParams(of="outcome"))
     return AgentTrainer(
         AutoModelForImageTextToText.from_pretrained(model),
         args=_config(PARAMS, tmp_path),

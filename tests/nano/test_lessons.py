@@ -16,8 +16,9 @@ from unidoc_rl.agent.dialect import parse
 from unidoc_rl.nano import lessons, pages
 from unidoc_rl.nano.batches import Maker
 from unidoc_rl.nano.glyphs import EMPTY, PLACES, UNKNOWN, glyphs
-from unidoc_rl.nano.lessons import Lesson, Seen
+from unidoc_rl.nano.lessons import Lesson
 from unidoc_rl.nano.model import TOKEN
+from unidoc_rl.nano.parts import Seen, open_page
 from unidoc_rl.nano.recipe import Stage
 from unidoc_rl.params import SampleParams
 from unidoc_rl.types import Answer, Select, Zoom
@@ -32,6 +33,11 @@ def family() -> tuple[pages.DrawnPage, ...]:
 
 def taken(task: str, family: tuple[pages.DrawnPage, ...], seed: int, count: int = 3) -> list[Lesson]:
     return list(islice(lessons.of(task, Random(seed), [family]), count))
+
+
+def pairs(lesson: Lesson) -> list[tuple[str, str]]:
+    """All that is asked, and what is to be replied."""
+    return [(str(lesson.told[0][0]), lesson.reply), *lesson.more]
 
 
 def ink(seen: Seen) -> np.ndarray:
@@ -82,36 +88,36 @@ def test_regions_lie_on_their_pictures_and_hold_something(family: tuple[pages.Dr
     for task in ("finding", "locating"):
         for lesson in taken(task, family, seed, 2):
             (seen,) = lesson.seen
-            action = parse(lesson.reply).action
-            assert isinstance(action, Zoom)
-            for x1, y1, x2, y2 in action.regions:
-                assert 0 <= x1 < x2 <= seen.image.width
-                assert 0 <= y1 < y2 <= seen.image.height
-                inside = np.asarray(seen.image.convert("L"))[int(y1) : int(y2), int(x1) : int(x2)]
-                assert inside.std() > 3
+            grey = np.asarray(seen.image.convert("L"))
+            for _, reply in pairs(lesson):
+                action = parse(reply).action
+                assert isinstance(action, Zoom)
+                for x1, y1, x2, y2 in action.regions:
+                    assert 0 <= x1 < x2 <= seen.image.width
+                    assert 0 <= y1 < y2 <= seen.image.height
+                    assert grey[int(y1) : int(y2), int(x1) : int(x2)].std() > 3
 
 
 @settings(max_examples=4, deadline=None)
 @given(SEEDS)
 def test_the_page_to_choose_is_the_only_one_that_answers(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
     for lesson in taken("choosing", family, seed, 2):
-        action = parse(lesson.reply).action
-        assert isinstance(action, Select)
         images = [seen.image.tobytes() for seen in lesson.seen]
         assert len(set(images)) == 3
-        ((query,), _) = lesson.told
-        answering = {n for n, page in enumerate(family) if any(asked.question.query == query for asked in page.asked)}
-        assert len(answering) == 1
-        (page,) = answering
-        assert lessons.open_page(family[page]).whole.image.tobytes() == images[action.number]
+        for query, reply in pairs(lesson):
+            action = parse(reply).action
+            assert isinstance(action, Select)
+            (page,) = (page for page in family if any(asked.question.query == query for asked in page.asked))
+            assert open_page(page).whole.image.tobytes() == images[action.number]
 
 
 def test_an_answer_is_the_question_s(family: tuple[pages.DrawnPage, ...]) -> None:
     known = {asked.question.query: asked.question.answer for page in family for asked in page.asked}
     for lesson in taken("answering", family, 5, 10):
-        action = parse(lesson.reply).action
-        assert isinstance(action, Answer)
-        assert known[str(lesson.told[0][0])] == action.text
+        for query, reply in pairs(lesson):
+            action = parse(reply).action
+            assert isinstance(action, Answer)
+            assert known[query] == action.text
 
 
 def test_a_value_that_is_asked_for_stands_in_its_region(family: tuple[pages.DrawnPage, ...]) -> None:
@@ -119,7 +125,7 @@ def test_a_value_that_is_asked_for_stands_in_its_region(family: tuple[pages.Draw
     for page in family:
         queries = [asked.question.query for asked in page.asked]
         assert len(set(queries)) == len(queries)
-        for asked in filter(lessons._is_value, page.asked):
+        for asked in filter(lessons.is_value, page.asked):
             (box,) = asked.regions
             cut = boxes.to_pixels(box, page.width, page.height)
             middle = (page.places[:, :2] + page.places[:, 2:]) / 2

@@ -23,7 +23,7 @@ from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams, SftParams
 from unidoc_rl.sft.stage import Examples, sft
-from unidoc_rl.types import Reply, Trajectory
+from unidoc_rl.types import Picture, Reply, Trajectory
 
 AGENT = AgentParams(turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
 PARAMS = SftParams(epochs=20, batch=2, together=1, rate=5e-3, save_steps=5)
@@ -80,20 +80,25 @@ def test_learned_from_is_token_by_token_what_a_policy_reads_and_writes(
         (said,) = policy.reply([episode])
         assert isinstance(said, Reply)
         environment.step([episode], [said])
-    messages = episode.messages if episode.messages[-1].role == "assistant" else episode.messages[:-1]
-    encoder = Encoder.of(model)
-    pictures = Pictures(world.corpus, AGENT)
-    encoded = encoder.conversation(messages, lambda picture: encoder.look(pictures.show(picture)))
-    assert len(encoded.ids) == episode.turns[-1].reply.context
-    assert sum(encoded.said) >= sum(turn.reply.tokens for turn in episode.turns)
+    squares = [
+        part.width * part.height // 28**2
+        for message in episode.messages
+        for part in message.content
+        if isinstance(part, Picture)
+    ]
+    told = [(message.role.value, message.content) for message in episode.messages]
+    ids, said_ids = Encoder.of(model).conversation(told, squares)
+    assert len(ids) == episode.turns[-1].reply.context
+    assert sum(said_ids) >= sum(turn.reply.tokens for turn in episode.turns)
 
 
 def test_what_fills_a_batch_up_changes_nothing(world: World, model: Path, episodes: list[Trajectory]) -> None:
     network: Any = AutoModelForImageTextToText.from_pretrained(model)
-    examples = Examples(episodes, Encoder.of(model), Pictures(world.corpus, AGENT), AGENT)
+    encoder = Encoder.of(model)
+    examples = Examples(episodes, encoder, Pictures(world.corpus, AGENT), AGENT)
     with torch.inference_mode():
         both = network(**examples([{"number": 0}, {"number": 1}])).logits
-        alone = network(**batch([examples.encoded(1)], 0)).logits
+        alone = network(**batch([examples.encoded(1)], encoder)).logits
     assert torch.allclose(both[1, : alone.shape[1]], alone[0], atol=1e-4)
 
 

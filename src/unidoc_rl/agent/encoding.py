@@ -5,7 +5,7 @@ A policy that plays, and everything that learns, encode here, so that what is le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from unidoc_rl.types import Message, Picture, Role
+from unidoc_rl.types import Role
 
 IMAGE = "<|image_pad|>"  # in the chat templates of the family, once a picture
 END = "<|im_end|>"  # of a turn
@@ -34,22 +34,25 @@ class Encoded(NamedTuple):
 
     ids: list[int]
     said: list[bool]  # by the agent; the rest was told
-    pictured: list[bool]  # tokens that stand for a part of a picture
     looked: list[Looked]
 
 
-def batch(encoded: Sequence[Encoded], fill: int) -> dict[str, Tensor]:
+def batch(encoded: Sequence[Encoded], encoder: Encoder) -> dict[str, Tensor]:
     """Conversations as a model takes them together, filled up on the right; only what the agent said has labels."""
     longest = max(len(one.ids) for one in encoded)
     shape = (len(encoded), longest)
-    ids, labels = torch.full(shape, fill), torch.full(shape, UNSAID)
-    real, kinds = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.int)
+    ids, labels = torch.full(shape, encoder.end), torch.full(shape, UNSAID)
+    real = torch.zeros(shape, dtype=torch.long)
     for row, one in enumerate(encoded):
         length, told = len(one.ids), torch.tensor(one.ids)
         ids[row, :length], real[row, :length] = told, 1
         labels[row, :length] = torch.where(torch.tensor(one.said), told, UNSAID)
-        kinds[row, :length] = torch.tensor(one.pictured)
-    made = {"input_ids": ids, "attention_mask": real, "labels": labels, "mm_token_type_ids": kinds}
+    made = {
+        "input_ids": ids,
+        "attention_mask": real,
+        "labels": labels,
+        "mm_token_type_ids": (ids == encoder.image).int(),
+    }
     looked = [picture for one in encoded for picture in one.looked]
     if looked:
         made["pixel_values"] = torch.cat([one.pixels for one in looked])
@@ -101,24 +104,27 @@ class Encoder:
             ids += [self.image] * count + self._tokens(other)
         return ids
 
-    def conversation(self, messages: Sequence[Message], look: Callable[[Picture], Looked]) -> Encoded:
-        """A whole one, with the marks of what the agent wrote."""
-        encoded = Encoded([], [], [], [])
-        read = ""
-        for at, message in enumerate(messages):
-            if message.role is Role.ASSISTANT:
-                text = self.write([(one.role.value, one.content) for one in messages[:at]], begin_turn=True)
-                pictures = [part for one in messages[:at] for part in one.content if isinstance(part, Picture)]
-                looked = [look(picture) for picture in pictures[len(encoded.looked) :]]
-                told = self.ids(text[len(read) :], [self.squares(one) for one in looked])
-                (said,) = message.content
-                reply = [*self.ids(str(said), []), self.end]
-                encoded.ids.extend(told + reply)
-                encoded.said.extend([False] * len(told) + [True] * len(reply))
-                encoded.pictured.extend(token == self.image for token in told + reply)
-                encoded.looked.extend(looked)
-                read = f"{text}{said}{END}"
-        return encoded
+    def conversation(
+        self, messages: Sequence[tuple[str, Sequence[Any]]], squares: Sequence[int]
+    ) -> tuple[list[int], list[bool]]:
+        """The tokens of a whole one, up to the last that the agent wrote, and which of them the agent wrote.
+
+        `squares`: of its pictures, in their order.
+        """
+        ids: list[int] = []
+        said: list[bool] = []
+        read, seen = "", 0
+        for at, (role, parts) in enumerate(messages):
+            if role == Role.ASSISTANT:
+                text = self.write(messages[:at], begin_turn=True)
+                pictures = sum(not isinstance(part, str) for _, told in messages[:at] for part in told)
+                told_ids = self.ids(text[len(read) :], squares[seen:pictures])
+                (reply,) = parts
+                reply_ids = [*self.ids(reply, []), self.end]
+                ids += told_ids + reply_ids
+                said += [False] * len(told_ids) + [True] * len(reply_ids)
+                read, seen = f"{text}{reply}{END}", pictures
+        return ids, said
 
     def squares(self, looked: Looked) -> int:
         return int(looked.grid.prod()) // int(self.processor.merge_size) ** 2

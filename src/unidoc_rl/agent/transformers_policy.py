@@ -96,8 +96,7 @@ class TransformersPolicy:
     def recorded(self, episode: Episode) -> Encoded:
         """The tokens of an episode that has ended, just as they were read and drawn."""
         read = self._reads[episode]
-        pictured = [token == self._encoder.image for token in read.ids]
-        return Encoded(read.ids, read.said, pictured, read.looked)
+        return Encoded(read.ids, read.said, read.looked)
 
     @torch.inference_mode()
     def reply(self, episodes: Sequence[Episode]) -> list[Reply | Failed]:

@@ -69,6 +69,7 @@ def grpo(
             game=Game(
                 questions,
                 Environment(search, pictures, agent),
+                encoder,
                 policy,
                 lambda played: score(played, rewards, judge),
                 rewards,
@@ -103,7 +104,7 @@ def _config(params: GrpoParams, checkpoints: Path) -> GRPOConfig:
         loss_type="grpo",
         seed=params.seed,
         bf16=torch.cuda.is_available(),
-        gradient_checkpointing=torch.cuda.is_available(),
+        activation_checkpointing=torch.cuda.is_available(),
         remove_unused_columns=False,
         log_multimodal=False,
         logging_steps=1,

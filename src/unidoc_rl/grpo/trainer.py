@@ -20,7 +20,7 @@ from torch import Tensor
 from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_generation
 
-from unidoc_rl.agent.encoding import Encoded, batch
+from unidoc_rl.agent.encoding import Encoded, Encoder, batch
 from unidoc_rl.agent.environment import Environment, Episode
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.agent.rewards import contributions
@@ -40,6 +40,7 @@ class Game:
 
     questions: Sequence[Question]
     environment: Environment
+    encoder: Encoder
     policy: Callable[[Any, int, float], TransformersPolicy]  # of a model, a seed and a temperature
     score: Callable[[Sequence[Trajectory]], list[Trajectory]]
     rewards: RewardParams
@@ -142,9 +143,9 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
     ) -> dict[str, Any]:
         starts = [one.said.index(True) if any(one.said) else len(one.ids) - 1 for one in recorded]
         prompt, begun = max(starts), [max(starts) - start for start in starts]
-        fill = int(self._tokenizer.pad_token_id)
-        made = batch(recorded, fill)
-        ids, real = _shifted(made["input_ids"], begun, fill), _shifted(made["attention_mask"], begun, 0)
+        made = batch(recorded, self._game.encoder)
+        ids = _shifted(made["input_ids"], begun, self._game.encoder.end)
+        real = _shifted(made["attention_mask"], begun, 0)
         kinds = _shifted(made["mm_token_type_ids"], begun, 0)
         said = torch.zeros_like(real)
         worth = torch.zeros(real.shape)

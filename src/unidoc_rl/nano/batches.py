@@ -78,27 +78,29 @@ class Maker:
         raise AssertionError("lessons never end")
 
     def collated(self, task: str, chosen: list[Lesson]) -> Batch:
-        replied = sorted(((*self._row(lesson), lesson) for lesson in chosen), key=lambda made: len(made[0]))
-        seen = [one for _, _, lesson in replied for one in lesson.seen]
+        encoded = sorted(((*self._encoded(lesson), lesson) for lesson in chosen), key=lambda one: len(one[0]))
+        seen = [one for _, _, lesson in encoded for one in lesson.seen]
         made = self._encoder.processor(images=[one.image for one in seen], do_resize=False, return_tensors="pt")
         glyphs = torch.from_numpy(np.concatenate([one.glyphs for one in seen]))
-        each = -(-len(replied) // GROUPS)
-        groups = [replied[at : at + each] for at in range(0, len(replied), each)]
-        rows = [self._rows(group) for group in groups] if chosen[0].reply else []
+        each = -(-len(encoded) // GROUPS)
+        groups = [encoded[at : at + each] for at in range(0, len(encoded), each)]
+        rows = [self._rows([(ids, said) for ids, said, _ in group]) for group in groups] if chosen[0].reply else []
         return Batch(task, rows, made["pixel_values"], made["image_grid_thw"], glyphs)
 
-    def _rows(self, group: list[tuple[list[int], int, Lesson]]) -> Rows:
-        longest = max(len(ids) for ids, _, _ in group)
-        ids = torch.full((len(group), longest), self._encoder.end)
+    def _rows(self, group: list[tuple[list[int], list[bool]]]) -> Rows:
+        longest = max(len(ids) for ids, _ in group)
+        all_ids = torch.full((len(group), longest), self._encoder.end)
         labels = torch.full((len(group), longest), UNKNOWN)
-        for n, (row, said, _) in enumerate(group):
-            ids[n, : len(row)] = torch.tensor(row)
-            labels[n, len(row) - said : len(row)] = torch.tensor(row[len(row) - said :])
-        return Rows(ids, labels)
+        for n, (ids, said) in enumerate(group):
+            all_ids[n, : len(ids)] = torch.tensor(ids)
+            labels[n, : len(ids)] = torch.where(torch.tensor(said), torch.tensor(ids), UNKNOWN)
+        return Rows(all_ids, labels)
 
-    def _row(self, lesson: Lesson) -> tuple[list[int], int]:
-        """The tokens of a lesson, the last of which, so many, are the reply."""
+    def _encoded(self, lesson: Lesson) -> tuple[list[int], list[bool]]:
+        """The tokens of a lesson, and which are to be said."""
         told = [("system", (RULES,)), *(("user", parts) for parts in lesson.told)]
-        ids = self._encoder.ids(self._encoder.write(told, begin_turn=True), [seen.tokens for seen in lesson.seen])
-        reply = [*self._encoder.ids(lesson.reply, []), self._encoder.end] if lesson.reply else []
-        return ids + reply, len(reply)
+        asked = [(("user", (question,)), ("assistant", (reply,))) for question, reply in lesson.more]
+        messages = [*told, ("assistant", (lesson.reply,)), *(message for pair in asked for message in pair)]
+        if not lesson.reply:
+            return [], []
+        return self._encoder.conversation(messages, [seen.tokens for seen in lesson.seen])

@@ -19,8 +19,9 @@ from unidoc_rl.agent.dialect import parse
 from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.nano import lessons, pages
-from unidoc_rl.nano.lessons import RULES, Lesson, Opened, Seen, open_page
+from unidoc_rl.nano.lessons import RULES, Lesson
 from unidoc_rl.nano.model import PROTOCOL
+from unidoc_rl.nano.parts import Opened, Seen, open_page
 from unidoc_rl.types import Answer, AnswerFormat, Content, Message, Picture, Question, Reply, Role, Select, Zoom
 
 SEED = 20_261  # of the world that is asked about

@@ -64,11 +64,6 @@ def save(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     Encoder(tokenizer, make_processor()).save(folder)
 
 
-def packaged() -> Path:
-    """The folder of the model that comes with this package."""
-    return Path(__file__).parent / "weights"
-
-
 def make_tokenizer(params: AgentParams) -> PreTrainedTokenizerFast:
     pieces = Tokenizer(models.BPE())
     pieces.pre_tokenizer = pre_tokenizers.Sequence(

@@ -28,7 +28,7 @@ from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams, SftParams
 from unidoc_rl.pretrained import whole_model
-from unidoc_rl.types import Trajectory
+from unidoc_rl.types import Picture, Trajectory
 from unidoc_rl.watching import last_checkpoint, watch
 
 MARKER = "sft.json"
@@ -46,11 +46,15 @@ class Examples:
         self._rules = system_prompt(params)
 
     def __call__(self, rows: Sequence[dict[str, int]]) -> dict[str, Tensor]:
-        return batch([self.encoded(row["number"]) for row in rows], self._encoder.end)
+        return batch([self.encoded(row["number"]) for row in rows], self._encoder)
 
     def encoded(self, number: int) -> Encoded:
         messages = conversation(self._learned[number], self._rules)
-        return self._encoder.conversation(messages, lambda picture: self._encoder.look(self._pictures.show(picture)))
+        pictures = [part for message in messages for part in message.content if isinstance(part, Picture)]
+        looked = [self._encoder.look(self._pictures.show(picture)) for picture in pictures]
+        told = [(message.role.value, message.content) for message in messages]
+        ids, said = self._encoder.conversation(told, [self._encoder.squares(one) for one in looked])
+        return Encoded(ids, said, looked)
 
 
 def sft(
@@ -106,7 +110,7 @@ def _config(params: SftParams, checkpoints: Path) -> SFTConfig:
         max_length=None,  # a cut conversation has pictures without their tokens
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
-        gradient_checkpointing=torch.cuda.is_available(),
+        activation_checkpointing=torch.cuda.is_available(),
         logging_steps=1,
         save_steps=params.save_steps,
         save_total_limit=2,
