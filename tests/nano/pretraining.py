@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import torch
-
-from unidoc_rl.nano import pretrain
+from unidoc_rl.nano.pretrain import pretrain
 from unidoc_rl.nano.recipe import Stage
 
 SEED = 3
@@ -17,6 +15,4 @@ STAGES = (
 )
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    pretrain.SAVED_EVERY = 2
-    pretrain.pretrain(Path(sys.argv[1]), SEED, None, STAGES)
+    pretrain(Path(sys.argv[1]), SEED, None, STAGES, saved_every=2)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.nano import lessons, pages
@@ -43,18 +43,35 @@ class Batch:
     grids: Tensor  # (pictures, 3)
     glyphs: Tensor  # (tokens of pictures, PLACES)
 
+    def on(self, device: torch.device) -> Batch:
+        rows = [Rows(one.ids.to(device), one.labels.to(device)) for one in self.rows]
+        return Batch(self.task, rows, self.pixels.to(device), self.grids.to(device), self.glyphs.to(device))
+
+
+class Share(NamedTuple):
+    """Which of how many parts of each batch."""
+
+    number: int
+    of: int
+
+
+WHOLE = Share(0, 1)
+
 
 class Batches(IterableDataset[Batch]):
-    def __init__(self, stage: Stage, seed: int, start: int) -> None:
+    """A share of each batch of a stage, from one on."""
+
+    def __init__(self, stage: Stage, seed: int, start: int, share: Share) -> None:
         self._stage = stage
         self._seed = seed
         self._start = start
+        self._share = share
 
     def __iter__(self) -> Iterator[Batch]:
-        torch.set_num_threads(1)  # beside the process that learns
-        maker = Maker()
-        for number in range(self._start, self._stage.steps):
-            yield maker.batch(self._stage, self._seed, number)
+        maker, worker = Maker(), get_worker_info()
+        first, every = (worker.id, worker.num_workers) if worker else (0, 1)  # workers take turns
+        for number in range(self._start + first, self._stage.steps, every):
+            yield maker.batch(self._stage, self._seed, number, self._share)
 
 
 class Maker:
@@ -63,17 +80,17 @@ class Maker:
     def __init__(self) -> None:
         self._encoder = Encoder(make_tokenizer(PROTOCOL), make_processor())
 
-    def batch(self, stage: Stage, seed: int, number: int) -> Batch:
-        rng = Random(f"{seed}/{stage.name}/{number}")
+    def batch(self, stage: Stage, seed: int, number: int, share: Share = WHOLE) -> Batch:
+        (task,) = Random(f"{seed}/{stage.name}/{number}").choices(list(stage.tasks), list(stage.tasks.values()))
+        rng = Random(f"{seed}/{stage.name}/{number}/{share.number}")
         world, first = pages.UNASKED + WORLDS * seed + stage.world, number // SHARED
         families = [pages.family(world, first + n) for n in range(FAMILIES)]
-        (task,) = rng.choices(list(stage.tasks), list(stage.tasks.values()))
         chosen: list[Lesson] = []
         tokens = 0
         for lesson in lessons.of(task, rng, families):
             chosen.append(lesson)
             tokens += sum(seen.tokens for seen in lesson.seen)
-            if tokens >= stage.tokens:
+            if tokens >= stage.tokens / share.of:
                 return self.collated(task, chosen)
         raise AssertionError("lessons never end")
 

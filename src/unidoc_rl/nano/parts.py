@@ -122,9 +122,9 @@ def overlaps(pictures: NDArray[np.float32], cut: Rectangle) -> bool:
 def shown(rng: Random, opened: Opened, cut: Rectangle) -> Seen | None:
     """As a zoom shows it, or as small as on the whole page, or between; none where that is too large to learn from."""
     kind = rng.random()
-    if kind < 0.5:
-        seen = opened.zoomed(cut, math.floor(math.exp(rng.uniform(math.log(6), math.log(100)))))
+    if kind < 0.65:
+        seen = opened.zoomed(cut, math.floor(math.exp(rng.uniform(math.log(8), math.log(100)))))
     else:
         small = opened.page_size[0] / opened.page.width
-        seen = opened.scaled(cut, small if kind < 0.6 else math.exp(rng.uniform(math.log(small), math.log(1.3))))
+        seen = opened.scaled(cut, small if kind < 0.75 else math.exp(rng.uniform(math.log(small), math.log(1.3))))
     return seen if seen.tokens <= MOST else None

@@ -1,11 +1,14 @@
 """`unidoc nano pretrain`: the nano model from nothing, stage by stage.
 
-Killed at any moment, it goes on from what it saved last, with the batches that it would have seen.
+On CPUs each core is a learner, which makes its own share of every batch; their gradients are averaged. On a GPU there
+is one learner, for which the cores make batches. Killed at any moment, it goes on from what it saved last, with the
+batches that it would have seen.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,19 +16,38 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import distributed
+from torch.multiprocessing import ProcessRaisedException, spawn
 from torch.utils.data import DataLoader
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from unidoc_rl import progress, storage, tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.nano import card, curves, model
-from unidoc_rl.nano.batches import Batch, Batches
+from unidoc_rl.nano.batches import Batch, Batches, Share
 from unidoc_rl.nano.learner import Learner, Marks, optimizer, rate
 from unidoc_rl.nano.recipe import STAGES, Stage
+from unidoc_rl.processes import end_with_parent
 
 CURVES = "curves.png"
 SAVED_EVERY = 100  # steps
 CLIP = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What all learners know."""
+
+    work: Path  # survives a kill
+    seed: int
+    stages: Sequence[Stage]
+    learners: int
+    mlflow: str | None
+    saved_every: int
+
+    @property
+    def state(self) -> Path:
+        return self.work / f"state-{self.seed}.pt"
 
 
 @dataclass(slots=True)
@@ -38,59 +60,124 @@ class _State:
     marks: list[dict[str, Any]] = field(default_factory=list)
 
 
-def pretrain(out: Path, seed: int, mlflow: str | None, stages: Sequence[Stage] = STAGES) -> None:
+def pretrain(
+    out: Path, seed: int, mlflow: str | None, stages: Sequence[Stage] = STAGES, saved_every: int = SAVED_EVERY
+) -> None:
     """Writes the folder of a policy, with the curves of its learning."""
+    learners = 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
     with storage.writing(out, marker=card.MADE) as output:
-        torch.manual_seed(seed)
-        tokenizer = model.make_tokenizer(model.PROTOCOL)
-        learner = Learner(Qwen2_5_VLForConditionalGeneration(model.configuration(tokenizer)))
-        work = _Work(learner, seed, output.work)
+        plan = Plan(output.work, seed, stages, learners, mlflow, saved_every)
+        _learn_together(plan)
+        learner, tokenizer = _new(plan)
+        work = _Work(plan, 0, learner)
         work.resume()
-        with tracking.run("nano pretrain", mlflow, output.work / "run") as run:
-            run.params({"seed": seed, **{f"{stage.name}.steps": stage.steps for stage in stages}})
-            while work.state.stage < len(stages):
-                work.learn(stages[work.state.stage], run)
-                curves.draw(work.state.marks, stages, output.new / CURVES)
-                run.file(output.new / CURVES)
         model.save(learner.model, tokenizer, output.new)
+        curves.draw(work.state.marks, stages, output.new / CURVES)
         card.note_making(output.new, seed, work.state.seconds, stages, learner.model)
+
+
+def _learn_together(plan: Plan) -> None:
+    """Until all is learned; what a learner says of an error, for a person, is said here."""
+    try:
+        spawn(_learn, (plan, f"meeting-{os.getpid()}"), nprocs=plan.learners)
+    except ProcessRaisedException as error:
+        _, known, told = str(error).rpartition(f"{UnidocError.__name__}: ")
+        if not known:
+            raise
+        raise UnidocError(told.strip()) from error
+
+
+def _new(plan: Plan) -> tuple[Learner, Any]:
+    torch.manual_seed(plan.seed)
+    tokenizer = model.make_tokenizer(model.PROTOCOL)
+    return Learner(Qwen2_5_VLForConditionalGeneration(model.configuration(tokenizer))), tokenizer
+
+
+def _learn(rank: int, plan: Plan, meeting: str) -> None:
+    """One learner, all stages; the first of them notes and saves."""
+    end_with_parent()
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=(plan.work / meeting).as_uri(), rank=rank, world_size=plan.learners
+    )
+    work = _Work(plan, rank, _new(plan)[0])
+    work.resume()
+    distributed.barrier()  # nobody saves before everybody has read
+    if rank:
+        work.learn(None)
+    else:
+        with tracking.run("nano pretrain", plan.mlflow, plan.work / "run") as run:
+            run.params({"seed": plan.seed, **{f"{stage.name}.steps": stage.steps for stage in plan.stages}})
+            work.learn(run)
+    distributed.destroy_process_group()
 
 
 class _Work:
     """The model, its optimizer, and how far they have come."""
 
-    def __init__(self, learner: Learner, seed: int, work: Path) -> None:
+    def __init__(self, plan: Plan, rank: int, learner: Learner) -> None:
         self.state = _State()
-        self._learner = learner
+        self._plan = plan
+        self._rank = rank
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._learner = learner.to(self._device)
         self._optimizer = optimizer(learner)
-        self._seed = seed
-        self._saved = work / f"state-{seed}.pt"
 
     def resume(self) -> None:
-        if self._saved.exists():
-            saved = torch.load(self._saved, weights_only=True)
+        if self._plan.state.exists():
+            saved = torch.load(self._plan.state, weights_only=True, map_location=self._device)
             self.state = _State(**saved["state"])
             self._learner.load_state_dict(saved["learner"])
             self._optimizer.load_state_dict(saved["optimizer"])
 
-    def learn(self, stage: Stage, run: tracking.Run) -> None:
-        """The rest of a stage."""
+    def learn(self, run: tracking.Run | None) -> None:
+        """The rest of all stages; the learner that has the run notes and saves."""
+        while self.state.stage < len(self._plan.stages):
+            stage = self._plan.stages[self.state.stage]
+            steps = self._stage(stage)
+            if run is None:
+                for _ in steps:
+                    pass
+            else:
+                self._noted(stage, steps, run)
+            self.state.stage, self.state.step = self.state.stage + 1, 0
+            self._optimizer = optimizer(self._learner)
+            if run is not None:
+                self._save()
+                curves.draw(self.state.marks, self._plan.stages, self._plan.work / CURVES)
+                run.file(self._plan.work / CURVES)
+
+    def _noted(self, stage: Stage, steps: Iterator[None], run: tracking.Run) -> None:
         sent = len(self.state.marks)
         with progress.bar(stage.steps, stage.name, "step", done=self.state.step) as bar:
-            for batch in _batches(stage, self._seed, self.state.step):
-                start = time.monotonic()
-                marks = self._step(stage, batch)
-                self.state.seconds += time.monotonic() - start
-                self._note(stage, batch, marks)
-                self.state.step += 1
-                if self.state.step % SAVED_EVERY == 0 or self.state.step == stage.steps:
+            for _ in steps:
+                if self.state.step % self._plan.saved_every == 0 or self.state.step == stage.steps:
                     run.metrics([(mark["total"], _figures(mark)) for mark in self.state.marks[sent:]])
                     sent = len(self.state.marks)
                     self._save()
                 bar.update()
-        self.state.stage, self.state.step = self.state.stage + 1, 0
-        self._optimizer = optimizer(self._learner)
-        self._save()
+
+    def _stage(self, stage: Stage) -> Iterator[None]:
+        """The rest of a stage, step by step."""
+        for batch in self._batches(stage):
+            start = time.monotonic()
+            marks = self._step(stage, batch.on(self._device))
+            self.state.seconds += time.monotonic() - start
+            self.state.marks.append(_mark(stage, self.state, batch.task, marks))
+            self.state.step += 1
+            yield
+
+    def _batches(self, stage: Stage) -> Iterator[Batch]:
+        makers = max(1, len(os.sched_getaffinity(0)) - 1) if torch.cuda.is_available() else 0
+        share = Share(self._rank, self._plan.learners)
+        loader: DataLoader[Batch] = DataLoader(
+            Batches(stage, self._plan.seed, self.state.step, share),
+            batch_size=None,
+            num_workers=makers,
+            prefetch_factor=4 if makers else None,
+        )
+        yield from loader
 
     def _step(self, stage: Stage, batch: Batch) -> Marks:
         for group in self._optimizer.param_groups:
@@ -100,45 +187,34 @@ class _Work:
         if not math.isfinite(marks.loss):
             raise UnidocError(f"stage {stage.name}, step {self.state.step}: the loss is {marks.loss}; lower its rate")
         loss.backward()
+        self._average()
         torch.nn.utils.clip_grad_norm_(self._learner.parameters(), CLIP)
         self._optimizer.step()
         self._optimizer.zero_grad()
         return marks
 
-    def _note(self, stage: Stage, batch: Batch, marks: Marks) -> None:
-        said = None if math.isnan(marks.said) else round(marks.said, 4)
-        self.state.marks.append(
-            {
-                "stage": stage.name,
-                "step": self.state.step,
-                "total": len(self.state.marks),
-                "task": batch.task,
-                "loss": round(marks.loss, 4),
-                "letters": round(marks.letters, 4),
-                "said": said,
-            }
-        )
+    def _average(self) -> None:
+        """The gradients of all learners; all of them have the same task, and so gradients of the same weights."""
+        gradients = [weight.grad for weight in self._learner.parameters() if weight.grad is not None]
+        flat = torch.cat([gradient.view(-1) for gradient in gradients])
+        distributed.all_reduce(flat)
+        flat /= self._plan.learners
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def _save(self) -> None:
         state = {name: getattr(self.state, name) for name in _State.__slots__}
-        with storage.replacing(self._saved) as new:
-            torch.save(
-                {
-                    "state": state,
-                    "learner": self._learner.state_dict(),
-                    "optimizer": self._optimizer.state_dict(),
-                },
-                new,
-            )
+        learner, chosen = self._learner.state_dict(), self._optimizer.state_dict()
+        with storage.replacing(self._plan.state) as new:
+            torch.save({"state": state, "learner": learner, "optimizer": chosen}, new)
+
+
+def _mark(stage: Stage, state: _State, task: str, marks: Marks) -> dict[str, Any]:
+    said = None if math.isnan(marks.said) else round(marks.said, 4)
+    at = {"stage": stage.name, "step": state.step, "total": len(state.marks), "task": task}
+    return {**at, "loss": round(marks.loss, 4), "letters": round(marks.letters, 4), "said": said}
 
 
 def _figures(mark: Mapping[str, Any]) -> dict[str, float]:
     return {f"{mark['task']}/{key}": mark[key] for key in ("loss", "letters", "said") if mark[key] is not None}
-
-
-def _batches(stage: Stage, seed: int, start: int) -> Iterator[Batch]:
-    """Made in a process of their own, a few ahead."""
-    loader: DataLoader[Batch] = DataLoader(
-        Batches(stage, seed, start), batch_size=None, num_workers=1, prefetch_factor=4
-    )
-    yield from loader

@@ -20,6 +20,7 @@ STAGES = (
     Stage("letters", {"spelling": 1}, 700, 700, 2e-3, 0),
     Stage("glyphs", {"spelling": 1, "looking": 3}, 1200, 900, 2e-3, 1),
     Stage("lines", {"sounding": 1}, 600, 500, 1.5e-3, 5),
+    Stage("print", {"spelling": 1, "looking": 4}, 4000, 900, 2e-3, 6),
     Stage("reading", {"sounding": 1, "transcribing": 4, "looking": 1}, 2400, 1000, 1.5e-3, 2),
     Stage("answering", {"transcribing": 1, "answering": 2, "finding": 1}, 2400, 1600, 1e-3, 3),
     Stage(

@@ -14,16 +14,15 @@ import json
 import multiprocessing
 import os
 import shutil
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 
 from unidoc_rl import progress, storage
 from unidoc_rl import questions as question_files
 from unidoc_rl.params import SampleParams
+from unidoc_rl.processes import end_with_parent
 from unidoc_rl.sample import asking, world
 from unidoc_rl.sample import documents as drawing
 from unidoc_rl.types import Question, Split
@@ -97,18 +96,10 @@ def _make_all(jobs: Sequence[_Job], workers: int) -> None:
     context = multiprocessing.get_context("spawn")
     with (
         progress.bar(total, "drawing documents", "document", done=total - open_) as bar,
-        ProcessPoolExecutor(min(workers, len(missing)), context, initializer=_end_with_parent) as pool,
+        ProcessPoolExecutor(min(workers, len(missing)), context, initializer=end_with_parent) as pool,
     ):
         for count in pool.map(_make, missing):
             bar.update(count)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        sentinel = parent.sentinel
-        threading.Thread(target=lambda: (wait([sentinel]), os._exit(1)), daemon=True).start()
 
 
 def _make(job: _Job) -> int:
