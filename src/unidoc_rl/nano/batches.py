@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from unidoc_rl.agent.encoding import Encoder
+from unidoc_rl.agent.encoding import Encoded, Encoder, batch
 from unidoc_rl.nano import lessons, pages
-from unidoc_rl.nano.glyphs import UNKNOWN
 from unidoc_rl.nano.lessons import RULES, Lesson
 from unidoc_rl.nano.model import PROTOCOL, make_processor, make_tokenizer
 from unidoc_rl.nano.recipe import Stage
@@ -32,7 +31,7 @@ class Rows(NamedTuple):
     """Lessons of about one length."""
 
     ids: Tensor  # (lessons, tokens), filled up on the right
-    labels: Tensor  # as ids; UNKNOWN where nothing is to be said
+    labels: Tensor  # as ids; UNSAID where nothing is to be said
 
 
 @dataclass(slots=True)
@@ -95,29 +94,21 @@ class Maker:
         raise AssertionError("lessons never end")
 
     def collated(self, task: str, chosen: list[Lesson]) -> Batch:
-        encoded = sorted(((*self._encoded(lesson), lesson) for lesson in chosen), key=lambda one: len(one[0]))
-        seen = [one for _, _, lesson in encoded for one in lesson.seen]
+        encoded = sorted(((self._encoded(lesson), lesson) for lesson in chosen), key=lambda one: len(one[0].ids))
+        seen = [one for _, lesson in encoded for one in lesson.seen]
         made = self._encoder.processor(images=[one.image for one in seen], do_resize=False, return_tensors="pt")
         glyphs = torch.from_numpy(np.concatenate([one.glyphs for one in seen]))
         each = -(-len(encoded) // GROUPS)
         groups = [encoded[at : at + each] for at in range(0, len(encoded), each)]
-        rows = [self._rows([(ids, said) for ids, said, _ in group]) for group in groups] if chosen[0].reply else []
+        filled = [batch([one for one, _ in group], self._encoder) for group in groups] if chosen[0].reply else []
+        rows = [Rows(one["input_ids"], one["labels"]) for one in filled]
         return Batch(task, rows, made["pixel_values"], made["image_grid_thw"], glyphs)
 
-    def _rows(self, group: list[tuple[list[int], list[bool]]]) -> Rows:
-        longest = max(len(ids) for ids, _ in group)
-        all_ids = torch.full((len(group), longest), self._encoder.end)
-        labels = torch.full((len(group), longest), UNKNOWN)
-        for n, (ids, said) in enumerate(group):
-            all_ids[n, : len(ids)] = torch.tensor(ids)
-            labels[n, : len(ids)] = torch.where(torch.tensor(said), torch.tensor(ids), UNKNOWN)
-        return Rows(all_ids, labels)
-
-    def _encoded(self, lesson: Lesson) -> tuple[list[int], list[bool]]:
-        """The tokens of a lesson, and which are to be said."""
+    def _encoded(self, lesson: Lesson) -> Encoded:
+        """The tokens of a lesson, and which are to be said; none where nothing is."""
         told = [("system", (RULES,)), *(("user", parts) for parts in lesson.told)]
         asked = [(("user", (question,)), ("assistant", (reply,))) for question, reply in lesson.more]
         messages = [*told, ("assistant", (lesson.reply,)), *(message for pair in asked for message in pair)]
-        if not lesson.reply:
-            return [], []
-        return self._encoder.conversation(messages, [seen.tokens for seen in lesson.seen])
+        squares = [seen.tokens for seen in lesson.seen]
+        ids, said = self._encoder.conversation(messages if lesson.reply else [], squares)
+        return Encoded(ids, said, [])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from unidoc_rl.agent.encoding import UNSAID
 from unidoc_rl.nano.batches import Batch, Rows
 from unidoc_rl.nano.glyphs import CLASSES, EMPTY, PLACES, UNKNOWN
 from unidoc_rl.nano.recipe import Stage
@@ -78,7 +79,7 @@ class Learner(nn.Module):
         places, _ = inner.get_rope_index(rows.ids, mm_token_type_ids=is_picture.int(), image_grid_thw=grids)
         # What fills a row up stands behind it, where no token looks: no mask is needed.
         hidden = inner.language_model(inputs_embeds=embedded, position_ids=places, use_cache=False).last_hidden_state
-        wanted = rows.labels[:, 1:] != UNKNOWN
+        wanted = rows.labels[:, 1:] != UNSAID
         return self.model.lm_head(hidden[:, :-1][wanted]), rows.labels[:, 1:][wanted]
 
 

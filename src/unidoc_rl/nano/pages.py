@@ -127,10 +127,8 @@ def _text(page: pdfium.PdfPage, scale: float, height: float) -> tuple[str, NDArr
     rectangles = (pdfium_c.FS_RECTF * count)()
     for index in range(count):
         pdfium_c.FPDFText_GetLooseCharBox(text_page, index, rectangles[index])
-    corners = np.frombuffer(rectangles, np.float32).reshape(-1, 4)[
-        :, [0, 3, 2, 1]
-    ]  # it gives the top before the bottom
-    places = _flipped(corners, scale, height)
+    left, top, right, bottom = np.frombuffer(rectangles, np.float32).reshape(-1, 4).T
+    places = _flipped(np.stack([left, bottom, right, top], axis=1), scale, height)
     seen = np.array([not letter.isspace() and letter.isprintable() for letter in text])
     starts = seen & ~np.concatenate([[False], seen[:-1]])
     numbers = np.cumsum(seen) - seen  # the place of each among those that are seen
