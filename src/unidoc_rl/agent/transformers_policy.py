@@ -24,6 +24,7 @@ from transformers import AutoModelForImageTextToText, DynamicCache
 from unidoc_rl.agent.dialect import harmless
 from unidoc_rl.agent.encoding import END, Encoded, Encoder, Looked
 from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.eyes import remember
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams
@@ -227,7 +228,9 @@ def _load(folder: Path) -> tuple[Any, Encoder]:
             f"{folder}: cannot be loaded as a policy ({error}); expected a model of the Qwen-VL family, as "
             "save_pretrained writes it: weights in safetensors, tokenizer and image processor"
         ) from error
-    return model.eval().to(device), encoder
+    model = model.eval().requires_grad_(False).to(device)
+    remember(model.model.visual)
+    return model, encoder
 
 
 def _joined(reads: Sequence[_Read]) -> Any:

@@ -18,6 +18,7 @@ from trl import GRPOConfig
 from unidoc_rl import storage, tracking
 from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.environment import Environment
+from unidoc_rl.agent.eyes import remember
 from unidoc_rl.agent.judging import Judge
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
@@ -53,6 +54,7 @@ def grpo(
         network = whole_model(AutoModelForImageTextToText, model, dtype)
         if params.frozen:
             network.model.visual.requires_grad_(False)
+            remember(network.model.visual)
         pictures = Pictures(storage.local_folder(corpus), agent)
 
         def policy(playing: Any, seed: int, temperature: float) -> TransformersPolicy:

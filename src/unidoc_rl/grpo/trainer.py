@@ -22,6 +22,7 @@ from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_ge
 
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch
 from unidoc_rl.agent.environment import Environment, Episode
+from unidoc_rl.agent.eyes import remember
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.agent.rewards import contributions
 from unidoc_rl.agent.trajectories import pictures_of
@@ -51,6 +52,8 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
         super().__init__(*args, reward_funcs=_never_asked, **kwargs)
         self._game = game
         self._params = params
+        if self.ref_model is not None:
+            remember(self.accelerator.unwrap_model(self.ref_model).requires_grad_(False).model.visual)
         self.running = credit.RunningDeviation()
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.dialect import system_prompt
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch
 from unidoc_rl.agent.environment import conversation
+from unidoc_rl.agent.eyes import remember
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams, SftParams
@@ -76,6 +77,7 @@ def sft(
         network = whole_model(AutoModelForImageTextToText, model, dtype)
         if params.frozen:
             network.model.visual.requires_grad_(False)
+            remember(network.model.visual)
         examples = Examples(read, encoder, Pictures(storage.local_folder(corpus), agent), agent)
         checkpoints = output.work / "checkpoints"
         trainer = SFTTrainer(
