@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from hypothesis import settings
 
 from tests import servers
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+
+# The same examples every time, however slow the machine is.
+settings.register_profile("unidoc-rl", derandomize=True, deadline=None)
+settings.load_profile("unidoc-rl")
 
 
 @dataclass(frozen=True)

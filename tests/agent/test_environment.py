@@ -197,7 +197,7 @@ turns = st.one_of(
 
 
 @given(st.lists(turns, max_size=12), st.sampled_from(["pixels", "thousandths"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_text_is_answered_and_every_picture_can_be_drawn(world: World, texts: list[str], coordinates: str) -> None:
     params = AgentParams(coordinates=coordinates, widen=28)  # type: ignore[arg-type]
     environment, pictures = world.environment(params), Pictures(world.corpus, params)

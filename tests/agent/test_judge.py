@@ -229,7 +229,7 @@ forged = st.sampled_from([
 texts = st.lists(forged | st.text()).map("".join)
 
 
-@settings(deadline=None, derandomize=True)
+@settings(derandomize=True)
 @given(texts, texts, texts, st.booleans())
 def test_no_answer_leaves_its_place(query: str, reference: str, answer: str, knowing: bool) -> None:
     asked = question(query, reference)

@@ -162,7 +162,7 @@ def test_what_is_no_trajectory_is_told_with_file_and_line(episodes: list[Traject
 
 
 @given(cut=st.integers(0, 10_000), seed=st.integers(0, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_run_that_was_broken_off_anywhere_goes_on_from_what_is_whole(
     folder: Path,
     environment: Environment,

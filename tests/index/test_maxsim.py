@@ -128,7 +128,7 @@ def test_tokens_that_are_alike_are_pooled_first() -> None:
     np.testing.assert_array_equal(maxsim.pool(np.stack([a, b, c, b, a]), 3), np.stack([2 * a, 2 * b, c]))
 
 
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(seeds)
 def test_a_page_that_a_query_is_made_of_is_found(seed: int) -> None:
     """The steps together, as the retriever takes them."""

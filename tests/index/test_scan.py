@@ -11,7 +11,7 @@ from unidoc_rl.index import maxsim, scan
 from unidoc_rl.types import Query
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1),
     pages=st.integers(1, 1200),

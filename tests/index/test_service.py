@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 import urllib3
 from fastapi import FastAPI
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import servers
@@ -536,7 +536,6 @@ def test_queries_and_hits_arrive_as_they_were() -> None:
 
     with served(search) as url, client(url) as asking:
 
-        @settings(deadline=None)
         @given(st.lists(st.tuples(queries, st.lists(found, max_size=3)), min_size=1, max_size=3), st.integers(1, 1000))
         def travels(pairs: list[tuple[Query, list[Hit]]], k: int) -> None:
             nonlocal answer

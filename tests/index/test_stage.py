@@ -94,7 +94,7 @@ def test_readers_change_no_byte(made: Path) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_text_is_searched_for_or_refused(made: Path, text: str) -> None:
     with Index(made, ["bm25"]) as opened:
         if any(character.isalnum() for character in text):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
@@ -46,7 +46,6 @@ def assert_reads(path: Path, pages: Pages) -> None:
             np.testing.assert_array_equal(read[name], array)
 
 
-@settings(deadline=None)  # a disk may be slow for a moment
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=vectors.PAGES_A_FILE))
 def test_what_was_written_is_read(lengths: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:

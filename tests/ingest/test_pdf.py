@@ -25,7 +25,7 @@ def dark_box(pixels: NDArray[np.uint8]) -> tuple[int, int, int, int]:
     return int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     x=st.floats(100, 400),
     y=st.floats(100, 500),  # reportlab lays the paper on its side where the page is turned

@@ -47,7 +47,7 @@ def ink(seen: Seen) -> np.ndarray:
     return np.asarray(squares.reshape(-1, TOKEN * TOKEN).std(axis=1))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(SEEDS)
 def test_where_letters_are_said_to_stand_there_is_ink(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
     for lesson in taken("looking", family, seed):
@@ -60,7 +60,7 @@ def test_where_letters_are_said_to_stand_there_is_ink(family: tuple[pages.DrawnP
             assert np.median(ink(seen)[bare]) < np.median(ink(seen)[crowded])
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(SEEDS)
 def test_read_aloud_is_what_stands_in_the_picture(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
     for lesson in taken("transcribing", family, seed):
@@ -82,7 +82,7 @@ def test_a_letter_is_in_the_place_in_which_its_middle_lies(family: tuple[pages.D
     assert (empty == EMPTY).all() or (empty == UNKNOWN).any()
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(SEEDS)
 def test_regions_lie_on_their_pictures_and_hold_something(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
     for task in ("finding", "locating"):
@@ -98,7 +98,7 @@ def test_regions_lie_on_their_pictures_and_hold_something(family: tuple[pages.Dr
                     assert grey[int(y1) : int(y2), int(x1) : int(x2)].std() > 3
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(SEEDS)
 def test_the_page_to_choose_is_the_only_one_that_answers(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
     for lesson in taken("choosing", family, seed, 2):
