@@ -59,11 +59,16 @@ def test_it_sees_the_same_and_looks_once(tmp_path: Path, kind: str) -> None:
 
 def test_a_tower_that_learns_looks_every_time(tmp_path: Path) -> None:
     tower = Tower(tmp_path, "qwen2_5_vl")
+    before = tower(0)[0]
     tower.model.model.visual.requires_grad_(True)
     first, second = tower(0)[0], tower(0)[0]
-    assert tower.looked == 2 * len(tower.pictures[0].pixels)
+    assert tower.looked == 3 * len(tower.pictures[0].pixels)
     assert first.requires_grad
     assert torch.equal(first, second)
+    with torch.no_grad():
+        tower.model.model.visual.merger.ln_q.weight.mul_(2)
+    tower.model.model.visual.requires_grad_(False)
+    assert not torch.allclose(tower(0)[0], before)  # what it learned, it sees by
 
 
 def test_what_was_not_seen_for_long_makes_room(tmp_path: Path) -> None:

@@ -32,6 +32,10 @@ class _Memory:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
+    def forget(self) -> None:
+        self._kept.clear()
+        self._size = 0
+
     def add(self, key: bytes, seen: list[Tensor]) -> None:
         self._kept[key] = seen
         self._size += _bytes(seen)
@@ -47,6 +51,7 @@ def remember(tower: Any, room: int = ROOM) -> None:
 
     def forward(hidden_states: Tensor, grid_thw: Tensor, **others: Any) -> Any:
         if any(weight.requires_grad for weight in tower.parameters()):
+            memory.forget()  # it is about to see otherwise
             return look(hidden_states, grid_thw=grid_thw, **others)
         patches = hidden_states.split(grid_thw.prod(-1).tolist())
         keys = [_key(*picture) for picture in zip(patches, grid_thw, strict=True)]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from unidoc_rl.agent.encoding import UNSAID
+from unidoc_rl.agent.eyes import remember
 from unidoc_rl.nano.batches import Batch, Rows
 from unidoc_rl.nano.glyphs import CLASSES, EMPTY, PLACES, UNKNOWN
 from unidoc_rl.nano.recipe import Stage
@@ -26,7 +27,7 @@ class Marks:
     """How a batch went."""
 
     loss: float
-    letters: float  # share of the letters in pictures that the vision tower knows
+    letters: float  # share of the letters in pictures that the vision tower knows; nan where it is frozen
     said: float  # share of the tokens to be said that come first; nan where nothing is
 
 
@@ -36,17 +37,21 @@ class Learner(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        remember(model.model.visual)
         self.letters = nn.Linear(model.config.vision_config.out_hidden_size, PLACES * CLASSES)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Marks]:
         inner = self.model.model
         features = inner.visual(batch.pixels, grid_thw=batch.grids).pooler_output
-        loss, known = self._letters(features, batch)
-        said = math.nan
+        losses, known, said = [], math.nan, math.nan
+        if features.requires_grad:
+            loss, known = self._letters(features, batch)
+            losses.append(loss * GLYPHS_COUNT if batch.rows else loss)
         if batch.rows:
-            spoken, said = self._speech(features, batch)
-            loss = spoken + GLYPHS_COUNT * loss
-        return loss, Marks(float(loss.detach()), known, said)
+            loss, said = self._speech(features, batch)
+            losses.append(loss)
+        total = torch.stack(losses).sum()
+        return total, Marks(float(total.detach()), known, said)
 
     def _letters(self, features: Tensor, batch: Batch) -> tuple[Tensor, float]:
         logits = self.letters(features).view(-1, CLASSES)

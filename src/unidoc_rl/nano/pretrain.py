@@ -160,6 +160,7 @@ class _Work:
 
     def _stage(self, stage: Stage) -> Iterator[None]:
         """The rest of a stage, step by step."""
+        self._learner.model.model.visual.requires_grad_(not stage.frozen)
         for batch in self._batches(stage):
             start = time.monotonic()
             marks = self._step(stage, batch.on(self._device))
@@ -211,9 +212,9 @@ class _Work:
 
 
 def _mark(stage: Stage, state: _State, task: str, marks: Marks) -> dict[str, Any]:
-    said = None if math.isnan(marks.said) else round(marks.said, 4)
+    known, said = (None if math.isnan(one) else round(one, 4) for one in (marks.letters, marks.said))
     at = {"stage": stage.name, "step": state.step, "total": len(state.marks), "task": task}
-    return {**at, "loss": round(marks.loss, 4), "letters": round(marks.letters, 4), "said": said}
+    return {**at, "loss": round(marks.loss, 4), "letters": known, "said": said}
 
 
 def _figures(mark: Mapping[str, Any]) -> dict[str, float]:

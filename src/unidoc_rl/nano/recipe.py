@@ -14,6 +14,7 @@ class Stage:
     tokens: int  # of pictures, in a batch
     rate: float  # of learning, at its highest
     world: int  # whose pages it sees, by number
+    frozen: bool = False  # the vision tower: each page is looked at once
 
 
 STAGES = (
@@ -30,5 +31,6 @@ STAGES = (
         3100,
         8e-4,
         4,
+        frozen=True,
     ),
 )
