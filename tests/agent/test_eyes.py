@@ -87,6 +87,6 @@ def test_what_was_seen_in_play_can_be_learned_from(tmp_path: Path) -> None:
     with torch.inference_mode():
         tower(0, 1)
     weight = torch.ones(32, requires_grad=True)
-    (tower(0, 1)[0] * weight).sum().backward()
+    torch.autograd.backward((tower(0, 1)[0] * weight).sum())
     assert weight.grad is not None
     assert tower.looked == len(tower.pictures[0].pixels) + len(tower.pictures[1].pixels)

@@ -129,7 +129,7 @@ def test_a_value_that_is_asked_for_stands_in_its_region(family: tuple[pages.Draw
             (box,) = asked.regions
             cut = boxes.to_pixels(box, page.width, page.height)
             middle = (page.places[:, :2] + page.places[:, 2:]) / 2
-            inside = ((middle > cut[:2]) & (middle < cut[2:])).all(axis=1)
+            inside = np.asarray(((middle > cut[:2]) & (middle < cut[2:])).all(axis=1))
             printed = "".join(letter for letter, own in zip(page.letters, inside, strict=True) if own)
             if inside.any():
                 assert asked.question.answer in printed.replace(",", "")

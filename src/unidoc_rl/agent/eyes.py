@@ -53,7 +53,7 @@ def remember(tower: Any, room: int = ROOM) -> None:
         if any(weight.requires_grad for weight in tower.parameters()):
             memory.forget()  # it is about to see otherwise
             return look(hidden_states, grid_thw=grid_thw, **others)
-        patches = hidden_states.split(grid_thw.prod(-1).tolist())
+        patches = torch.split(hidden_states, grid_thw.prod(-1).tolist())
         keys = [_key(*picture) for picture in zip(patches, grid_thw, strict=True)]
         known = {key: seen for key in keys if (seen := memory.get(key)) is not None}
         new = {key: n for n, key in enumerate(keys) if key not in known}
@@ -77,7 +77,7 @@ def _key(pixels: Tensor, grid: Tensor) -> bytes:
 def _apart(seen: Any, tokens: Sequence[int]) -> list[list[Tensor]]:
     """The tensors of each picture: of its tokens, and those of inner layers where the tower gives them (Qwen3-VL)."""
     layers = [seen.pooler_output, *(getattr(seen, "deepstack_features", None) or [])]
-    split = [layer.detach().split(tokens) for layer in layers]
+    split = [torch.split(layer.detach(), list(tokens)) for layer in layers]
     return [[part.clone() for part in parts] for parts in zip(*split, strict=True)]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import distributed
-from torch.multiprocessing import ProcessRaisedException, spawn
+from torch.multiprocessing.spawn import ProcessRaisedException, spawn
 from torch.utils.data import DataLoader
 from transformers import Qwen2_5_VLForConditionalGeneration
 
@@ -79,7 +79,7 @@ def pretrain(
 def _learn_together(plan: Plan) -> None:
     """Until all is learned; what a learner says of an error, for a person, is said here."""
     try:
-        spawn(_learn, (plan, f"meeting-{os.getpid()}"), nprocs=plan.learners)
+        spawn(_learn, (plan, f"meeting-{os.getpid()}"), plan.learners)  # type: ignore[no-untyped-call]
     except ProcessRaisedException as error:
         _, known, told = str(error).rpartition(f"{UnidocError.__name__}: ")
         if not known:
@@ -200,7 +200,7 @@ class _Work:
         flat = torch.cat([gradient.view(-1) for gradient in gradients])
         distributed.all_reduce(flat)
         flat /= self._plan.learners
-        parts = flat.split([gradient.numel() for gradient in gradients])
+        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
