@@ -51,7 +51,7 @@ def test_killed_and_run_again_it_ends_with_the_same_weights(tmp_path: Path) -> N
     assert started(whole).wait() == 0
     run = started(killed)
     saved = killed.parent / ".nano.work" / f"state-{SEED}.pt"
-    while not (saved.exists() and torch.load(saved, weights_only=True)["state"]["stage"] == 1):
+    while reached(saved) < (1, 2):
         with suppress(subprocess.TimeoutExpired):
             run.wait(0.02)
     run.send_signal(signal.SIGKILL)
@@ -63,6 +63,14 @@ def test_killed_and_run_again_it_ends_with_the_same_weights(tmp_path: Path) -> N
     assert resumed == undisturbed
     assert sorted(step for task in resumed.values() for step in task) == list(range(sum(s.steps for s in STAGES)))
     assert f"--seed {SEED}" in (killed / "README.md").read_text()
+
+
+def reached(saved: Path) -> tuple[int, int]:
+    """The stage and the step that are saved."""
+    if not saved.exists():
+        return 0, 0
+    state = torch.load(saved, weights_only=True)["state"]
+    return state["stage"], state["step"]
 
 
 def told(folder: Path) -> dict[str, dict[int, float]]:
