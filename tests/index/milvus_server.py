@@ -111,7 +111,8 @@ def _milvus(folder: str) -> Any:
 
     server = MilvusServer(wait_for_started=False, debug=True)  # debug: it logs where we do
     server.set_base_dir(folder)
-    server.config.set("common.session.ttl", 10)  # seconds for which a server that is back waits for its former self
+    # Seconds for which a server that is back waits for its former self, and for which a busy machine may hold it up.
+    server.config.set("common.session.ttl", 20)
     return server
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -16,4 +17,5 @@ STAGES = (
 )
 
 if __name__ == "__main__":
+    os.nice(15)  # a learner on every core is not to hold up the servers of other tests
     pretrain(Path(sys.argv[1]), SEED, None, STAGES, saved_every=2)
