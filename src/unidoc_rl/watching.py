@@ -23,6 +23,12 @@ def last_checkpoint(folder: Path) -> str | None:
     return str(max(whole, key=lambda one: int(one.name.rpartition("-")[2]))) if whole else None
 
 
+def last_marks(trainer: Trainer, kinds: tuple[str, ...]) -> dict[str, float]:
+    """Of all figures whose names begin so, the last that was told of each."""
+    rows = trainer.state.log_history
+    return {name: float(value) for row in rows for name, value in row.items() if name.startswith(kinds)}
+
+
 class _Watch(TrainerCallback):
     def __init__(self, what: str, run: tracking.Run) -> None:
         self._what = what

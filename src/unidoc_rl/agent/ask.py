@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
-from unidoc_rl.agent.policy import Failed, Policy
+from unidoc_rl.agent.policy import Policy
+from unidoc_rl.agent.rollouts import take_turn
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.trajectories import answer_of, pictures_of
 from unidoc_rl.names import split_page_id
@@ -47,13 +48,9 @@ def ask(question: str, environment: Environment, policy: Policy, see: Callable[[
     asked = Question("asked", question, "", AnswerFormat.STR, kind="", source_type="", file_name="", evidence=())
     episode = environment.reset(asked)
     while episode.outcome is None:
-        (reply,) = policy.reply([episode])
-        if isinstance(reply, Failed):
-            episode.outcome, episode.failure = reply.outcome, reply.reason
-            break
         before = len(episode.turns)
-        environment.step([episode], [reply])
-        for turn in episode.turns[before:]:  # none, where the search was away
+        take_turn([episode], environment, policy)
+        for turn in episode.turns[before:]:  # none, where the policy failed or the search was away
             see(turn)
     return episode.trajectory(policy.name)
 

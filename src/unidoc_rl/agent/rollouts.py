@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unidoc_rl import progress
 from unidoc_rl.agent import trajectories
-from unidoc_rl.agent.environment import Environment
+from unidoc_rl.agent.environment import Environment, Episode
 from unidoc_rl.agent.policy import Failed, Policy
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.types import Outcome, Question, Trajectory
@@ -22,18 +22,22 @@ def play(jobs: Iterable[Job], environment: Environment, policy: Policy, at_once:
     waiting = iter(jobs)
     playing = [environment.reset(*job) for job in islice(waiting, at_once)]
     while playing:
-        replies = policy.reply(playing)
-        going, heard = [], []
-        for episode, reply in zip(playing, replies, strict=True):
-            if isinstance(reply, Failed):
-                episode.outcome, episode.failure = reply.outcome, reply.reason
-            else:
-                going.append(episode)
-                heard.append(reply)
-        environment.step(going, heard)
+        take_turn(playing, environment, policy)
         yield from (episode.trajectory(policy.name) for episode in playing if episode.outcome is not None)
         playing = [episode for episode in playing if episode.outcome is None]
         playing += [environment.reset(*job) for job in islice(waiting, at_once - len(playing))]
+
+
+def take_turn(playing: Sequence[Episode], environment: Environment, policy: Policy) -> None:
+    """Each goes on by a turn; one in which the policy failed ends."""
+    going, heard = [], []
+    for episode, reply in zip(playing, policy.reply(playing), strict=True):
+        if isinstance(reply, Failed):
+            episode.outcome, episode.failure = reply.outcome, reply.reason
+        else:
+            going.append(episode)
+            heard.append(reply)
+    environment.step(going, heard)
 
 
 def rollouts(

@@ -17,18 +17,16 @@ from weakref import WeakKeyDictionary
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, DynamicCache
+from transformers import DynamicCache
 
 from unidoc_rl.agent.dialect import harmless
 from unidoc_rl.agent.encoding import END, Encoded, Encoder, Looked
 from unidoc_rl.agent.environment import Episode
-from unidoc_rl.agent.eyes import remember
+from unidoc_rl.agent.loading import load
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams
-from unidoc_rl.pretrained import whole_model
 from unidoc_rl.types import Message, Picture, Reply
 
 
@@ -91,7 +89,7 @@ class TransformersPolicy:
         seed: int = 0,
     ) -> TransformersPolicy:
         """Of a folder as save_pretrained writes it, with tokenizer and image processor."""
-        model, encoder = _load(folder)
+        model, encoder = load(folder)
         return cls(model, encoder, folder.resolve().name, show, params, temperature=temperature, seed=seed)
 
     def recorded(self, episode: Episode) -> Encoded:
@@ -216,21 +214,6 @@ class TransformersPolicy:
         """Whoever plays beside it, an episode has the same luck."""
         at = f"{self._seed} {episode.question.uid} {episode.sample} {len(episode.turns)}"
         return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(at.encode()).digest()[:7]))
-
-
-def _load(folder: Path) -> tuple[Any, Encoder]:
-    device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
-    try:
-        encoder = Encoder.of(folder)
-        model = whole_model(AutoModelForImageTextToText, folder, dtype)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UnidocError(
-            f"{folder}: cannot be loaded as a policy ({error}); expected a model of the Qwen-VL family, as "
-            "save_pretrained writes it: weights in safetensors, tokenizer and image processor"
-        ) from error
-    model = model.eval().requires_grad_(False).to(device)
-    remember(model.model.visual)
-    return model, encoder
 
 
 def _joined(reads: Sequence[_Read]) -> Any:

@@ -1,7 +1,4 @@
-"""The stage `grpo`: a policy that learns from what its own episodes earn, as a folder, whole or not at all.
-
-unidoc grpo artifacts/trajectories --index artifacts/index --corpus artifacts/corpus --model sft --out grpo
-"""
+"""The stage `grpo`: a policy that learns from what its own episodes earn, as a folder, whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,23 +9,20 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForImageTextToText
 from trl import GRPOConfig
 
 from unidoc_rl import storage, tracking
-from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.environment import Environment
-from unidoc_rl.agent.eyes import remember
 from unidoc_rl.agent.judging import Judge
+from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo.trainer import AgentTrainer, Game
 from unidoc_rl.params import AgentParams, GrpoParams, RewardParams
-from unidoc_rl.pretrained import whole_model
 from unidoc_rl.types import Question, Searcher
-from unidoc_rl.watching import last_checkpoint, watch
+from unidoc_rl.watching import last_checkpoint, last_marks, watch
 
 MARKER = "grpo.json"
 
@@ -49,12 +43,7 @@ def grpo(
     if not questions:
         raise UnidocError("there is no question to learn from")
     with storage.writing(out, marker=MARKER) as output:
-        encoder = Encoder.of(model)
-        dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
-        network = whole_model(AutoModelForImageTextToText, model, dtype)
-        if params.frozen:
-            network.model.visual.requires_grad_(False)
-            remember(network.model.visual)
+        network, encoder = student(model, frozen=params.frozen)
         pictures = Pictures(storage.local_folder(corpus), agent)
 
         def policy(playing: Any, seed: int, temperature: float) -> TransformersPolicy:
@@ -84,7 +73,7 @@ def grpo(
             trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
         trainer.save_model(str(output.new))
         encoder.save(output.new)
-        marks = _marks(trainer.state.log_history)
+        marks = last_marks(trainer, ("reward", "outcome", "kl", "turns"))
         (output.new / MARKER).write_text(json.dumps({"params": params.model_dump(), "marks": marks}) + "\n")
     return marks
 
@@ -115,11 +104,3 @@ def _config(params: GrpoParams, checkpoints: Path) -> GRPOConfig:
         report_to=[],
         disable_tqdm=True,
     )
-
-
-def _marks(history: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """The last that was logged of each."""
-    marks: dict[str, float] = {}
-    for row in history:
-        marks |= {key: value for key, value in row.items() if key.startswith(("reward", "outcome", "kl", "turns"))}
-    return marks

@@ -21,10 +21,10 @@ from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_generation
 
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch
-from unidoc_rl.agent.environment import Environment, Episode
+from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.eyes import remember
-from unidoc_rl.agent.policy import Failed
 from unidoc_rl.agent.rewards import contributions
+from unidoc_rl.agent.rollouts import take_turn
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.grpo import credit
@@ -73,28 +73,17 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
             first = self.accelerator.process_index * len(questions)  # other processes may play the same question
             episodes.append(self._game.environment.reset(question, first + samples[question.uid]))
             samples[question.uid] += 1
-        training = mode == "train"
         with unwrap_model_for_generation(
             self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
         ) as model:
             model.eval()
             temperature = self._params.temperature if mode == "train" else 0.0
             policy = self._game.policy(model, self._params.seed + self.state.global_step, temperature)
-            self._finish(episodes, policy)
-            model.train(training)
+            while going := [episode for episode in episodes if episode.outcome is None]:
+                take_turn(going, self._game.environment, policy)
+            model.train(mode == "train")
         recorded = [policy.recorded(episode) for episode in episodes]
         return self._game.score([episode.trajectory(policy.name) for episode in episodes]), recorded
-
-    def _finish(self, episodes: Sequence[Episode], policy: TransformersPolicy) -> None:
-        while going := [episode for episode in episodes if episode.outcome is None]:
-            replies = policy.reply(going)
-            heard = []
-            for episode, reply in zip(going, replies, strict=True):
-                if isinstance(reply, Failed):
-                    episode.outcome, episode.failure = reply.outcome, reply.reason
-                else:
-                    heard.append((episode, reply))
-            self._game.environment.step(*zip(*heard, strict=True))
 
     # --- credit -------------------------------------------------------------------------------------------------------
 
@@ -126,7 +115,7 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
             case "group":
                 return credit.by_group(rewards, groups)
             case "kind":
-                kinds = [str(kind) for kind in self._gathered_texts([one.question.kind for one in played])]
+                kinds = list(gather_object([one.question.kind for one in played]))
                 return self.running(rewards, groups, kinds)
             case _:
                 return np.ones(len(rewards))
@@ -135,9 +124,6 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
         """Of all processes, in their order."""
         told = torch.tensor(rows, dtype=torch.float64, device=self.accelerator.device)
         return self.accelerator.gather(told).cpu().numpy()  # type: ignore[no-any-return]
-
-    def _gathered_texts(self, texts: list[str]) -> list[str]:
-        return list(gather_object(texts))
 
     # --- what the loss is made of -------------------------------------------------------------------------------------
 

@@ -101,7 +101,7 @@ A Qwen2.5-VL of {millions:.1f} million parameters that reads document pages: for
 
 ## What it can read
 
-`unidoc nano evaluate --model` this folder prints these numbers again, on pages that it has never seen:
+`unidoc nano evaluate --model FOLDER`, with this folder, prints these numbers again, on pages that it has never seen:
 
 {can}
 

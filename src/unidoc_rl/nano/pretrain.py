@@ -78,8 +78,10 @@ def pretrain(
 
 def _learn_together(plan: Plan) -> None:
     """Until all is learned; what a learner says of an error, for a person, is said here."""
+    meeting = plan.work / "meeting"  # a file in which the learners find each other
+    meeting.unlink(missing_ok=True)
     try:
-        spawn(_learn, (plan, f"meeting-{os.getpid()}"), plan.learners)  # type: ignore[no-untyped-call]
+        spawn(_learn, (plan, meeting), plan.learners)  # type: ignore[no-untyped-call]
     except ProcessRaisedException as error:
         _, known, told = str(error).rpartition(f"{UnidocError.__name__}: ")
         if not known:
@@ -93,14 +95,12 @@ def _new(plan: Plan) -> tuple[Learner, Any]:
     return Learner(Qwen2_5_VLForConditionalGeneration(model.configuration(tokenizer))), tokenizer
 
 
-def _learn(rank: int, plan: Plan, meeting: str) -> None:
+def _learn(rank: int, plan: Plan, meeting: Path) -> None:
     """One learner, all stages; the first of them notes and saves."""
     end_with_parent()
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo", init_method=(plan.work / meeting).as_uri(), rank=rank, world_size=plan.learners
-    )
+    distributed.init_process_group("gloo", init_method=meeting.as_uri(), rank=rank, world_size=plan.learners)
     work = _Work(plan, rank, _new(plan)[0])
     work.resume()
     distributed.barrier()  # nobody saves before everybody has read

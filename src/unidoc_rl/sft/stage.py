@@ -1,7 +1,5 @@
 """The stage `sft`: a policy that imitates trajectories, as a folder, whole or not at all.
 
-    unidoc sft artifacts/trajectories --corpus artifacts/corpus --model my-model --out artifacts/sft
-
 The pictures are made again from the pages; the loss is on the agent's own turns. TRL's SFTTrainer does the learning,
 alone or on many devices; a run that was killed goes on from its last whole checkpoint, with the same order of data.
 """
@@ -11,12 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor
-from transformers import AutoModelForImageTextToText
 from trl import SFTConfig, SFTTrainer
 
 from unidoc_rl import storage, tracking
@@ -24,13 +20,12 @@ from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.dialect import system_prompt
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch
 from unidoc_rl.agent.environment import conversation
-from unidoc_rl.agent.eyes import remember
+from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams, SftParams
-from unidoc_rl.pretrained import whole_model
 from unidoc_rl.types import Picture, Trajectory
-from unidoc_rl.watching import last_checkpoint, watch
+from unidoc_rl.watching import last_checkpoint, last_marks, watch
 
 MARKER = "sft.json"
 
@@ -72,12 +67,7 @@ def sft(
         read = list(trajectories.read(learned))
         if not read:
             raise UnidocError(f"{learned}: holds no trajectory; nothing can be learned")
-        encoder = Encoder.of(model)
-        dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
-        network = whole_model(AutoModelForImageTextToText, model, dtype)
-        if params.frozen:
-            network.model.visual.requires_grad_(False)
-            remember(network.model.visual)
+        network, encoder = student(model, frozen=params.frozen)
         examples = Examples(read, encoder, Pictures(storage.local_folder(corpus), agent), agent)
         checkpoints = output.work / "checkpoints"
         trainer = SFTTrainer(
@@ -93,7 +83,7 @@ def sft(
             trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
         trainer.save_model(str(output.new))
         encoder.save(output.new)
-        marks = _marks(trainer)
+        marks = last_marks(trainer, ("loss", "mean_token_accuracy", "entropy"))
         (output.new / MARKER).write_text(json.dumps({"params": params.model_dump(), "marks": marks}) + "\n")
     return marks
 
@@ -119,11 +109,3 @@ def _config(params: SftParams, checkpoints: Path) -> SFTConfig:
         report_to=[],
         disable_tqdm=True,
     )
-
-
-def _marks(trainer: Any) -> dict[str, float]:
-    """The last that was logged of each."""
-    marks: dict[str, float] = {}
-    for row in trainer.state.log_history:
-        marks |= {key: value for key, value in row.items() if key in ("loss", "mean_token_accuracy", "entropy")}
-    return marks
