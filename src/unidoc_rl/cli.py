@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,7 @@ from unidoc_rl.errors import UnidocError
 
 if TYPE_CHECKING:
     from unidoc_rl.params import Params, Retriever
-    from unidoc_rl.types import Searcher, Turn
+    from unidoc_rl.types import Turn
 
 LEFT_OUT = 3
 TRIES = 3  # that a server is asked while somebody waits at the screen: a second or two
@@ -262,13 +260,14 @@ def ask(
     from unidoc_rl.agent.pictures import Pictures
     from unidoc_rl.agent.policies import open_policy
     from unidoc_rl.agent.trajectories import answer_of
+    from unidoc_rl.index.searching import searching
     from unidoc_rl.types import Query
 
     if save is not None:
         framed.check(save)
     params = _load(params_file, overrides).agent
     pictures = Pictures(storage.local_folder(corpus), params)
-    with _searching(index, documents) as search:
+    with searching(index, tries=TRIES, documents=documents) as search:
         search([Query(question)], 1)  # a wrong document or a service that is away shows before a model is loaded
         player = open_policy(policy, pictures, params, tries=TRIES)
         see = (lambda _: None) if as_json else _tell
@@ -285,23 +284,6 @@ def ask(
         framed.save(pictures, place, save)
     elif save is not None:
         click.echo(f"{save}: not made, since the answer stands on no page", err=True)
-
-
-@contextmanager
-def _searching(index: str, documents: tuple[str, ...]) -> Iterator[Searcher]:
-    """A search of an index, in a folder or behind an address; only in these documents, where any are named."""
-    opened: Index | SearchClient
-    if index.startswith(("http://", "https://")):
-        from unidoc_rl.index.client import SearchClient
-
-        opened = SearchClient(index, tries=TRIES)
-    else:
-        from unidoc_rl.index.search import Index
-
-        opened = Index(index)
-    only = frozenset(documents) or None
-    with closing(opened):
-        yield lambda queries, k: opened([replace(query, documents=only) for query in queries], k)
 
 
 def _tell(turn: Turn) -> None:

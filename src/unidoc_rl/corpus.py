@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.names import split_page_id
 from unidoc_rl.types import Box, Page, Region, TextSource, Word
 
 PAGES = "pages.parquet"
@@ -75,6 +76,14 @@ class Corpus:
         for group in self._groups_of[document]:
             part = self._group(group)
             yield part.filter(pc.equal(part["document"], document))
+
+    def page(self, id: str) -> Page:
+        """One page; those of a document one after the other are read once."""
+        document, n = split_page_id(id)
+        for part in self.rows(document) if document in self._groups_of else ():
+            for row in part.filter(pc.equal(part["n"], n)).to_pylist():
+                return _page(row)
+        raise UnidocError(f"{self.folder}: has no page {id}")
 
     @cached_property
     def _groups_of(self) -> dict[str, list[int]]:

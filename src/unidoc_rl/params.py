@@ -115,6 +115,24 @@ class RewardParams(Section):
     threshold: float = Field(0.5, ge=0, le=1, description="of the answer, from which the others count (gated)")
 
 
+class CurateParams(Section):
+    """Questions to trajectories that are worth learning from."""
+
+    seed: int = Field(1, ge=0, lt=2**32, description="of the order of candidates and of what the teacher varies")
+    attempts: int = Field(2, ge=1, le=64, description="at each question")
+    detours: float = Field(
+        0.1, ge=0, le=1, description="share with a poor first query, and with a wrong page that is left again"
+    )
+    right: float = Field(1.0, ge=0, le=1, description="what an answer must be worth to be learned from")
+    turns: int = Field(10, ge=1, le=100, description="of a trajectory, at most")
+    tokens: int = Field(4000, ge=16, le=1_000_000, description="that the agent wrote in it, at most")
+    balance: float = Field(
+        3.0, ge=1, le=1000, description="times the mean that a kind, a document or a position among candidates may have"
+    )
+    weak: str | None = Field(None, description="policy that rates questions; those it always or never gets are dropped")
+    plays: int = Field(4, ge=2, le=64, description="of each question by the weak policy")
+
+
 class SftParams(Section):
     """Trajectories to a policy that imitates them."""
 
@@ -182,6 +200,7 @@ class Params(Section):
     sample: SampleParams = SampleParams()
     ingest: IngestParams = IngestParams()
     index: IndexParams = IndexParams()
+    curate: CurateParams = CurateParams()
     agent: AgentParams = AgentParams()
     rewards: RewardParams = RewardParams()
     services: ServiceParams = ServiceParams()

@@ -1,6 +1,7 @@
 """Question files: the reference's format, with gold regions and crop labels beside it.
 
-A file is a JSON list of examples (or an object that holds it under "examples"), written one example a line:
+A file is a JSON list of examples (or an object that holds it under "examples"), written one example a line; a .jsonl
+file has the lines alone:
 
     {"uid", "query", "reference_answer",
      "meta_info": {"file_name", "reference_page": [1, …], "source_type", "query_type"},
@@ -23,6 +24,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.names import document_name, page_id
 from unidoc_rl.types import AnswerFormat, Box, Evidence, Question
 
+LINES = ".jsonl"
 # Of files that become documents. Nothing else is cut off after a dot: a document's own name has no ending, maybe dots.
 _ENDING = re.compile(r"\.(?:pdf|jpe?g|png|webp|tiff?)$", re.IGNORECASE)
 
@@ -68,14 +70,14 @@ def read(path: Path) -> list[Question]:
 
 def write(path: Path, questions: Iterable[Question]) -> int:
     """Writes the questions as they come, never holding them all; returns how many there were."""
+    before, between, after = ("", "\n", "\n") if path.suffix == LINES else ("[\n", ",\n", "\n]\n")
     count = 0
     with path.open("w", encoding="utf-8") as file:
-        file.write("[")
+        file.write(before)
         for question in questions:
-            file.write(",\n" if count else "\n")
-            file.write(json.dumps(to_json(question), ensure_ascii=False))
+            file.write((between if count else "") + json.dumps(to_json(question), ensure_ascii=False))
             count += 1
-        file.write("\n]\n")
+        file.write(after)
     return count
 
 
@@ -147,9 +149,14 @@ def _regions(evidence: Iterable[Evidence]) -> tuple[Box, ...] | None:
     return tuple(boxes) if boxes or not needed else None
 
 
+def _lines(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
 def _read(path: Path) -> Iterator[Question]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = _lines(text) if path.suffix == LINES else json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise UnidocError(f"{path}: no question file ({error})") from error
     examples = data.get("examples") if isinstance(data, dict) else data

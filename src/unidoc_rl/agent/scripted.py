@@ -1,13 +1,16 @@
 """A policy that plays what the questions' annotations say, with as many mistakes of each kind as one likes.
 
-It reads the gold answer, so it is for tests, for trajectories to learn from, and for the ceiling of a comparison.
+It knows the gold pages, regions and answer, but searches with the question's own words alone and notes what the regions
+say: what it plays can be learned from. It is also the ceiling of a comparison, and what tests play with.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakKeyDictionary, proxy
@@ -18,34 +21,97 @@ from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.params import AgentParams
-from unidoc_rl.questions import gold_regions
-from unidoc_rl.types import Answer, AnswerFormat, Box, Picture, Question, Reply, Said, Search, Select, Zoom
+from unidoc_rl.questions import gold_page, gold_regions
+from unidoc_rl.types import (
+    Answer,
+    AnswerFormat,
+    Box,
+    Picture,
+    Question,
+    QuestionKind,
+    Reply,
+    Said,
+    Search,
+    Select,
+    Zoom,
+)
 
 _T = TypeVar("_T")
 
 NOT_ANSWERABLE = "not answerable"
-WORDS = 40  # of a page, by which it is searched for
+SEARCHES = 5  # after which it gives up
+LONGEST_NOTE = 90  # letters of a region that are noted
 NOWHERE = Box(980, 980, 1000, 1000)  # a corner in which no evidence stands
+_QUOTED = re.compile(r"[“\"]([^”\"]+)[”\"]")
+_ASKING = frozenset(
+    """
+    a an the this that in on of for to from by at as and or is are was were did does do it its what which who how much
+    many when where according look please find tell name give given gives reported report's value figure shown show says
+    say told consider compare under
+    """.split()  # noqa: SIM905
+)
+
+# What it thinks, at each point in one of several ways.
+_STARTS = (
+    "I have to find the page that says this.",
+    "First I look for the page.",
+    "I search for what the question names.",
+    "Where could this stand? I search for it.",
+)
+_AGAIN = (
+    "One more page is needed.",
+    "The other page is still missing.",
+    "Now I look for the rest of it.",
+)
+_RETRIES = (
+    "None of these is it. I search in other words.",
+    "The page is not among them; I try again.",
+    "That was not it. I put it differently.",
+)
+_KEEPS = (
+    "Page {number} is the one.",
+    "Page {number} fits the question.",
+    "The document and the subject are those of page {number}.",
+    "I keep page {number}.",
+)
+_ZOOMS = (
+    "The print is too small to be sure.",
+    "I look closer at this part.",
+    "I need to see this enlarged.",
+)
+_ENDS = (
+    "That answers it.",
+    "This is what was asked for.",
+    "Now I can answer.",
+    "That settles it.",
+)
+_REFUSALS = (
+    "The documents do not say it.",
+    "Nothing here answers this.",
+    "No page holds it.",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Mistakes:
     """How often each is made where it can be made, from 0 to 1."""
 
-    search: float = 0  # a search that finds something else comes first
-    select: float = 0  # another candidate is kept
-    region: float = 0  # a zoom beside the evidence, or one that was not needed
+    search: float = 0  # something else is searched for first
+    detour: float = 0  # another candidate is kept first, and left again
+    select: float = 0  # another candidate is kept, and never left
+    region: float = 0  # a zoom beside the evidence
+    needless: float = 0  # a zoom where the page reads well as it is
+    missing: float = 0  # no zoom, where one is needed
     answer: float = 0  # a wrong answer
     format: float = 0  # nothing is ever noted
+    leak: float = 0  # the answer is thought of before anything was seen
 
 
 class Scripted:
     name = "scripted"
 
     def __init__(self, corpus: Path, params: AgentParams, mistakes: Mistakes = Mistakes(), seed: int = 0) -> None:
-        pages = Corpus(corpus)
-        texts = zip(pages.column("id"), pages.column("text"), strict=True)
-        self._query_of = {page: " ".join(text.split()[:WORDS]) for page, text in texts}
+        self._page = lru_cache(64)(Corpus(corpus).page)
         self._params = params
         self._mistakes = mistakes
         self._seed = seed
@@ -67,49 +133,101 @@ class Scripted:
         """About as many as a model would count."""
         return len(part) // 3 if isinstance(part, str) else part.width * part.height // self._params.patch**2
 
+    # --- the script ---------------------------------------------------------------------------------------------------
+
     def _script(self, episode: Episode) -> Iterator[Said]:
         question = episode.question
         makes = _Dice(self._mistakes, f"{self._seed} {question.uid} {episode.sample}")
-        quiet = makes("format")
-        noted = ""
+        silent, mistaken, strays = makes("format"), makes("answer"), makes("detour")
+        noted, thought = "", makes.one_of(_STARTS)
+        if makes("leak"):
+            thought = f"It should be {question.answer}."
         left = gold_regions(question)
         gold = frozenset(left)
-        tried: set[str] = set()  # pages that were searched for
-        while wanted := next(iter(left), None):
-            lost = wanted not in tried and makes("search")
-            query = (
-                makes.one_of(sorted(self._query_of.values())) if lost else self._query_of.get(wanted, question.query)
-            )
-            yield Said("Something else first." if lost else "I look for the page.", noted, Search(query))
-            noted = ""
-            tried.add(wanted)
+        in_turn = _tells_what_to_look_for(question)
+        for query in self._queries(question, makes):
+            yield Said(thought, noted, Search(query))
+            noted, thought = "", makes.one_of(_RETRIES)
             shown = [candidate.page for candidate in episode.candidates]
-            found = next((page for page in shown if page in left), None)
-            if found is None:
-                if not lost:
-                    del left[wanted]  # it cannot be found
-                continue
-            regions = left.pop(found)
+            wanted = next((page for page in shown if page in (list(left)[:1] if in_turn else left)), None)
             others = [number for number, page in enumerate(shown) if page not in gold]
+            if not gold and shown:
+                yield self._kept(0, makes)
+                noted = "" if silent else "It does not say it."
+            if wanted is None:
+                continue
+            if others and strays:
+                strays = False
+                yield self._kept(makes.one_of(others), makes)
+                noted = "" if silent else "This page does not say it."
+                continue
+            regions = left.pop(wanted)
             wrong = bool(others) and makes("select")
-            yield Said("This one looks right.", "", Select(makes.one_of(others) if wrong else shown.index(found)))
-            if not wrong and (region := self._region(episode, regions, makes("region"))):
-                yield Said("I look closer.", "", region)
-            noted = "" if quiet else f"{found} says it."
-        if not gold:
-            yield Said("I look for it.", "", Search(question.query))
-            yield Said("This one is the nearest.", "", Select(0))
-            noted = "" if quiet else "The documents do not say it."
-        yield Said("That settles it.", noted, Answer(_answer(question, makes("answer"))))
+            yield self._kept(makes.one_of(others) if wrong else shown.index(wanted), makes)
+            if not wrong and (zoom := self._zoom(episode, regions, makes)):
+                yield Said(makes.one_of(_ZOOMS), "", zoom)
+            noted = "" if silent else self._note(question, wanted, last=not left)
+            if not left:
+                break
+            thought = makes.one_of(_AGAIN)
+        yield Said(
+            makes.one_of(_ENDS if gold and not left else _REFUSALS), noted, Answer(_answer(question, mistaken, left))
+        )
 
-    def _region(self, episode: Episode, regions: Sequence[Box] | None, mistaken: bool) -> Zoom | None:
-        """What to draw on the page that is selected."""
-        drawn = (NOWHERE,) if mistaken else regions
+    def _queries(self, question: Question, makes: _Dice) -> Iterator[str]:
+        """In the question's own words, in several ways; after two searches, one knows that nothing answers it."""
+        outside, words = _QUOTED.sub(" ", question.query), _keywords(question.query)
+        ways = [words, question.query] if makes.random() < 0.8 else [question.query, words]
+        ways += [_keywords(outside), f"{_keywords(outside)} {' '.join(_QUOTED.findall(question.query))}"]
+        if _tells_what_to_look_for(question):
+            ways = [ways[2], *ways]  # what is quoted stands on the second page
+        if makes("search"):
+            yield " ".join(makes.some_of(words.split()))
+        different = list(dict.fromkeys(way.strip() for way in ways if way.strip()))
+        most = SEARCHES if question.evidence else 2
+        yield from (different[n % len(different)] for n in range(most))
+
+    def _kept(self, number: int, makes: _Dice) -> Said:
+        return Said(makes.one_of(_KEEPS).format(number=number), "", Select(number))
+
+    def _zoom(self, episode: Episode, regions: Sequence[Box] | None, makes: _Dice) -> Zoom | None:
+        """What to draw on the page that is selected, if anything."""
         page = episode.selected
+        drawn: Sequence[Box] | None = regions
+        if regions:
+            drawn = None if makes("missing") else (NOWHERE,) if makes("region") else regions
+        elif makes("needless"):
+            drawn = (NOWHERE,)
         if not drawn or page is None:
             return None
         size = (page.width, page.height) if self._params.coordinates == "pixels" else (boxes.SCALE, boxes.SCALE)
         return Zoom(tuple(_on_picture(box, *size) for box in drawn))
+
+    def _note(self, question: Question, page: str, *, last: bool) -> str:
+        """What the evidence on a page says, in its own words; the answer, where these are too many or a picture."""
+        evidence = [one for one in question.evidence if gold_page(one) == page]
+        inside = [box for one in evidence for box in one.regions]
+        said = " ".join(word.text for word in self._page(page).words if any(_holds(box, word.box) for box in inside))
+        if said and len(said) <= LONGEST_NOTE:
+            return said
+        return question.answer if last else "This page says it."
+
+
+def _tells_what_to_look_for(question: Question) -> bool:
+    """Whether its first page does, for the second one: they must be read in turn."""
+    files = {one.file_name for one in question.evidence}
+    return question.kind == QuestionKind.MULTI_HOP and len(files) == 1 < len(question.evidence)
+
+
+def _holds(outer: Box, inner: Box) -> bool:
+    x, y = (inner.x1 + inner.x2) / 2, (inner.y1 + inner.y2) / 2
+    return outer.x1 <= x <= outer.x2 and outer.y1 <= y <= outer.y2
+
+
+def _keywords(text: str) -> str:
+    """Without the words that only ask."""
+    words = (word.strip('“”"?!.,:;()') for word in text.split())
+    return " ".join(word for word in words if word and word.lower() not in _ASKING)
 
 
 def _on_picture(box: Box, width: int, height: int) -> tuple[float, float, float, float]:
@@ -118,10 +236,10 @@ def _on_picture(box: Box, width: int, height: int) -> tuple[float, float, float,
     return float(left), float(top), float(right), float(bottom)
 
 
-def _answer(question: Question, mistaken: bool) -> str:
+def _answer(question: Question, mistaken: bool, left: object) -> str:
     if question.answer_format is AnswerFormat.NONE:
         return "42" if mistaken else NOT_ANSWERABLE
-    return NOT_ANSWERABLE if mistaken else question.answer
+    return NOT_ANSWERABLE if mistaken or left else question.answer
 
 
 class _Dice:
@@ -129,10 +247,20 @@ class _Dice:
 
     def __init__(self, chances: Mistakes, seed: str) -> None:
         self._chances = chances
+        self._seed = seed
         self._random = random.Random(seed)
 
     def __call__(self, kind: str) -> bool:
-        return self._random.random() < float(getattr(self._chances, kind))
+        """Each kind has dice of its own: one mistake more or less changes nothing else."""
+        chance = float(getattr(self._chances, kind))
+        return chance > 0 and random.Random(f"{self._seed} {kind}").random() < chance
+
+    def random(self) -> float:
+        return self._random.random()
 
     def one_of(self, choices: Sequence[_T]) -> _T:
         return self._random.choice(choices)
+
+    def some_of(self, choices: Sequence[_T]) -> list[_T]:
+        """A third of them, one at least."""
+        return self._random.sample(choices, max(1, len(choices) // 3))

@@ -1,0 +1,1 @@
+"""The stage `curate`: questions to trajectories that are worth learning from."""

@@ -1,0 +1,158 @@
+"""Which trajectories are not learned from, and why: one small function a reason, in the order in which they are asked.
+
+What the environment and the judge know comes first, then what the gold annotations know, where there are any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from unidoc_rl.agent.rewards import kept_format, zoomed
+from unidoc_rl.agent.trajectories import pictures_of
+from unidoc_rl.params import CurateParams
+from unidoc_rl.questions import gold_pages, gold_regions
+from unidoc_rl.types import Box, Malformed, Outcome, Search, Select, Trajectory, Turn, Zoom
+
+Filter = Callable[[Trajectory, CurateParams], bool]  # whether it is to be rejected
+LOOP = 4  # words, which a turn that goes round in circles says again and again
+ROUNDS = 3  # as often
+_WORD = re.compile(r"[\w.]*\w")
+
+
+def unanswered(one: Trajectory, params: CurateParams) -> bool:
+    return one.outcome is not Outcome.ANSWERED
+
+
+def wrong_answer(one: Trajectory, params: CurateParams) -> bool:
+    return one.scores is None or one.scores.parts["answer"] < params.right
+
+
+def broken_format(one: Trajectory, params: CurateParams) -> bool:
+    return kept_format(one) < 1 or any(isinstance(turn.said.action, Malformed) for turn in one.turns)
+
+
+def wrong_page(one: Trajectory, params: CurateParams) -> bool:
+    """A gold page was never kept, or the last that was kept is none."""
+    kept = [
+        shown[0].page for turn in one.turns if isinstance(turn.said.action, Select) and (shown := pictures_of(turn))
+    ]
+    gold = gold_pages(one.question)
+    return bool(gold) and (not set(gold) <= set(kept) or kept[-1] not in gold)
+
+
+def needless_zoom(one: Trajectory, params: CurateParams) -> bool:
+    """Into a page that reads well as it is, or that has nothing to do with the question."""
+    regions = gold_regions(one.question)
+    return bool(regions) and any(regions.get(page, ()) == () for page in _zoomed_into(one))
+
+
+def missing_zoom(one: Trajectory, params: CurateParams) -> bool:
+    return any(regions and page not in _zoomed_into(one) for page, regions in gold_regions(one.question).items())
+
+
+def wrong_region(one: Trajectory, params: CurateParams) -> bool:
+    return bool(gold_pages(one.question)) and zoomed(one) < 1
+
+
+def repetition(one: Trajectory, params: CurateParams) -> bool:
+    """The same done twice, or a turn that goes round in circles."""
+    acts = [turn for turn in one.turns if isinstance(turn.said.action, (Search, Zoom))]
+    done = [(turn.said.action, *_boxes_by_page(turn)) for turn in acts]
+    return len(set(done)) < len(done) or any(_loops(turn.reply.text) for turn in one.turns)
+
+
+def too_long(one: Trajectory, params: CurateParams) -> bool:
+    return len(one.turns) > params.turns or sum(turn.reply.tokens for turn in one.turns) > params.tokens
+
+
+def leaked_answer(one: Trajectory, params: CurateParams) -> bool:
+    """It was written before the page that has it was seen; where the question has the answer in it, nobody can say."""
+    gold, answer = set(gold_pages(one.question)), _plain(one.question.answer)
+    if not gold or not answer.strip() or answer in _plain(one.question.query):
+        return False
+    seen: set[str] = set()
+    for turn in one.turns:
+        if not seen & gold and answer in _plain(turn.reply.text):
+            return True
+        seen |= {picture.page for picture in pictures_of(turn)}
+    return False
+
+
+FILTERS: Mapping[str, Filter] = {
+    check.__name__: check
+    for check in (
+        unanswered,
+        wrong_answer,
+        broken_format,
+        wrong_page,
+        missing_zoom,
+        needless_zoom,
+        wrong_region,
+        repetition,
+        too_long,
+        leaked_answer,
+    )
+}
+
+
+def reason(one: Trajectory, params: CurateParams) -> str | None:
+    """The first filter that a trajectory does not pass."""
+    return next((name for name, rejects in FILTERS.items() if rejects(one, params)), None)
+
+
+class Traits(NamedTuple):
+    """Of a trajectory: that of which there may be too many."""
+
+    kind: str
+    document: str
+    position: int | None  # of the first gold page that was found, among the candidates
+
+
+def traits(one: Trajectory) -> Traits:
+    return Traits(one.question.kind, one.question.file_name, _position(one))
+
+
+def surplus(kept: Sequence[Traits], balance: float) -> set[int]:
+    """Which to leave out, by their numbers: a value that `balance` times the mean number have is had by no more."""
+    out: set[int] = set()
+    for trait in range(len(Traits._fields)):
+        values = {number: one[trait] for number, one in enumerate(kept) if number not in out and one[trait] is not None}
+        most = balance * len(values) / max(1, len(set(values.values())))
+        counted: Counter[object] = Counter()
+        for number, value in values.items():
+            counted[value] += 1
+            if counted[value] > most:
+                out.add(number)
+    return out
+
+
+def _position(one: Trajectory) -> int | None:
+    gold = gold_pages(one.question)
+    for turn in one.turns:
+        shown = [picture.page for picture in pictures_of(turn)] if isinstance(turn.said.action, Search) else []
+        if found := [place for place, page in enumerate(shown) if page in gold]:
+            return found[0]
+    return None
+
+
+def _boxes_by_page(turn: Turn) -> list[tuple[str, tuple[Box, ...]]]:
+    """What a zoom showed; of a search nothing, since pages that were kept are not found again."""
+    return [(picture.page, picture.boxes) for picture in pictures_of(turn) if picture.boxes]
+
+
+def _zoomed_into(one: Trajectory) -> set[str]:
+    return {picture.page for turn in one.turns if isinstance(turn.said.action, Zoom) for picture in pictures_of(turn)}
+
+
+def _loops(text: str) -> bool:
+    words = text.split()
+    counted = Counter(tuple(words[at : at + LOOP]) for at in range(len(words) - LOOP + 1))
+    return any(count >= ROUNDS for count in counted.values())
+
+
+def _plain(text: str) -> str:
+    """Words and numbers between spaces, so that 12 is not found in 312."""
+    return f" {' '.join(_WORD.findall(text.casefold()))} "
