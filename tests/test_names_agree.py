@@ -31,7 +31,8 @@ def test_dvc_stages_parameters_commands_and_components_have_the_same_names() -> 
     assert [name for name in cli.commands if name not in NOT_STAGES] == stages
     assert {path.parent.name for path in REPOSITORY.glob("components/*/component.py")} == set(stages)
     for name, stage in STAGES.items():
-        assert stage["params"] == [name]
+        assert stage["params"][0] == name
+        assert {*stage["params"][1:]} <= SHARED
 
 
 def test_the_pipelines_have_a_task_for_each_stage_in_the_same_order() -> None:

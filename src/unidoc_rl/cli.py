@@ -1,14 +1,14 @@
 """The command `unidoc`: one command a stage, under the stage's name, `status` and `doctor`.
 
 Only click is imported at the top, so that `--help` answers at once. Exit status: 0, all of it worked; 1, it failed;
-2, the command line was wrong; 3, it finished, but left something out and said what.
+2, the command line was wrong; 3, it finished, but left something out and said what; 4, a gate was not passed.
 """
 
 from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unidoc_rl.types import Turn
 
 LEFT_OUT = 3
+NOT_PROMOTED = 4
 TRIES = 3  # that a server is asked while somebody waits at the screen: a second or two
 
 
@@ -79,6 +80,11 @@ def cli() -> None:
     \b
         unidoc ingest my/pdfs --out corpus          pages, words and regions of every document
         unidoc index corpus --out index             what finds these pages
+        unidoc curate questions.json …              episodes and questions to learn from
+        unidoc sft trajectories/sft.jsonl …         a policy that plays as these episodes do
+        unidoc grpo trajectories/rl.jsonl …         one that has learned from what its own episodes earned
+        unidoc evaluate questions/test.json …       how well a policy answers, and where it fails
+        unidoc promote grpo …                       the registry, and past its gates the alias champion
         unidoc search index "net sales 2023"        the pages that answer to a text
         unidoc ask "net sales in 2023?" …           what an agent answers, and where on which page that stands
         unidoc view episodes.jsonl …                episodes of an agent, to look through in a browser
@@ -169,6 +175,185 @@ def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None,
     made = run(corpus, out, _load(params_file, overrides).index, vectors=vectors)
     rows = "".join(f", {count} {name.removeprefix('rows_')} vectors" for name, count in made.items() if name != "pages")
     click.echo(f"{out}: {made['pages']} pages{rows}")
+
+
+@cli.command(cls=_StageCommand)
+@click.argument("questions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
+@click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
+@click.option("--out", required=True, type=click.Path(), help="The folder of trajectories to make, or s3://...")
+@_with_params
+def curate(
+    questions: Path, corpus: str, index: str, out: str, params_file: Path | None, overrides: tuple[str, ...]
+) -> None:
+    """Turn QUESTIONS into trajectories that are worth learning from.
+
+    QUESTIONS is a file with answers and gold pages, as `unidoc sample` makes it. A teacher plays each of them several
+    times; what is wrong, broken, needless, repeated or known too early is left out, counted, and kept with its reason.
+    What is made: sft.jsonl (episodes to imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to
+    look at. Killed, it goes on with what was played.
+
+    \b
+        unidoc curate questions/train.json --corpus corpus --index index --out trajectories
+    """
+    from unidoc_rl.curate.stage import curate as run
+
+    made = run(questions, corpus, index, out, _load(params_file, overrides))
+    click.echo(f"{out}: {made.sft} trajectories of {made.played} to imitate, {made.rl} questions for rewards")
+    for why, count in made.rejected.items():
+        if count:
+            click.echo(f"left out: {count} {why}")
+    if made.left_out:
+        click.echo(f"{len(made.left_out)} questions cannot be played; {out}/report.json names each, and why")
+        sys.exit(LEFT_OUT)
+
+
+@cli.command(cls=_StageCommand)
+@click.argument("trajectories", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--corpus", required=True, type=click.Path(), help="The corpus folder whose pages they show.")
+@click.option(
+    "--out", required=True, type=click.Path(), help="The policy's folder to make, local or s3://bucket/prefix."
+)
+@_with_params
+def sft(trajectories: Path, corpus: str, out: str, params_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Teach a model to play as TRAJECTORIES do, by imitation: a policy that searches, selects, zooms and answers.
+
+    TRAJECTORIES is the sft.jsonl of `unidoc curate`. The model is sft.model, or nano, which this package carries. The
+    pictures are made again from the corpus; only the agent's own words are learned. Killed, it goes on from its last
+    checkpoint.
+
+    \b
+        unidoc sft trajectories/sft.jsonl --corpus corpus --out sft
+    """
+    from unidoc_rl.sft.stage import sft as run
+
+    marks = run(trajectories, corpus, out, _load(params_file, overrides))
+    click.echo(f"{out}: ready; {_figures(marks)}")
+
+
+@cli.command(cls=_StageCommand)
+@click.argument("questions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--validation",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Questions that it is tried on now and then, and never learns from.",
+)
+@click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
+@click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
+@click.option("--policy", required=True, type=click.Path(), help="The policy's folder to begin with.")
+@click.option(
+    "--out", required=True, type=click.Path(), help="The policy's folder to make, local or s3://bucket/prefix."
+)
+@_with_params
+def grpo(
+    questions: Path,
+    validation: Path,
+    corpus: str,
+    index: str,
+    policy: str,
+    out: str,
+    params_file: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Let a policy learn from what its own episodes earn, by GRPO with a reward for every decision.
+
+    QUESTIONS is the rl.jsonl of `unidoc curate`. Each step plays some of them in groups; what did better than its group
+    becomes likelier. Every grpo.save_steps it plays the validation questions; the checkpoint that is best there
+    (grpo.best) is what is kept. Killed, it goes on from its last checkpoint.
+
+    \b
+        unidoc grpo trajectories/rl.jsonl --validation questions/validation.json --corpus corpus --index index \\
+            --policy sft --out grpo
+    """
+    from unidoc_rl.grpo.stage import grpo as run
+
+    marks = run(questions, validation, corpus, index, policy, out, _load(params_file, overrides))
+    click.echo(f"{out}: ready; {_figures(marks)}")
+
+
+@cli.command(cls=_StageCommand)
+@click.argument("questions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
+@click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
+@click.option("--policy", required=True, help="What plays: a model's folder, or an address, http://host:8000/v1#model.")
+@click.option("--beside", multiple=True, help="Another policy to compare with, or `scripted`; may stand several times.")
+@click.option("--out", required=True, type=click.Path(), help="The folder of the evaluation to make, or s3://...")
+@_with_params
+def evaluate(
+    questions: Path,
+    corpus: str,
+    index: str,
+    policy: str,
+    beside: tuple[str, ...],
+    out: str,
+    params_file: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Measure how well a policy answers QUESTIONS, from which nothing was learned, and show where it fails.
+
+    Each question is played once. Accuracy comes with its interval, by kind of question, source and hops; beside it
+    stand what was found, kept and zoomed into, what it cost, and why the rest went wrong. `scripted` plays the
+    annotations: what can be reached with this index. Killed, it goes on with what was played.
+
+    \b
+        unidoc evaluate questions/test.json --corpus corpus --index index --policy grpo --beside sft --out evaluation
+    """
+    from unidoc_rl.evaluate.stage import evaluate as run
+
+    found = run(questions, corpus, index, policy, out, _load(params_file, overrides), beside)
+    accuracy = found.accuracy
+    click.echo(f"{out}: {accuracy.value:.1%} right [{accuracy.low:.1%}, {accuracy.high:.1%}] of {accuracy.count}")
+    click.echo(f"{out}/report.html shows where, and why not")
+    if found.void:
+        click.echo(f"{found.void} episodes are void and count nowhere; run again to play them")
+        sys.exit(LEFT_OUT)
+
+
+@cli.command(cls=_StageCommand)
+@click.argument("policy", required=False, type=click.Path())
+@click.option("--evaluation", type=click.Path(), help="The folder of its evaluation.")
+@click.option("--out", type=click.Path(), help="The folder to make, with every gate and what it said.")
+@click.option("--rollback", is_flag=True, help="Make the previous champion champion again, and nothing else.")
+@_with_params
+def promote(
+    policy: str | None,
+    evaluation: str | None,
+    out: str | None,
+    rollback: bool,
+    params_file: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Register POLICY in MLflow, and make it champion if it passes every gate.
+
+    It is registered as it is, without being loaded, beside its evaluation. Where there is a champion, both are compared
+    question by question. Passed, it has the alias `champion`, and the former one `previous`; not passed, it is
+    registered all the same, each gate says by how much, and the exit status is 4.
+
+    \b
+        unidoc promote grpo --evaluation evaluation --out promotion
+        unidoc promote --rollback
+    """
+    from unidoc_rl.promote import stage
+
+    params = _load(params_file, overrides)
+    if rollback:
+        now, before = stage.roll_back(params)
+        click.echo(f"{params.promote.name}: version {now} is champion again, instead of version {before}")
+        return
+    if policy is None or evaluation is None or out is None:
+        raise click.UsageError("name POLICY, --evaluation and --out; or --rollback alone")
+    made = stage.promote(policy, evaluation, out, params)
+    for gate in made.gates:
+        click.echo(f"{'passed' if gate.passed else 'FAILED'}  {gate.name}: {gate.said}")
+    if not made.promoted:
+        click.echo(f"{made.name}: version {made.version} is a candidate; champion is {made.champion or 'none'}")
+        sys.exit(NOT_PROMOTED)
+    click.echo(f"{made.name}: version {made.version} is champion")
+
+
+def _figures(marks: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in marks.items() if "/" not in name)
 
 
 @cli.command()
@@ -384,12 +569,12 @@ def pretrain(out: Path, seed: int, params_file: Path | None, overrides: tuple[st
     click.echo(f"{out}: ready; `unidoc nano evaluate --model {out}` says what it can read")
 
 
-@nano.command()
+@nano.command("evaluate")
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="A folder that `pretrain` made.")
 @click.option("--lessons", default=200, show_default=True, type=click.IntRange(min=8), help="For each measure.")
 @click.option("--card", "on_card", is_flag=True, help="Also write the numbers on the model's card.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def evaluate(model: Path, lessons: int, on_card: bool, as_json: bool) -> None:
+def evaluate_nano(model: Path, lessons: int, on_card: bool, as_json: bool) -> None:
     """Measure what the nano model can read, on pages that it has never seen.
 
     \b

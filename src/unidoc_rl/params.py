@@ -84,7 +84,7 @@ class AgentParams(Section):
     context_tokens: int = Field(40_000, ge=256, le=10_000_000, description="of an episode, pictures included")
     pictures: int = Field(22, ge=1, le=1000, description="that an episode may hold")
     candidates: int = Field(3, ge=1, le=20, description="pages that a search shows")
-    min_pixels: int = Field(256 * 28 * 28, ge=28 * 28, description="a picture is shown with at least so many")
+    min_pixels: int = Field(64 * 28 * 28, ge=28 * 28, description="a picture is shown with at least so many")
     max_pixels: int = Field(512 * 28 * 28, ge=28 * 28, description="and at most so many")
     patch: int = Field(28, ge=1, le=256, description="sides of a picture as shown are multiples of this")
     regions: int = Field(8, ge=1, le=100, description="that a zoom may show at once")
@@ -106,6 +106,11 @@ class RewardParams(Section):
     of: Literal["unidoc", "outcome", "vrag", "gated"] = Field(
         "unidoc",
         description="dense rewards; answer alone (Search-R1); answer, NDCG, pattern (VRAG-RL); gated by answer",
+    )
+    judge: str = Field(
+        "rules",
+        pattern=r"^(rules|https?://.+)$",
+        description="of answers: rules, or the address of an OpenAI-compatible model, http://host:8000/v1#model",
     )
     answer: float = Field(0.6, ge=0, le=1, description="weight of the answer")
     search: float = Field(0.1, ge=0, le=1, description="of the order in which pages were found")
@@ -136,6 +141,7 @@ class CurateParams(Section):
 class SftParams(Section):
     """Trajectories to a policy that imitates them."""
 
+    model: str | None = Field(None, description="folder or hub name to begin with; nano, in this package, where null")
     seed: int = Field(1, ge=0, lt=2**32, description="of the order of the trajectories")
     epochs: float = Field(3.0, gt=0, le=1000, description="how often each trajectory is seen")
     batch: int = Field(16, ge=1, le=4096, description="trajectories to a step, on each device")
@@ -174,7 +180,8 @@ class GrpoParams(Section):
         "episode", description="one advantage for all of an episode, or each turn's, of the rewards it could influence"
     )
     frozen: bool = Field(True, description="the vision tower and its projector stay as they are")
-    save_steps: int = Field(10, ge=1, description="steps from one checkpoint to the next")
+    save_steps: int = Field(10, ge=1, description="from one checkpoint to the next, each played on the validation")
+    best: Literal["accuracy", "reward"] = Field("accuracy", description="on the validation, by which one is kept")
 
     @model_validator(mode="after")
     def _it_comes_out_even(self) -> GrpoParams:
@@ -183,6 +190,25 @@ class GrpoParams(Section):
         if self.scale == "rank" and self.credit == "turn":
             raise ValueError("ranks are of whole episodes: scale rank goes with credit episode")
         return self
+
+
+class EvaluateParams(Section):
+    """A policy to how well it answers."""
+
+    at_once: int = Field(16, ge=1, le=4096, description="episodes that are played together")
+
+
+class PromoteParams(Section):
+    """An evaluated policy to the registry, and past its gates to the alias `champion`."""
+
+    name: str = Field("document-agent", min_length=1, max_length=200, description="of the model in the registry")
+    minimum: float = Field(0.0, ge=0, le=1, description="accuracy that it must reach")
+    gain: float = Field(
+        0.0, ge=-1, le=1, description="over the champion, that its interval must lie above; on the same questions"
+    )
+    worse: float = Field(0.1, ge=0, le=1, description="by how much a kind of question may be worse than the champion's")
+    void: float = Field(0.05, ge=0, le=1, description="share of episodes that may be void")
+    seconds: float | None = Field(None, gt=0, description="that a question may take, on average; any where null")
 
 
 class ServiceParams(Section):
@@ -201,6 +227,10 @@ class Params(Section):
     ingest: IngestParams = IngestParams()
     index: IndexParams = IndexParams()
     curate: CurateParams = CurateParams()
+    sft: SftParams = SftParams()
+    grpo: GrpoParams = GrpoParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    promote: PromoteParams = PromoteParams()
     agent: AgentParams = AgentParams()
     rewards: RewardParams = RewardParams()
     services: ServiceParams = ServiceParams()

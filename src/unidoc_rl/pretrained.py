@@ -6,6 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
+
+from unidoc_rl import s3, storage
+from unidoc_rl.errors import UnidocError
+
+
+def folder_of(name: str, key: str, what: str) -> Path:
+    """A model's folder: here, on S3, or fetched once from the hub. `key` of params.yaml names it, and it is `what`."""
+    if s3.is_s3(name) or Path(name).is_dir():
+        return storage.local_folder(name)
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]))
+    except (OSError, ValueError) as error:
+        raise UnidocError(
+            f"{key}: {name} is no folder, and cannot be fetched from the hub ({error}); name the folder of {what}"
+        ) from error
 
 
 def whole_model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:

@@ -62,7 +62,7 @@ def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Ru
     from mlflow.exceptions import MlflowException
 
     try:
-        client, experiment = _experiment(address)
+        client, experiment = opened(address)
         run_id = note.read_text() if note is not None and note.exists() else None
         if run_id is None or not _is_there(client, run_id):
             run_id = client.create_run(experiment, run_name=name).info.run_id
@@ -94,7 +94,24 @@ def _is_there(client: MlflowClient, run_id: str) -> bool:
     return True
 
 
-def _experiment(address: str | None) -> tuple[MlflowClient, str]:
+@contextmanager
+def using(client: MlflowClient) -> Iterator[None]:
+    """What MLflow does without a client, it does where this one is."""
+    import mlflow
+
+    tracked, registered = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    mlflow.set_tracking_uri(client.tracking_uri)
+    mlflow.set_registry_uri(client.tracking_uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(tracked)
+        mlflow.set_registry_uri(registered)
+
+
+def opened(address: str | None) -> tuple[MlflowClient, str]:
+    """A client, and the experiment that holds our runs."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
 
     if address is not None:

@@ -29,6 +29,12 @@ def last_marks(trainer: Trainer, kinds: tuple[str, ...]) -> dict[str, float]:
     return {name: float(value) for row in rows for name, value in row.items() if name.startswith(kinds)}
 
 
+def course(trainer: Trainer, name: str) -> dict[str, float]:
+    """Of a figure that is told now and then: at the start, the best, and the last."""
+    told = [float(row[name]) for row in trainer.state.log_history if name in row]
+    return {f"{name}_first": told[0], f"{name}_best": max(told), f"{name}_last": told[-1]} if told else {}
+
+
 class _Watch(TrainerCallback):
     def __init__(self, what: str, run: tracking.Run) -> None:
         self._what = what

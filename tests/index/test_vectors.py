@@ -182,7 +182,7 @@ def test_an_archive_with_a_flipped_bit_is_refused_or_read_right(tmp_path: Path) 
 def test_an_archive_is_opened_once_however_many_pieces_are_asked_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unidoc_rl.index.colqwen.folder_of", lambda model: tmp_path)
+    monkeypatch.setattr("unidoc_rl.index.colqwen.encoder_folder", lambda model: tmp_path)
     monkeypatch.setattr("unidoc_rl.index.late.identity", lambda folder: "model-0")
     path, ids = tmp_path / "vectors.npz", ["a_1", "a_2", "b_1"]
     np.savez(path, a_1=np.eye(4, dtype=np.float32), a_2=np.eye(4, dtype=np.float32), b_1=np.ones((2, 5), np.float32))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unidoc_rl.nano.evaluate import _edits, _iou, _measured, _misread, _same_answer, _same_page, _same_region
+from unidoc_rl.nano.evaluate import _edits, _iou, _misread, _same_answer, _same_page, _same_region
 from unidoc_rl.nano.lessons import Lesson
 
 WORDS = st.text("abc ", max_size=12)
@@ -52,10 +50,3 @@ def test_replies_are_scored_as_actions() -> None:
     assert _same_region("<bbox>[[0, 0, 10, 10]]</bbox>", lesson("<bbox>[[0, 0, 10, 21]]</bbox>")) == (0, 1)
     assert _same_region("nowhere", lesson("<bbox>[[0, 0, 10, 21]]</bbox>")) == (0, 1)
     assert _misread("Nat sales", lesson("Net sales")) == (1, 9)
-
-
-def test_an_interval_is_narrower_for_more_lessons_and_holds_the_share() -> None:
-    few, many = ([(float(n % 4 == 0), 1.0) for n in range(count)] for count in (20, 2000))
-    one, other = _measured(few, Random(0)), _measured(many, Random(0))
-    assert one.value == other.value == 0.25
-    assert one.low < other.low < 0.25 < other.high < one.high

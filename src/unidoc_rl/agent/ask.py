@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.policy import Policy
 from unidoc_rl.agent.rollouts import take_turn
-from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.agent.rules import says_there_is_none
 from unidoc_rl.agent.trajectories import answer_of, pictures_of
 from unidoc_rl.names import split_page_id
 from unidoc_rl.types import (
@@ -62,16 +62,11 @@ def evidence(trajectory: Trajectory) -> Standing | None:
     """
     text = answer_of(trajectory)
     looks = [shown[0] for turn in trajectory.turns if (shown := pictures_of(turn))]  # a search selects its first
-    if text is None or not looks or _says_there_is_none(trajectory.question, text):
+    if text is None or not looks or says_there_is_none(trajectory.question, text):
         return None
     page = looks[-1].page
     zooms = [look.boxes for look in looks if look.page == page and look.boxes]
     return Standing(*split_page_id(page), zooms[-1] if zooms else ())
-
-
-def _says_there_is_none(question: Question, text: str) -> bool:
-    """Whether it would be right if the question could not be answered."""
-    return by_rules([(replace(question, answer_format=AnswerFormat.NONE), text)])[0].value == 1
 
 
 # --- for a person, and for a program ----------------------------------------------------------------------------------

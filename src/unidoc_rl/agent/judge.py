@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import urldefrag
 
 from unidoc_rl.agent.dialect import harmless
 from unidoc_rl.agent.endpoint import Endpoint, TooLong
-from unidoc_rl.agent.judging import Verdict
+from unidoc_rl.agent.judging import Judge, Verdict
+from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.types import Message, Question, Role
 
@@ -43,6 +45,15 @@ REMINDER = "\n\nYour whole reply is to be one word: RIGHT or WRONG."
 LAST_LINE = re.compile(r"[\W_]*(?:verdict[\W_]+)?(right|wrong)[\W_]*", re.IGNORECASE)
 
 Prompt = tuple[Message, ...]
+RULES_NAME = "rules"
+
+
+def open_judge(name: str, cache: Path | None) -> Judge:
+    """By its name: rules, or the address of a model, with #model behind it where several are served there."""
+    if name == RULES_NAME:
+        return by_rules
+    address, model = urldefrag(name)
+    return ModelJudge(Endpoint(address, model or None), cache)
 
 
 class ModelJudge:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from unidoc_rl.agent.judging import Verdict
@@ -57,6 +58,11 @@ _SEPARATORS = [re.compile(text) for text in (r"[;\n|]", r",(?!\d)", r",(?!\d)(?:
 def by_rules(asked: Sequence[tuple[Question, str]]) -> list[Verdict]:
     """A `judging.Judge`."""
     return [_verdict(question, answer) for question, answer in asked]
+
+
+def says_there_is_none(question: Question, answer: str) -> bool:
+    """Whether it would be right if the question could not be answered."""
+    return _verdict(replace(question, answer_format=AnswerFormat.NONE), answer).value == 1
 
 
 def _verdict(question: Question, answer: str) -> Verdict:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import html
 import random
-import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from unidoc_rl import webpage
 from unidoc_rl.agent import trajectories
-from unidoc_rl.agent.view import view
 from unidoc_rl.boxes import SCALE
 from unidoc_rl.curate.filters import FILTERS, traits
 from unidoc_rl.types import Trajectory, Zoom
 
 FILE = "card.html"
 SHOWN = 10  # episodes
-_TEMPLATE = Path(__file__).with_name("card.html")
 _MEANINGS = {
     "unanswered": "no answer came",
     "wrong_answer": "the answer is wrong",
@@ -72,54 +69,30 @@ def write(folder: Path, corpus: Path, report: Mapping[str, Any], seed: int) -> N
             some.append(one)
         elif (place := rng.randrange(number)) < SHOWN:
             some[place] = one
-    parts = {
-        "FUNNEL": _funnel(report),
-        "TABLES": "".join(_table(name, counted) for name, counted in counts.tables.items() if counted),
-        "LEFT_OUT": _left_out(report["left_out"]),
-        "EPISODES": html.escape(_episodes(some, corpus), quote=True),
-        "SUMMARY": html.escape(
-            f"{report['sft']} trajectories to imitate and {report['rl']} questions to learn from by rewards, "
-            f"out of {report['questions']} questions played {report['played']} times"
-        ),
-    }
-    text = _TEMPLATE.read_text(encoding="utf-8")
-    for name, part in parts.items():
-        text = text.replace(f"@{name}@", part)
-    (folder / FILE).write_text(text, encoding="utf-8")
-
-
-def _funnel(report: Mapping[str, Any]) -> str:
-    left, rows = report["played"], [_row("played", "", report["played"], report["played"])]
-    for name in (*FILTERS, "twin", "surplus"):
-        gone = report["rejected"][name]
-        left -= gone
-        rows.append(_row(f"− {gone} {name}", _MEANINGS[name], left, report["played"]))
-    return "".join(rows)
-
-
-def _table(name: str, counted: Counter[str]) -> str:
-    most = max(counted.values())
-    ordered = counted.most_common() if name in ("kind", "evidence", "action") else sorted(counted.items())
-    rows = "".join(_row(key, "", count, most) for key, count in ordered)
-    return f"<section><h3>{name}</h3><table>{rows}</table></section>"
-
-
-def _row(name: str, meaning: str, count: int, most: int) -> str:
-    told = f"<small>{html.escape(meaning)}</small>" if meaning else ""
-    return (
-        f"<tr><th>{html.escape(name)}{told}</th><td class=n>{count}</td>"
-        f'<td class=b><i style="width:{100 * count / max(1, most):.1f}%"></i></td></tr>'
+    summary = (
+        f"{report['sft']} trajectories to imitate and {report['rl']} questions to learn from by rewards, out of "
+        f"{report['questions']} questions played {report['played']} times"
     )
+    body = [
+        f"<h1>Trajectories</h1><p>{summary}</p>",
+        f"<h2>Through the filters</h2><table>{webpage.bars(_funnel(report), report['played'])}</table>",
+        f"<h2>What is kept</h2>{webpage.charts((name, _counted(name, one)) for name, one in counts.tables.items())}",
+    ]
+    if report["left_out"]:
+        body.append(f"<h2>Questions that cannot be played</h2>{webpage.listed(report['left_out'].items())}")
+    body.append(f"<h2>Some of them</h2>{webpage.episodes(some, corpus)}")
+    (folder / FILE).write_text(webpage.page("Trajectories", "".join(body)), encoding="utf-8")
 
 
-def _left_out(left_out: Mapping[str, str]) -> str:
-    rows = "".join(f"<li><code>{html.escape(uid)}</code> {html.escape(why)}</li>" for uid, why in left_out.items())
-    return f"<h2>Questions that cannot be played</h2><ul>{rows}</ul>" if rows else ""
+def _funnel(report: Mapping[str, Any]) -> Iterator[tuple[str, str, float, str]]:
+    left = report["played"]
+    yield "played", "", left, str(left)
+    for name in (*FILTERS, "twin", "surplus"):
+        left -= report["rejected"][name]
+        yield f"− {report['rejected'][name]} {name}", _MEANINGS[name], left, str(left)
 
 
-def _episodes(some: Sequence[Trajectory], corpus: Path) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        file, page = Path(folder) / "episodes.jsonl", Path(folder) / "view.html"
-        trajectories.write(file, some)
-        view(file, corpus, page, limit=SHOWN)
-        return page.read_text(encoding="utf-8")
+def _counted(name: str, counted: Counter[str]) -> str:
+    by_count = name in ("kind", "evidence", "action")
+    ordered = counted.most_common() if by_count else sorted(counted.items())
+    return webpage.bars(((key, "", count, str(count)) for key, count in ordered), max(counted.values(), default=1))

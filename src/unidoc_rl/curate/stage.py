@@ -25,13 +25,13 @@ from typing import Any
 from unidoc_rl import questions, storage, tracking
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
+from unidoc_rl.agent.judge import open_judge
 from unidoc_rl.agent.judging import Judge
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policies import open_policy
 from unidoc_rl.agent.policy import Policy
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rollouts import rollouts
-from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import Mistakes, Scripted
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.curate import card
@@ -78,12 +78,13 @@ def curate(asked: Path, corpus: str | Path, index: str, out: str | Path, params:
             played = output.work / "played.jsonl"
             environment = Environment(shuffled(search, params.curate.seed), pictures, params.agent)
             rollouts(playable, params.curate.attempts, environment, _teacher(folder, params), AT_ONCE, played)
-            names = _filtered(played, output.work / "passed.jsonl", output.new, report, params)
+            judge = open_judge(params.rewards.judge, output.work / "judge.db")
+            names = _filtered(played, output.work / "passed.jsonl", output.new, judge, report, params)
             solved = [one for one in playable if one.uid in names]
             if params.curate.weak is not None:
                 environment = Environment(search, pictures, params.agent)
                 weak = open_policy(params.curate.weak, pictures, params.agent, temperature=1.0, seed=params.curate.seed)
-                solved = _between(solved, environment, weak, output.work / "weak.jsonl", report, params)
+                solved = _between(solved, environment, weak, output.work / "weak.jsonl", judge, report, params)
             report.rl = questions.write(output.new / RL, solved)
             (output.new / REPORT).write_text(
                 json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -136,14 +137,14 @@ def _teacher(corpus: Path, params: Params) -> Policy:
 # --- filters ----------------------------------------------------------------------------------------------------------
 
 
-def _filtered(played: Path, passed: Path, out: Path, report: Report, params: Params) -> set[str]:
+def _filtered(played: Path, passed: Path, out: Path, judge: Judge, report: Report, params: Params) -> set[str]:
     """Writes what passes and what does not; returns the questions that were solved."""
     report.rejected = dict.fromkeys((*FILTERS, "twin", "surplus"), 0)
     seen: set[bytes] = set()
     kept: list[Traits] = []
     solved: set[str] = set()
     with passed.open("wb") as good, (out / REJECTED).open("wb") as bad:
-        for one in judged(trajectories.read(played), by_rules, params.rewards):
+        for one in judged(trajectories.read(played), judge, params.rewards):
             report.played += 1
             why = reason(one, params.curate) or _twin(one, seen)
             if why is None:
@@ -197,12 +198,18 @@ def _most(rejected: Mapping[str, int]) -> str:
 
 
 def _between(
-    solved: Sequence[Question], environment: Environment, weak: Policy, played: Path, report: Report, params: Params
+    solved: Sequence[Question],
+    environment: Environment,
+    weak: Policy,
+    played: Path,
+    judge: Judge,
+    report: Report,
+    params: Params,
 ) -> list[Question]:
     """Those that a weak policy gets sometimes: from the others, nothing is learned."""
     rollouts(solved, params.curate.plays, environment, weak, AT_ONCE, played)
     right: dict[str, list[bool]] = {}
-    for one in judged(trajectories.read(played), by_rules, params.rewards):
+    for one in judged(trajectories.read(played), judge, params.rewards):
         is_right = one.scores is not None and one.scores.parts["answer"] >= params.curate.right
         right.setdefault(one.question.uid, []).append(is_right)
     report.too_easy = sum(all(several) for several in right.values())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,70 +9,74 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig
 
-from unidoc_rl import storage, tracking
+from unidoc_rl import questions, storage, tracking, trained
 from unidoc_rl.agent.environment import Environment
-from unidoc_rl.agent.judging import Judge
+from unidoc_rl.agent.judge import open_judge
 from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo.trainer import AgentTrainer, Game
-from unidoc_rl.params import AgentParams, GrpoParams, RewardParams
-from unidoc_rl.types import Question, Searcher
-from unidoc_rl.watching import last_checkpoint, last_marks, watch
+from unidoc_rl.index.searching import searching
+from unidoc_rl.params import GrpoParams, Params
+from unidoc_rl.watching import course, last_checkpoint, last_marks, watch
 
-MARKER = "grpo.json"
+STAGE = "grpo"
 
 
 def grpo(
-    questions: Sequence[Question],
-    search: Searcher,
+    learned: Path,
+    validation: Path,
     corpus: str | Path,
-    model: Path,
+    index: str,
+    policy: str | Path,
     out: str | Path,
-    judge: Judge,
-    params: GrpoParams,
-    agent: AgentParams,
-    rewards: RewardParams,
-    mlflow: str | None = None,
+    params: Params,
 ) -> dict[str, float]:
-    """Returns how it went in the end."""
-    if not questions:
-        raise UnidocError("there is no question to learn from")
-    with storage.writing(out, marker=MARKER) as output:
-        network, encoder = student(model, frozen=params.frozen)
-        pictures = Pictures(storage.local_folder(corpus), agent)
+    """Makes the policy `out` of another one and a question file; returns how it went in the end."""
+    asked, tested = questions.read(learned), questions.read(validation)
+    for file, read in ((learned, asked), (validation, tested)):
+        if not read:
+            raise UnidocError(f"{file}: holds no question")
+    folder = storage.local_folder(policy)
+    with storage.writing(out, marker=trained.marker(STAGE)) as output, searching(index) as search:
+        network, encoder = student(folder, frozen=params.grpo.frozen)
+        pictures = Pictures(storage.local_folder(corpus), params.agent)
 
-        def policy(playing: Any, seed: int, temperature: float) -> TransformersPolicy:
+        def player(playing: Any, seed: int, temperature: float) -> TransformersPolicy:
             return TransformersPolicy(
-                playing, encoder, "grpo", pictures.show, agent, temperature=temperature, seed=seed, records=True
+                playing, encoder, "grpo", pictures.show, params.agent, temperature=temperature, seed=seed, records=True
             )
 
+        judge = open_judge(params.rewards.judge, output.work / "judge.db")
         checkpoints = output.work / "checkpoints"
         trainer = AgentTrainer(
             network,
-            args=_config(params, checkpoints),
-            train_dataset=Dataset.from_dict({"number": range(len(questions))}),
+            args=_config(params.grpo, checkpoints),
+            train_dataset=Dataset.from_dict({"number": range(len(asked))}),
+            eval_dataset=Dataset.from_dict({"number": range(len(tested))}),
             processing_class=encoder.tokenizer,
             game=Game(
-                questions,
-                Environment(search, pictures, agent),
+                asked,
+                tested,
+                Environment(search, pictures, params.agent),
                 encoder,
-                policy,
-                lambda played: score(played, rewards, judge),
-                rewards,
+                player,
+                lambda played: score(played, params.rewards, judge),
+                params.rewards,
             ),
-            params=params,
+            params=params.grpo,
         )
-        with tracking.run("grpo", mlflow, output.work / "run") as run:
-            run.params({**params.model_dump(), "rewards": rewards.of})
+        with tracking.run(STAGE, params.services.mlflow, output.work / "run") as run:
+            run.params({**params.grpo.model_dump(), "rewards": params.rewards.of})
             watch(trainer, "learning from rewards", run)
             trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
         trainer.save_model(str(output.new))
         encoder.save(output.new)
         marks = last_marks(trainer, ("reward", "outcome", "kl", "turns"))
-        (output.new / MARKER).write_text(json.dumps({"params": params.model_dump(), "marks": marks}) + "\n")
+        marks |= course(trainer, f"eval_{params.grpo.best}")
+        trained.note(output.new, STAGE, params, marks, begun_with=str(policy))
     return marks
 
 
@@ -101,6 +103,14 @@ def _config(params: GrpoParams, checkpoints: Path) -> GRPOConfig:
         logging_steps=1,
         save_steps=params.save_steps,
         save_total_limit=2,
+        eval_strategy="steps",
+        eval_steps=params.save_steps,
+        eval_on_start=True,
+        per_device_eval_batch_size=params.together,
+        num_generations_eval=1,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{params.best}",
+        greater_is_better=True,
         report_to=[],
         disable_tqdm=True,
     )

@@ -27,11 +27,13 @@ from unidoc_rl.agent.rewards import contributions
 from unidoc_rl.agent.rollouts import take_turn
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo import credit
 from unidoc_rl.params import GrpoParams, RewardParams
 from unidoc_rl.types import Outcome, Question, Search, Trajectory, Zoom
 
 NAN = float("nan")
+AT_ONCE = 16  # episodes of the validation
 PARTS = ("answer", "search", "select", "region", "format")
 
 
@@ -40,6 +42,7 @@ class Game:
     """What is played, by whom, and for what."""
 
     questions: Sequence[Question]
+    validation: Sequence[Question]  # played now and then, to see how far it has come
     environment: Environment
     encoder: Encoder
     policy: Callable[[Any, int, float], TransformersPolicy]  # of a model, a seed and a temperature
@@ -55,6 +58,7 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
         if self.ref_model is not None:
             remember(self.accelerator.unwrap_model(self.ref_model).requires_grad_(False).model.visual)
         self.running = credit.RunningDeviation()
+        self._asked: list[str] = []  # questions of the step
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         mode = "train" if self.model.training else "eval"
@@ -63,10 +67,34 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
         self._tell(played, mode)
         return self._tensors(recorded, played, advantages)
 
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        loss: Tensor = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            raise UnidocError(
+                f"grpo: step {self.state.global_step + 1}: the loss is {float(loss)}, of the questions "
+                f"{', '.join(self._asked)}; the last checkpoint is kept; lower grpo.rate, and run again"
+            )
+        return loss
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Plays the validation questions, each once and as in earnest; every process its share."""
+        accelerator = self.accelerator
+        mine = self._game.validation[accelerator.process_index :: accelerator.num_processes]
+        self.model.eval()
+        played = [one for at in range(0, len(mine), AT_ONCE) for one in self._play(mine[at : at + AT_ONCE], "eval")[0]]
+        self._tell(played, "eval")
+        told = self._metrics["eval"]
+        metrics = {"eval_accuracy": told["reward/answer"][-1], "eval_reward": told["reward"][-1]}
+        self.log({"eval_accuracy": metrics["eval_accuracy"]})
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.model.train()
+        return metrics
+
     # --- playing ------------------------------------------------------------------------------------------------------
 
     def _play(self, questions: Sequence[Question], mode: str) -> tuple[list[Trajectory], list[Encoded]]:
         """Each question once, all together; and the tokens."""
+        self._asked = list(dict.fromkeys(question.uid for question in questions))
         samples: Counter[str] = Counter()
         episodes = []
         for question in questions:

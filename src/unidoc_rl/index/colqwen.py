@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import snapshot_download
 from numpy.typing import NDArray
 from PIL.Image import Image
 from safetensors import SafetensorError
@@ -18,7 +17,7 @@ from transformers import ColPaliForRetrieval, ColPaliProcessor, ColQwen2ForRetri
 
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.identity import identity
-from unidoc_rl.pretrained import whole_model
+from unidoc_rl.pretrained import folder_of, whole_model
 
 PAGES_AT_ONCE = 4
 TEXTS_AT_ONCE = 32
@@ -30,10 +29,14 @@ _MODELS: dict[str, tuple[Any, Any]] = {
 }
 
 
+def encoder_folder(model: str) -> Path:
+    """Of what index.late_encoder names."""
+    return folder_of(model, "index.late_encoder", "a ColQwen2 or ColPali model")
+
+
 class PageEncoder:
     def __init__(self, model: str) -> None:
-        """Of a folder, or of a model's name on the hub, which is fetched once."""
-        folder = folder_of(model)
+        folder = encoder_folder(model)
         model_class, processor_class = _classes(folder)
         self.name = identity(folder)
         device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
@@ -68,19 +71,6 @@ class PageEncoder:
         embeddings = self._model(**inputs).embeddings.float().cpu().numpy()
         real = inputs["attention_mask"].bool().cpu().numpy()  # the rest fills up shorter rows of the batch
         return [vectors[kept] for vectors, kept in zip(embeddings, real, strict=True)]
-
-
-def folder_of(name: str) -> Path:
-    """A model's folder; one that is named as on the hub is fetched."""
-    if Path(name).is_dir():
-        return Path(name)
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.jinja", "*.txt", "*.model", "*.safetensors"]))
-    except (OSError, ValueError) as error:
-        raise UnidocError(
-            f"index.late_encoder: {name} is no folder, and cannot be fetched from the hub ({error}); "
-            "name the folder of a ColQwen2 or ColPali model"
-        ) from error
 
 
 def _classes(folder: Path) -> tuple[Any, Any]:

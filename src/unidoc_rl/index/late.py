@@ -53,9 +53,9 @@ class Brought:
     reads = "image"
 
     def __init__(self, model: str, file: Path, ids: Sequence[str]) -> None:
-        from unidoc_rl.index.colqwen import folder_of
+        from unidoc_rl.index.colqwen import encoder_folder
 
-        self.name = identity(folder_of(model))
+        self.name = identity(encoder_folder(model))
         self._archive = Archive(file, ids)
         self.dimension = self._archive.dimension
         with file.open("rb") as content:

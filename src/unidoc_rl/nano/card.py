@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from unidoc_rl import storage
-from unidoc_rl.nano.evaluate import MEASURES, Measured
+from unidoc_rl.intervals import Measured
+from unidoc_rl.nano.evaluate import MEASURES
 from unidoc_rl.nano.recipe import Stage
+from unidoc_rl.provenance import commit
 
 CARD, MADE, MEASURED = "README.md", "made.json", "measured.json"
 
@@ -24,7 +24,7 @@ def note_making(folder: Path, seed: int, seconds: float, stages: Sequence[Stage]
     """Writes down how the model in this folder was made."""
     made = {
         "seed": seed,
-        "commit": _commit(),
+        "commit": commit(),
         "machine": _machine(),
         "hours": round(seconds / 3600, 1),
         "parameters": sum(weight.numel() for weight in model.parameters()),
@@ -64,21 +64,6 @@ def _can(folder: Path) -> str:
         for value, low, high, count in [table[measure.what]]
     ]
     return "\n".join(["| | asked for | measured | 95 % interval | lessons |", "| --- | --- | --- | --- | --- |", *rows])
-
-
-def _commit() -> str:
-    """Of the source, where it is a checkout; else the version."""
-    try:
-        told = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return f"version {version('unidoc-rl')}"
-    return told.stdout.strip()
 
 
 def _machine() -> str:

@@ -11,13 +11,13 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-import numpy as np
 from PIL import Image
 
 from unidoc_rl import progress
 from unidoc_rl.agent.dialect import parse
 from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.intervals import Measured, share
 from unidoc_rl.nano import lessons, pages
 from unidoc_rl.nano.lessons import RULES, Lesson
 from unidoc_rl.nano.model import PROTOCOL
@@ -27,7 +27,6 @@ from unidoc_rl.types import Answer, AnswerFormat, Content, Message, Picture, Que
 SEED = 20_261  # of the world that is asked about
 FAMILIES = 24
 TOGETHER = 16
-RESAMPLED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +35,6 @@ class Measure:
     asked: str  # of it, in the card
     lessons: Callable[[Random, Sequence[Sequence[pages.DrawnPage]]], Iterator[Lesson]]
     score: Callable[[str, Lesson], tuple[float, float]]  # of a reply: how much is right, of how much
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    value: float
-    low: float  # of the 95 % interval
-    high: float
-    count: int
 
 
 def evaluate(model: Path, count: int, seed: int = SEED) -> Mapping[str, Measured]:
@@ -60,7 +51,7 @@ def evaluate(model: Path, count: int, seed: int = SEED) -> Mapping[str, Measured
                 some = asked[start : start + TOGETHER]
                 scores += [measure.score(*pair) for pair in zip(replies(policy, shown, some), some, strict=True)]
                 bar.update(len(some))
-            found[measure.what] = _measured(scores, Random(seed))
+            found[measure.what] = share(*zip(*scores, strict=True))
     return found
 
 
@@ -92,15 +83,6 @@ def replies(policy: TransformersPolicy, shown: Shown, asked: Sequence[Lesson]) -
         for n, lesson in enumerate(asked)
     ]
     return [reply.text if isinstance(reply, Reply) else "" for reply in policy.reply(episodes)]
-
-
-def _measured(scores: Sequence[tuple[float, float]], rng: Random) -> Measured:
-    """The share, with a bootstrap interval over the lessons."""
-    table = np.array(scores)
-    rows = np.random.default_rng(rng.getrandbits(32)).integers(len(table), size=(RESAMPLED, len(table)))
-    right, of = table[rows].sum(axis=1).T
-    low, high = np.quantile(right / of, [0.025, 0.975])
-    return Measured(float(table[:, 0].sum() / table[:, 1].sum()), float(low), float(high), len(table))
 
 
 # --- what is asked --------------------------------------------------------------------------------------------------

@@ -6,16 +6,16 @@ alone or on many devices; a run that was killed goes on from its last whole chec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer
 
-from unidoc_rl import storage, tracking
+from unidoc_rl import storage, tracking, trained
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.dialect import system_prompt
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch
@@ -23,11 +23,13 @@ from unidoc_rl.agent.environment import conversation
 from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.params import AgentParams, SftParams
+from unidoc_rl.nano import WEIGHTS
+from unidoc_rl.params import AgentParams, Params, SftParams
+from unidoc_rl.pretrained import folder_of
 from unidoc_rl.types import Picture, Trajectory
 from unidoc_rl.watching import last_checkpoint, last_marks, watch
 
-MARKER = "sft.json"
+STAGE = "sft"
 
 
 class Examples:
@@ -40,8 +42,10 @@ class Examples:
         self._encoder = encoder
         self._pictures = pictures
         self._rules = system_prompt(params)
+        self.asked: list[str] = []  # the questions of the last batch
 
     def __call__(self, rows: Sequence[dict[str, int]]) -> dict[str, Tensor]:
+        self.asked = [self._learned[row["number"]].question.uid for row in rows]
         return batch([self.encoded(row["number"]) for row in rows], self._encoder)
 
     def encoded(self, number: int) -> Encoded:
@@ -53,39 +57,52 @@ class Examples:
         return Encoded(ids, said, looked)
 
 
-def sft(
-    learned: Path,
-    corpus: str | Path,
-    model: Path,
-    out: str | Path,
-    params: SftParams,
-    agent: AgentParams,
-    mlflow: str | None = None,
-) -> dict[str, float]:
-    """Returns how it went in the end."""
-    with storage.writing(out, marker=MARKER) as output:
+def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> dict[str, float]:
+    """Makes the policy `out` of a file of trajectories; returns how it went in the end."""
+    with storage.writing(out, marker=trained.marker(STAGE)) as output:
         read = list(trajectories.read(learned))
         if not read:
             raise UnidocError(f"{learned}: holds no trajectory; nothing can be learned")
-        network, encoder = student(model, frozen=params.frozen)
-        examples = Examples(read, encoder, Pictures(storage.local_folder(corpus), agent), agent)
+        network, encoder = student(_begun_with(params.sft.model), frozen=params.sft.frozen)
+        pictures = Pictures(storage.local_folder(corpus), params.agent)
+        examples = Examples(read, encoder, pictures, params.agent)
         checkpoints = output.work / "checkpoints"
-        trainer = SFTTrainer(
+        trainer = Imitation(
             network,
-            _config(params, checkpoints),
+            _config(params.sft, checkpoints),
             data_collator=examples,
             train_dataset=Dataset.from_dict({"number": range(len(read))}),
             processing_class=encoder.tokenizer,
         )
-        with tracking.run("sft", mlflow, output.work / "run") as run:
-            run.params(params.model_dump())
+        trainer.examples = examples
+        with tracking.run(STAGE, params.services.mlflow, output.work / "run") as run:
+            run.params(params.sft.model_dump())
             watch(trainer, "imitating", run)
             trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
         trainer.save_model(str(output.new))
         encoder.save(output.new)
         marks = last_marks(trainer, ("loss", "mean_token_accuracy", "entropy"))
-        (output.new / MARKER).write_text(json.dumps({"params": params.model_dump(), "marks": marks}) + "\n")
+        trained.note(output.new, STAGE, params, marks, begun_with=params.sft.model or "the nano model of this package")
     return marks
+
+
+def _begun_with(model: str | None) -> Path:
+    return folder_of(model, "sft.model", "a model of the Qwen-VL family") if model else WEIGHTS
+
+
+class Imitation(SFTTrainer):  # type: ignore[misc]
+    """TRL's, which stops where the loss is no number."""
+
+    examples: Examples
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        loss: Tensor = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            raise UnidocError(
+                f"sft: step {self.state.global_step + 1}: the loss is {float(loss)}, of the trajectories about "
+                f"{', '.join(self.examples.asked)}; the last checkpoint is kept; lower sft.rate, and run again"
+            )
+        return loss
 
 
 def _config(params: SftParams, checkpoints: Path) -> SFTConfig:

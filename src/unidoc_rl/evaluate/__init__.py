@@ -1,0 +1,1 @@
+"""The stage `evaluate`: how well a policy answers, and where it fails."""

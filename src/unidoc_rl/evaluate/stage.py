@@ -1,0 +1,145 @@
+"""The stage `evaluate`: a policy plays questions that nothing was learned from, each once.
+
+evaluation/episodes.jsonl        what it played, with scores
+evaluation/<name>.jsonl          what each other policy beside it played, on the same questions
+evaluation/evaluation.json       every number, with its interval
+evaluation/metrics.json          the main ones, for `dvc metrics show`
+evaluation/report.html           the same to look at
+
+Killed, it goes on with the episodes that were played.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+from unidoc_rl import questions, storage, tracking
+from unidoc_rl.agent import trajectories
+from unidoc_rl.agent.environment import Environment
+from unidoc_rl.agent.judge import open_judge
+from unidoc_rl.agent.judging import Judge
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.policies import open_policy
+from unidoc_rl.agent.policy import Policy
+from unidoc_rl.agent.rewards import score
+from unidoc_rl.agent.rollouts import rollouts
+from unidoc_rl.agent.scripted import Scripted
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.evaluate import report
+from unidoc_rl.evaluate.measures import Evaluation, Row, evaluation, row_of
+from unidoc_rl.index.searching import searching
+from unidoc_rl.intervals import difference
+from unidoc_rl.names import document_name
+from unidoc_rl.params import Params, RewardParams
+from unidoc_rl.types import Trajectory
+
+EPISODES = "episodes.jsonl"
+EVALUATION = "evaluation.json"
+METRICS = "metrics.json"
+JUDGED = 256  # episodes at once
+SCRIPTED = "scripted"  # plays the annotations: the ceiling
+
+
+def evaluate(
+    asked: Path,
+    corpus: str | Path,
+    index: str,
+    policy: str,
+    out: str | Path,
+    params: Params,
+    beside: Sequence[str] = (),
+) -> Evaluation:
+    """Makes the folder `out`; `beside`: other policies that play the same questions."""
+    read = questions.read(asked)
+    if not read:
+        raise UnidocError(f"{asked}: holds no question")
+    players = _named([policy, *beside])
+    folder = storage.local_folder(corpus)
+    with storage.writing(out, marker=EVALUATION) as output, searching(index) as search:
+        pictures = Pictures(folder, params.agent)
+        environment = Environment(search, pictures, params.agent)
+        judge = open_judge(params.rewards.judge, output.work / "judge.db")
+        found: dict[str, Evaluation] = {}
+        with tracking.run("evaluate", params.services.mlflow, output.work / "run") as run:
+            run.params({"policy": policy, "questions": len(read), **params.evaluate.model_dump()})
+            for name, place in players.items():
+                played = output.work / f"{name}.jsonl"
+                player = _player(place, folder, pictures, params)
+                rollouts(read, 1, environment, player, params.evaluate.at_once, played)
+                kept = output.new / (f"{name}.jsonl" if found else EPISODES)
+                found[name] = evaluation(map(row_of, _scored(played, kept, judge, params.rewards)))
+            own, *others = found
+            compared = {name: difference(*paired(found[name], found[own])) for name in others}
+            (output.new / EVALUATION).write_text(json.dumps(_table(found), indent=1) + "\n", encoding="utf-8")
+            (output.new / METRICS).write_text(json.dumps(metrics(found[own]), indent=1) + "\n", encoding="utf-8")
+            queries = {question.uid: question.query for question in read}
+            cases = list(_cases(output.new / EPISODES, found[own]))
+            report.write(output.new, folder, own, found, cases, compared, queries)
+            run.metrics([(0, metrics(found[own]))])
+            for file in (report.FILE, EVALUATION):
+                run.file(output.new / file)
+    return found[own]
+
+
+def metrics(one: Evaluation) -> dict[str, float]:
+    """The main numbers."""
+    accuracy = one.accuracy
+    told = {"accuracy": accuracy.value, "accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
+    return told | {name: figure.value for name, figure in one.figures.items()} | {"void": float(one.void)}
+
+
+def paired(first: Evaluation, second: Evaluation) -> tuple[list[float], list[float]]:
+    """What both are worth on each question that both have played."""
+    before = {row.uid: row.value for row in first.rows}
+    both = [row for row in second.rows if row.uid in before]
+    return [before[row.uid] for row in both], [row.value for row in both]
+
+
+def _named(policies: Sequence[str]) -> dict[str, str]:
+    """Where each is, by a short name."""
+    named: dict[str, str] = {}
+    for place in policies:
+        name = document_name(place.rstrip("/").rpartition("/")[2])
+        if name in named:
+            raise UnidocError(f"{place}: a policy of the name {name} is evaluated already; name another folder")
+        named[name] = place
+    return named
+
+
+def _player(place: str, corpus: Path, pictures: Pictures, params: Params) -> Policy:
+    return Scripted(corpus, params.agent) if place == SCRIPTED else open_policy(place, pictures, params.agent)
+
+
+def _scored(played: Path, kept: Path, judge: Judge, rewards: RewardParams) -> Iterator[Trajectory]:
+    """The episodes with their scores, some at a time, which are written down."""
+    coming = trajectories.read(played)
+    with kept.open("wb") as file:
+        while some := list(islice(coming, JUDGED)):
+            for one in score(some, rewards, judge):
+                file.write(trajectories.to_line(one))
+                yield one
+
+
+def _table(found: Mapping[str, Evaluation]) -> dict[str, object]:
+    """What others read: of each policy its numbers, and what it got for each question."""
+    return {name: {**asdict(one), "rows": {row.uid: _row(row) for row in one.rows}} for name, one in found.items()}
+
+
+def _row(row: Row) -> dict[str, object]:
+    return {"value": row.value, "kind": row.kind, "cause": row.cause, "seconds": row.figures["seconds"]}
+
+
+def _cases(episodes: Path, own: Evaluation) -> Iterator[Trajectory]:
+    """Some of every cause, and some that are right, as they come."""
+    causes = {row.uid: row.cause for row in own.rows}
+    taken: Counter[str | None] = Counter()
+    for one in trajectories.read(episodes):
+        why = causes.get(one.question.uid)
+        taken[why] += 1
+        if taken[why] <= report.CASES:
+            yield one

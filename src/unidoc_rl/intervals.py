@@ -1,0 +1,89 @@
+"""Numbers with their intervals: means, shares and differences, by resampling what they were measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+DRAWS = 4000
+LEVEL = 0.95
+_CELLS = 1 << 22  # of a table of draws that is in memory at once
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    value: float
+    low: float  # of the 95 % interval
+    high: float
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Of two that were measured on the same questions: the second less the first."""
+
+    value: float
+    low: float
+    high: float
+    p: float  # that a difference as large comes by chance (McNemar's exact test of what is right and wrong)
+    won: int  # right in the second alone
+    lost: int  # right in the first alone
+
+
+def mean(values: ArrayLike, seed: int = 0) -> Measured:
+    """With its bootstrap interval; of what is right or wrong, Wilson's."""
+    given = np.asarray(values, dtype=np.float64)
+    return share(given, np.ones(len(given)), seed)
+
+
+def share(parts: ArrayLike, wholes: ArrayLike, seed: int = 0) -> Measured:
+    """The sum of the parts over the sum of the wholes, each pair of which was measured at once."""
+    part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
+    if not len(part):
+        return Measured(float("nan"), float("nan"), float("nan"), 0)
+    value = float(part.sum() / whole.sum())
+    if np.isin(part, (0, 1)).all() and (whole == 1).all():
+        return Measured(value, *_wilson(value, len(part)), len(part))
+    drawn = np.concatenate([part[rows].sum(axis=1) / whole[rows].sum(axis=1) for rows in _draws(len(part), seed)])
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Measured(value, float(low), float(high), len(part))
+
+
+def difference(first: Sequence[float], second: Sequence[float], right: float = 1.0, seed: int = 0) -> Difference:
+    """How much better the second is, question by question; an answer is right that is worth `right` or more."""
+    one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    gains = other - one
+    drawn = np.concatenate([gains[rows].mean(axis=1) for rows in _draws(len(gains), seed)])
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    won, lost = int(((one < right) & (other >= right)).sum()), int(((one >= right) & (other < right)).sum())
+    return Difference(float(gains.mean()), float(low), float(high), mcnemar(won, lost), won, lost)
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """The exact two-sided test of whether wins and losses are equally likely."""
+    both = won + lost
+    tail = sum(comb(both, n) for n in range(min(won, lost) + 1)) / 2**both
+    return min(1.0, 2 * tail)
+
+
+def _wilson(value: float, count: int) -> tuple[float, float]:
+    """For shares of right and wrong: holds the truth as often as it says, even close to 0 and 1."""
+    z = 1.959963984540054
+    middle = (value + z * z / (2 * count)) / (1 + z * z / count)
+    spread = z / (1 + z * z / count) * (value * (1 - value) / count + z * z / (4 * count * count)) ** 0.5
+    return max(0.0, middle - spread), min(1.0, middle + spread)
+
+
+def _draws(count: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Rows of numbers below `count`, some at a time."""
+    rng = np.random.default_rng(seed)
+    at_once = max(1, _CELLS // count)
+    for start in range(0, DRAWS, at_once):
+        yield rng.integers(count, size=(min(at_once, DRAWS - start), count))

@@ -1,0 +1,1 @@
+"""The stage `promote`: an evaluated policy into the registry, and past its gates."""

@@ -1,0 +1,69 @@
+"""The gates between a candidate and the alias `champion`: each says whether it is passed, and by how much it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unidoc_rl.intervals import difference
+from unidoc_rl.params import PromoteParams
+
+Evaluated = Mapping[str, Any]  # a policy's part of evaluation.json
+FEWEST = 5  # questions of a kind, of which it can be said that it is worse
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    name: str
+    passed: bool
+    said: str
+
+
+def gates(own: Evaluated, champion: Evaluated | None, params: PromoteParams) -> list[Gate]:
+    """In the order in which they are told; those that compare, where there is a champion to compare with."""
+    found = [_minimum(own, params), _void(own, params)]
+    if params.seconds is not None:
+        found.append(_seconds(own, params.seconds))
+    if champion is not None:
+        found += _compared(own, champion, params)
+    return found
+
+
+def _minimum(own: Evaluated, params: PromoteParams) -> Gate:
+    value = own["accuracy"]["value"]
+    return Gate("minimum", value >= params.minimum, f"accuracy {value:.1%}; asked for {params.minimum:.1%}")
+
+
+def _void(own: Evaluated, params: PromoteParams) -> Gate:
+    share = own["void"] / max(1, own["void"] + own["accuracy"]["count"])
+    return Gate("void", share <= params.void, f"{share:.1%} of the episodes are void; allowed {params.void:.1%}")
+
+
+def _seconds(own: Evaluated, most: float) -> Gate:
+    value = own["figures"]["seconds"]["value"]
+    return Gate("seconds", value <= most, f"{value:.2f} s a question; allowed {most:.2f} s")
+
+
+def _compared(own: Evaluated, champion: Evaluated, params: PromoteParams) -> Iterator[Gate]:
+    both = [uid for uid in own["rows"] if uid in champion["rows"]]
+    if not both:
+        yield Gate("gain", False, "the champion was evaluated on other questions; evaluate both on the same")
+        return
+    before, now = ([one["rows"][uid]["value"] for uid in both] for one in (champion, own))
+    gain = difference(before, now)
+    yield Gate(
+        "gain",
+        gain.low > params.gain,
+        f"{gain.value:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}] over the champion, on {len(both)} questions; "
+        f"the interval must lie above {params.gain:+.1%}",
+    )
+    kinds: dict[str, list[str]] = {}
+    for uid in both:
+        kinds.setdefault(own["rows"][uid]["kind"], []).append(uid)
+    for kind, uids in sorted(kinds.items()):
+        before, now = ([one["rows"][uid]["value"] for uid in uids] for one in (champion, own))
+        fall = (sum(before) - sum(now)) / len(uids)
+        if len(uids) >= FEWEST:
+            said = f"{fall:+.1%} worse than the champion, on {len(uids)} questions; allowed {params.worse:.1%}"
+            yield Gate(f"kind {kind}", fall <= params.worse, said)

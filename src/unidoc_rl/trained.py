@@ -1,0 +1,33 @@
+"""What a training leaves beside the weights: the parameters and figures as <stage>.json, and a card to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from unidoc_rl.params import Params
+
+CARD = "README.md"
+STAGES = ("sft", "grpo")  # that make policies
+
+
+def marker(stage: str) -> str:
+    return f"{stage}.json"
+
+
+def note(folder: Path, stage: str, params: Params, marks: Mapping[str, float], begun_with: str) -> None:
+    """Into a policy's folder. `begun_with` is the policy that it was made of."""
+    used = params.model_dump(include={stage, "agent", "rewards"})
+    noted = {"params": used, "marks": dict(marks), "begun_with": begun_with, "version": version("unidoc-rl")}
+    (folder / marker(stage)).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
+    rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(marks.items()))
+    settings = "\n".join(f"| {stage}.{name} | {value} |" for name, value in used[stage].items())
+    (folder / CARD).write_text(
+        f"# A document agent, after {stage}\n\n"
+        f"Begun with {begun_with}, by unidoc-rl {noted['version']}. The folder speaks by itself: its tokenizer carries "
+        f"the rules and the dialect, `{marker(stage)}` the protocol (`agent`) that it is to be played with.\n\n"
+        f"| figure | in the end |\n| --- | --- |\n{rows}\n\n| parameter | value |\n| --- | --- |\n{settings}\n",
+        encoding="utf-8",
+    )
