@@ -1,7 +1,8 @@
-"""What several tests share: a real S3 server on this machine, and a bucket in it for each test."""
+"""What several tests share: a real S3 server on this machine, a bucket in it for each test, a small world, Chromium."""
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ import pytest
 from hypothesis import settings
 
 from tests import servers
+from tests.browser import Chromium, Tab, chromium_running
+from tests.small import Small
+from tests.small import make as make_small
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -80,3 +84,26 @@ def bucket(aws: None, s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     made = Bucket(f"test-{uuid.uuid4().hex}", s3_port)
     made.create()
     return made
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """A sample world of ten documents."""
+    return make_small(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    programs = [found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))]
+    if not programs:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    with chromium_running(programs[0], tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+@pytest.fixture
+def tab(chromium: Chromium) -> Iterator[Tab]:
+    """In which nothing may go wrong."""
+    opened = Tab(chromium)
+    yield opened
+    assert opened.wrong() == []

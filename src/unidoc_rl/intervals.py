@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from math import comb
 
 import numpy as np
@@ -69,8 +70,8 @@ def difference(first: Sequence[float], second: Sequence[float], right: float = 1
 def mcnemar(won: int, lost: int) -> float:
     """The exact two-sided test of whether wins and losses are equally likely."""
     both = won + lost
-    tail = sum(comb(both, n) for n in range(min(won, lost) + 1)) / 2**both
-    return min(1.0, 2 * tail)
+    tail = sum(comb(both, n) for n in range(min(won, lost) + 1))
+    return min(1.0, float(Fraction(2 * tail, 2**both)))
 
 
 def _wilson(value: float, count: int) -> tuple[float, float]:

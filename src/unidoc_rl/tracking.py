@@ -95,18 +95,16 @@ def _is_there(client: MlflowClient, run_id: str) -> bool:
 
 
 @contextmanager
-def using(client: MlflowClient) -> Iterator[None]:
-    """What MLflow does without a client, it does where this one is."""
+def found_by_itself(client: MlflowClient) -> Iterator[None]:
+    """Where this client is, MLflow looks too when it is told of a model by its id alone."""
     import mlflow
 
-    tracked, registered = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
+    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(client.tracking_uri)
-    mlflow.set_registry_uri(client.tracking_uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(tracked)
-        mlflow.set_registry_uri(registered)
+        mlflow.set_tracking_uri(before)
 
 
 def opened(address: str | None) -> tuple[MlflowClient, str]:
@@ -115,13 +113,14 @@ def opened(address: str | None) -> tuple[MlflowClient, str]:
     from mlflow import MlflowClient
 
     if address is not None:
-        client = MlflowClient(address)
+        client = MlflowClient(address, address)
         return client, _experiment_of(client, None)
     FOLDER.mkdir(exist_ok=True)
     folder = FOLDER.resolve()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that create one database break it
-        client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+        database = f"sqlite:///{folder / 'mlflow.db'}"
+        client = MlflowClient(database, database)
         return client, _experiment_of(client, (folder / "artifacts").as_uri())
 
 

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.small import Small
 from unidoc_rl import questions
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment, Episode
@@ -28,10 +29,7 @@ from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import Mistakes, Scripted
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.search import Index
-from unidoc_rl.index.stage import index
-from unidoc_rl.ingest.stage import ingest
-from unidoc_rl.params import AgentParams, IndexParams, IngestParams, RewardParams, SampleParams
-from unidoc_rl.sample.stage import sample
+from unidoc_rl.params import AgentParams, RewardParams
 from unidoc_rl.types import Outcome, Picture, Question, Reply, Trajectory
 
 PARAMS = AgentParams()
@@ -49,19 +47,13 @@ COSTS: dict[str, set[str]] = {  # what each mistake costs, of an episode's rewar
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Documents, questions, corpus and index of a small sample world."""
-    made = tmp_path_factory.mktemp("sample")
-    sample(made / "documents", made / "questions", SampleParams(documents=10))
-    ingest(made / "documents", made / "corpus", IngestParams(layout=False, dpi=100))
-    index(made / "corpus", made / "index", IndexParams(retrievers=["bm25"]))
-    return made
+def folder(small: Small) -> Path:
+    return small.folder
 
 
 @pytest.fixture(scope="module")
-def asked(folder: Path) -> list[Question]:
-    names = ("train", "validation", "test")
-    return [question for name in names for question in questions.read(folder / f"questions/{name}.json")]
+def asked(small: Small) -> list[Question]:
+    return small.asked()
 
 
 @pytest.fixture(scope="module")

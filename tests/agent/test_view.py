@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tests.browser import LAPTOP, PHONE, Chromium, Tab, chromium_running
+from tests.browser import LAPTOP, PHONE, Tab
 from unidoc_rl import cli
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.pictures import Pictures
@@ -169,23 +167,6 @@ def test_a_page_that_the_corpus_lacks_is_named_and_nothing_is_written(tmp_path: 
 
 
 # --- in the browser ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    programs = [found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))]
-    if not programs:
-        pytest.skip("no Chromium here: apt-get install chromium")
-    with chromium_running(programs[0], tmp_path_factory.mktemp("profile")) as running:
-        yield running
-
-
-@pytest.fixture
-def tab(chromium: Chromium) -> Iterator[Tab]:
-    """In which nothing may go wrong."""
-    opened = Tab(chromium)
-    yield opened
-    assert opened.wrong() == []
 
 
 def test_the_list_is_narrowed_and_sorted(file: Path, tab: Tab) -> None:

@@ -30,8 +30,9 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.corpus = make_corpus(folder)
-        index(self.corpus, folder / "index", WORDS)
-        self.index = Index(folder / "index")
+        self.folder = folder / "index"
+        index(self.corpus, self.folder, WORDS)
+        self.index = Index(self.folder)
         self.searches: list[list[Query]] = []  # what was asked together
 
     def search(self, queries: Sequence[Query], k: int) -> list[list[Hit]]:

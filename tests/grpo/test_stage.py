@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,14 @@ from transformers import AutoModelForImageTextToText
 
 from tests.agent.models import write_policy
 from tests.agent.world import QUESTION, World
+from unidoc_rl import questions
 from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.pictures import Pictures
-from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo.stage import _config, grpo
 from unidoc_rl.grpo.trainer import AgentTrainer, Game
-from unidoc_rl.params import AgentParams, GrpoParams, RewardParams
+from unidoc_rl.params import AgentParams, GrpoParams, Params, RewardParams
 from unidoc_rl.types import Outcome, Scores, Trajectory
 
 AGENT = AgentParams(turns=3, turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
@@ -54,11 +56,12 @@ def trainer(world: World, model: Path, tmp_path: Path) -> AgentTrainer:
             playing, encoder, "p", pictures.show, AGENT, temperature=temperature, seed=seed, records=True
         )
 
-    game = Game(QUESTIONS, world.environment(AGENT), encoder, policy, some_are_void, RewardParams(of="outcome"))
+    game = Game(QUESTIONS, [], world.environment(AGENT), encoder, policy, some_are_void, RewardParams(of="outcome"))
     return AgentTrainer(
         AutoModelForImageTextToText.from_pretrained(model),
         args=_config(PARAMS, tmp_path),
         train_dataset=Dataset.from_dict({"number": [0, 1]}),
+        eval_dataset=Dataset.from_dict({"number": []}),
         processing_class=encoder.tokenizer,
         game=game,
         params=PARAMS,
@@ -111,13 +114,42 @@ def test_only_the_agent_s_words_count_and_none_of_a_void_episode(trainer: AgentT
         assert made["advantages"][row][counted[row]] == pytest.approx(worth, abs=1e-5)
 
 
+def files(folder: Path) -> tuple[Path, Path]:
+    """What is learned from, and what it is tried on."""
+    learned, validation = folder / "rl.jsonl", folder / "validation.json"
+    questions.write(learned, QUESTIONS)
+    questions.write(validation, [QUESTION])
+    return learned, validation
+
+
 @pytest.mark.slow
-def test_it_learns_resumes_and_leaves_the_eyes_alone(
+def test_it_learns_is_tried_on_the_validation_and_leaves_the_eyes_alone(
     world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    rewards = RewardParams()
-    done = grpo(QUESTIONS, world.search, world.corpus, model, tmp_path / "out", by_rules, PARAMS, AGENT, rewards)
-    assert {"reward", "outcome/answered", "kl"} <= set(done)
+    params = Params(agent=AGENT, grpo=PARAMS)
+    done = grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
+    assert {"reward", "outcome/answered", "kl", "eval_accuracy_first", "eval_accuracy_best"} <= set(done)
     before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
     assert not [name for name in before if "visual" in name and not torch.equal(before[name], after[name])]
+    noted = json.loads((tmp_path / "out" / "grpo.json").read_text())
+    assert (noted["params"]["agent"]["turns"], noted["begun_with"]) == (3, str(model))
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_stops_it_and_names_the_questions(
+    world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(AgentTrainer, "compute_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True))
+    params = Params(agent=AGENT, grpo=PARAMS)
+    with pytest.raises(UnidocError, match=r"grpo: step 1: the loss is nan, of the questions q\d; .*lower grpo.rate"):
+        grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_question_is_an_error(world: World, model: Path, tmp_path: Path) -> None:
+    learned, validation = files(tmp_path)
+    questions.write(validation, [])
+    with pytest.raises(UnidocError, match=r"validation\.json: holds no question"):
+        grpo(learned, validation, world.corpus, str(world.folder), model, tmp_path / "out", Params(agent=AGENT))

@@ -21,12 +21,18 @@ from unidoc_rl.agent.environment import conversation
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.params import AgentParams, SftParams
+from unidoc_rl.params import AgentParams, Params, SftParams
 from unidoc_rl.sft.stage import Examples, sft
 from unidoc_rl.types import Picture, Reply, Trajectory
 
 AGENT = AgentParams(turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
 PARAMS = SftParams(epochs=20, batch=2, together=1, rate=5e-3, save_steps=5)
+
+
+def params(model: Path) -> Params:
+    return Params(agent=AGENT, sft=PARAMS.model_copy(update={"model": str(model)}))
+
+
 TURNS = (
     "<think>a</think><search>bees</search>",
     "<select>0</select>",
@@ -108,7 +114,7 @@ def test_it_learns_leaves_the_eyes_alone_and_plays(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     trajectories.write(tmp_path / "sft.jsonl", episodes)
-    marks = sft(tmp_path / "sft.jsonl", world.corpus, model, tmp_path / "out", PARAMS, AGENT)
+    marks = sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", params(model))
     assert marks["loss"] < 3.4  # from 4.6, the logarithm of the vocabulary
     before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -116,10 +122,10 @@ def test_it_learns_leaves_the_eyes_alone_and_plays(
     assert not [name for name in changed if "visual" in name]
     policy = TransformersPolicy.of(tmp_path / "out", Pictures(world.corpus, AGENT).show, AGENT)
     assert isinstance(policy.reply([world.environment(AGENT).reset(episodes[0].question)])[0], Reply)
-    assert json.loads((tmp_path / "out" / "sft.json").read_text())["params"]["rate"] == 5e-3
+    assert json.loads((tmp_path / "out" / "sft.json").read_text())["params"]["sft"]["rate"] == 5e-3
 
 
 def test_no_trajectories_are_an_error(world: World, model: Path, tmp_path: Path) -> None:
     (tmp_path / "sft.jsonl").touch()
     with pytest.raises(UnidocError, match="holds no trajectory"):
-        sft(tmp_path / "sft.jsonl", world.corpus, model, tmp_path / "out", PARAMS, AGENT)
+        sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", params(model))

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor
+from transformers import TrainerControl
 from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_generation
 
@@ -86,7 +87,7 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
         told = self._metrics["eval"]
         metrics = {"eval_accuracy": told["reward/answer"][-1], "eval_reward": told["reward"][-1]}
         self.log({"eval_accuracy": metrics["eval_accuracy"]})
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.model.train()
         return metrics
 

@@ -51,7 +51,7 @@ def evaluate(model: Path, count: int, seed: int = SEED) -> Mapping[str, Measured
                 some = asked[start : start + TOGETHER]
                 scores += [measure.score(*pair) for pair in zip(replies(policy, shown, some), some, strict=True)]
                 bar.update(len(some))
-            found[measure.what] = share(*zip(*scores, strict=True))
+            found[measure.what] = share([right for right, _ in scores], [of for _, of in scores])
     return found
 
 

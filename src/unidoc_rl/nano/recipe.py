@@ -23,11 +23,11 @@ STAGES = (
     Stage("lines", {"sounding": 1}, 600, 500, 1.5e-3, 5),
     Stage("print", {"spelling": 1, "looking": 4}, 4000, 900, 2e-3, 6),
     Stage("reading", {"sounding": 1, "transcribing": 4, "looking": 1}, 2000, 1000, 1.5e-3, 2),
-    Stage("answering", {"transcribing": 1, "answering": 2, "finding": 1}, 1800, 1600, 1e-3, 3),
+    Stage("answering", {"transcribing": 1, "answering": 2, "finding": 1}, 1200, 1600, 1e-3, 3),
     Stage(
         "pages",
         {"transcribing": 1, "answering": 2, "finding": 1, "locating": 2, "choosing": 2},
-        1000,
+        700,
         3100,
         8e-4,
         4,

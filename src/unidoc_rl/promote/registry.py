@@ -6,6 +6,7 @@ A policy's folder is registered as it is, without being loaded.
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
+MODEL = "logged_model"  # a version's tag: the id under which its files are kept, which MLflow itself forgets
 EVALUATION = "evaluation.json"  # beside the policy, in a version's files
 STALE_SECONDS = 600  # after which a promotion that holds the registry was killed
 
@@ -42,28 +44,45 @@ class Registry:
         found = self._client.search_model_versions(f"name = '{self._name}'")
         return next((one for one in found if tags.items() <= one.tags.items()), None)
 
-    def register(self, policy: Path, evaluation: Path, metrics: Mapping[str, float], tags: Mapping[str, str]) -> Any:
+    def register(
+        self, policy: Path, evaluation: Path, metrics: Mapping[str, float], tags: Mapping[str, str]
+    ) -> ModelVersion:
         """A new version, with the evaluation beside the policy."""
-        import mlflow
-
         client = self._client
-        with tracking.using(client):
-            model = mlflow.initialize_logged_model(name=self._name, experiment_id=self._experiment, tags=dict(tags))
-            client.log_model_artifacts(model.model_id, str(policy))
-            client.log_model_artifact(model.model_id, str(evaluation))
-            mlflow.finalize_logged_model(model.model_id, "READY")
-            version = mlflow.register_model(f"models:/{model.model_id}", self._name, tags=dict(tags))
-        for name, value in metrics.items():
-            client.set_model_version_tag(self._name, version.version, name, f"{value:.4f}")
-        return version
+        made = client.create_logged_model(self._experiment, name=self._name, tags=dict(tags))
+        client.log_model_artifacts(made.model_id, str(policy))
+        client.log_model_artifact(made.model_id, str(evaluation))
+        client.finalize_logged_model(made.model_id, "READY")
+        self._make(self._name)
+        told = {**tags, MODEL: made.model_id, **{name: f"{value:.4f}" for name, value in metrics.items()}}
+        with tracking.found_by_itself(client):
+            return client.create_model_version(
+                self._name, f"models:/{made.model_id}", tags=told, model_id=made.model_id
+            )
 
     def evaluation(self, version: ModelVersion) -> Mapping[str, Any]:
-        import mlflow
+        """What stands beside the policy of a version."""
+        from mlflow.artifacts import download_artifacts
 
-        with tracking.using(self._client):
-            path = mlflow.artifacts.download_artifacts(f"models:/{self._name}/{version.version}/{EVALUATION}")
-        read: Mapping[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        place = self._client.get_logged_model(version.tags[MODEL]).artifact_location
+        with tempfile.TemporaryDirectory() as folder:
+            path = download_artifacts(
+                artifact_uri=f"{place}/{EVALUATION}", dst_path=folder, tracking_uri=self._client.tracking_uri
+            )
+            read: Mapping[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
         return read
+
+    def _make(self, name: str, description: str | None = None) -> bool:
+        """Whether a model of this name is made; not, where there is one."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(name, description=description)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            return False
+        return True
 
     def crown(self, version: str) -> None:
         """The former champion becomes the previous one."""
@@ -85,19 +104,13 @@ class Registry:
     @contextmanager
     def held(self) -> Iterator[None]:
         """One promotion at a time: who makes the model of this name holds the registry; MLflow makes it only once."""
-        from mlflow.exceptions import MlflowException
-
         lock = f"{self._name}.promoting"
-        try:
-            self._client.create_registered_model(lock, description=str(time.time()))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+        if not self._make(lock, str(time.time())):
             since = time.time() - float(self._client.get_registered_model(lock).description)
             if since < STALE_SECONDS:
                 raise UnidocError(
                     f"{self._name}: another promotion has been at work for {since:.0f} s; wait for it and run again"
-                ) from None
+                )
             self._client.update_registered_model(lock, description=str(time.time()))
         try:
             yield

@@ -1,0 +1,211 @@
+"""Curation: what is wrong is left out with its reason, what is kept can be learned from, and a killed run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.browser import PHONE, Tab
+from tests.small import Small
+from unidoc_rl import questions
+from unidoc_rl.agent import trajectories
+from unidoc_rl.agent.environment import Environment
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.rewards import score
+from unidoc_rl.agent.rollouts import play
+from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.agent.scripted import Mistakes, Scripted
+from unidoc_rl.curate.filters import FILTERS, Traits, reason, surplus
+from unidoc_rl.curate.stage import curate, shuffled
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.index.search import Index
+from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
+from unidoc_rl.questions import gold_pages
+from unidoc_rl.types import Answer, Query, Question, Search, Split, Trajectory
+
+AGENT = AgentParams()
+FAULTS = {  # of the teacher, and the filters that name them
+    "answer": {"wrong_answer"},
+    "select": {"wrong_page"},
+    "needless": {"needless_zoom"},
+    "missing": {"missing_zoom"},
+    "region": {"wrong_region"},
+    "format": {"broken_format"},
+    "leak": {"leaked_answer"},
+}
+
+
+@pytest.fixture(scope="module")
+def environment(small: Small) -> Iterator[Environment]:
+    with Index(small.index) as search:
+        yield Environment(shuffled(search, 1), Pictures(small.corpus, AGENT), AGENT)
+
+
+def taught(small: Small, environment: Environment, asked: Sequence[Question], mistakes: Mistakes) -> list[Trajectory]:
+    teacher = Scripted(small.corpus, AGENT, mistakes)
+    played = play([(question, sample) for question in asked for sample in range(2)], environment, teacher, 16)
+    scored = score(list(played), RewardParams(), by_rules)
+    return sorted(scored, key=lambda one: (one.question.uid, one.sample))
+
+
+def written(one: Trajectory) -> list[str]:
+    return [turn.reply.text for turn in one.turns]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FAULTS)
+def test_faults_are_found_and_nothing_else(small: Small, environment: Environment, kind: str) -> None:
+    """Precision and recall of the filters, against a teacher who makes this mistake every other time."""
+    asked, params = small.asked(), CurateParams()
+    faultless = taught(small, environment, asked, Mistakes())
+    faulty = taught(small, environment, asked, replace(Mistakes(), **{kind: 0.5}))
+    pairs = [pair for pair in zip(faultless, faulty, strict=True) if reason(pair[0], params) is None]
+    made = [written(one) != written(other) for one, other in pairs]
+    found = [reason(other, params) is not None for _, other in pairs]
+    both = sum(one and other for one, other in zip(made, found, strict=True))
+    assert sum(made) >= 10
+    assert both / sum(found) >= 0.98
+    assert both / sum(made) >= 0.95
+    assert {reason(other, params) for _, other in pairs} - {None} <= FAULTS[kind] | {"wrong_answer"}
+
+
+@pytest.mark.slow
+def test_a_faultless_teacher_is_believed(small: Small, environment: Environment) -> None:
+    played = taught(small, environment, small.asked(), Mistakes(search=0.2, detour=0.2))
+    kept = [one for one in played if reason(one, CurateParams()) is None]
+    assert len(kept) / len(played) >= 0.9
+
+
+@pytest.mark.slow
+def test_the_teacher_searches_in_the_question_s_words_alone(small: Small, environment: Environment) -> None:
+    for one in taught(small, environment, small.asked(), Mistakes(search=0.5)):
+        known = set("".join(char if char.isalnum() else " " for char in one.question.query).split())
+        for turn in one.turns:
+            if isinstance(turn.said.action, Search):
+                words = "".join(char if char.isalnum() else " " for char in turn.said.action.query).split()
+                assert set(words) <= known
+
+
+@pytest.mark.slow
+def test_places_among_candidates_teach_nothing(small: Small) -> None:
+    with Index(small.index) as search:
+        asked = [question for question in small.asked() if question.evidence]
+        found = shuffled(search, 1)([Query(question.query) for question in asked], 3)
+    places = [
+        [hit.page for hit in hits].index(gold_pages(question)[0])
+        for question, hits in zip(asked, found, strict=True)
+        if gold_pages(question)[0] in [hit.page for hit in hits]
+    ]
+    assert min(places.count(place) for place in range(3)) > len(places) / 5
+
+
+def test_no_value_has_more_than_its_share() -> None:
+    rng = random.Random(1)
+    kept = [Traits(rng.choice("aaaaaab"), rng.choice("xyz"), rng.choice([0, 1, 2, None])) for _ in range(300)]
+    left = [one for number, one in enumerate(kept) if number not in surplus(kept, 1.2)]
+    kinds = [one.kind for one in left]
+    assert kinds.count("a") <= 1.2 * 300 / 2
+    assert kinds.count("b") == [one.kind for one in kept].count("b")
+    assert not surplus(kept, 1000)
+
+
+# --- the stage --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def made(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("curate")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        report = curate(small.file(Split.TRAIN), small.corpus, str(small.index), folder / "trajectories", Params())
+    finally:
+        os.chdir(before)
+    assert report.sft + sum(report.rejected.values()) == report.played == 2 * report.questions
+    return folder / "trajectories"
+
+
+@pytest.mark.slow
+def test_what_is_kept_is_right_and_what_is_not_says_why(made: Path) -> None:
+    kept = list(trajectories.read(made / "sft.jsonl"))
+    assert kept
+    assert all(one.scores is not None and one.scores.parts["answer"] == 1 for one in kept)
+    assert all(isinstance(one.turns[-1].said.action, Answer) for one in kept)
+    rejected = [json.loads(line) for line in (made / "rejected.jsonl").read_text().splitlines()]
+    report = json.loads((made / "report.json").read_text())
+    assert {one["reason"] for one in rejected} <= {*FILTERS, "twin", "surplus"}
+    assert len(rejected) == sum(report["rejected"].values())
+    assert {one.uid for one in questions.read(made / "rl.jsonl")} >= {one.question.uid for one in kept}
+
+
+@pytest.mark.slow
+def test_the_card_shows_counts_and_episodes(made: Path, tab: Tab) -> None:
+    tab.open(made / "card.html")
+    report = json.loads((made / "report.json").read_text())
+    assert f"{report['sft']} trajectories to imitate" in tab.text("p")
+    assert tab.texts("h3")[:2] == ["kind", "evidence"]
+    assert tab.evaluate("document.querySelector('iframe').contentDocument.images.length") > 0
+    tab.size(*PHONE)
+    assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+
+
+@pytest.mark.slow
+def test_questions_that_cannot_be_played_are_listed(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    some = [one for one in questions.read(small.file(Split.TRAIN)) if one.evidence][:4]
+    gone = replace(some[1], evidence=(replace(some[1].evidence[0], page=99),))
+    questions.write(
+        tmp_path / "asked.jsonl", [some[0], gone, replace(some[2], answer=" "), replace(some[3], evidence=())]
+    )
+    report = curate(tmp_path / "asked.jsonl", small.corpus, str(small.index), tmp_path / "out", Params())
+    assert report.left_out == {
+        some[1].uid: f"page {gold_pages(gone)[0]} is not in the corpus",
+        some[2].uid: "its answer is empty",
+        some[3].uid: "nobody has said on which page its answer stands",
+    }
+    questions.write(tmp_path / "asked.jsonl", [gone])
+    with pytest.raises(UnidocError, match="none of its 1 questions can be played"):
+        curate(tmp_path / "asked.jsonl", small.corpus, str(small.index), tmp_path / "other", Params())
+
+
+@pytest.mark.slow
+def test_killed_while_playing_it_goes_on(small: Small, made: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from unidoc_rl.agent import rollouts as r\nfrom unidoc_rl.curate.stage import curate\n"
+        "from unidoc_rl.params import Params\n"
+        "real, written = r.trajectories.to_line, []\n"
+        "def die(one):\n    written.append(one)\n"
+        "    return real(one) if len(written) < 30 else os.kill(os.getpid(), signal.SIGKILL)\n"
+        "if sys.argv[5] == 'dies':\n    r.trajectories.to_line = die\n"
+        "curate(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], Params())\n"
+    )
+    out = tmp_path / "trajectories"
+    command = [sys.executable, "-c", code, small.file(Split.TRAIN), small.corpus, small.index, out]
+    killed = subprocess.run([*command, "dies"], cwd=tmp_path, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not out.exists()
+    played = len(list(trajectories.read(tmp_path / ".trajectories.work" / "played.jsonl")))
+    assert played == 29
+    again = subprocess.run([*command, "lives"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert again.stderr.count("playing") == 1
+    for name in ("sft.jsonl", "rl.jsonl"):
+        assert sorted(map(without_times, (out / name).open())) == sorted(map(without_times, (made / name).open()))
+
+
+def without_times(line: str) -> str:
+    read = json.loads(line)
+    for turn in read.get("turns", []):
+        turn["seconds"] = 0
+    return json.dumps(read, sort_keys=True)

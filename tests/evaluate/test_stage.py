@@ -1,0 +1,124 @@
+"""Evaluation: the numbers are those of the episodes, each wrong answer has its cause, and the report shows both."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.agent.models import write_policy
+from tests.browser import PHONE, Tab
+from tests.small import Small
+from unidoc_rl import questions
+from unidoc_rl.agent import trajectories
+from unidoc_rl.agent.environment import Environment
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.rewards import score
+from unidoc_rl.agent.rollouts import play
+from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.agent.scripted import Mistakes, Scripted
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.evaluate.measures import Cause, evaluation, row_of
+from unidoc_rl.evaluate.stage import evaluate, paired
+from unidoc_rl.index.search import Index
+from unidoc_rl.params import AgentParams, EvaluateParams, Params, RewardParams
+from unidoc_rl.types import Outcome, Split, Trajectory
+
+AGENT = AgentParams()
+CAUSES = {
+    "answer": {Cause.GAVE_UP, Cause.INVENTED},
+    "select": {Cause.WRONG_PAGE},
+    "region": {Cause.WRONG_REGION},
+    "missing": {Cause.WRONG_REGION},
+}
+
+
+def played(small: Small, mistakes: Mistakes, wrong: bool = False) -> list[Trajectory]:
+    """All questions; `wrong`: whatever was done, the answer is taken for wrong."""
+    with Index(small.index) as search:
+        environment = Environment(search, Pictures(small.corpus, AGENT), AGENT)
+        teacher = Scripted(small.corpus, AGENT, mistakes)
+        ended = list(play([(one, 0) for one in small.asked()], environment, teacher, 16))
+    scored = score(ended, RewardParams(), by_rules)
+    if not wrong:
+        return scored
+    return [
+        replace(one, scores=replace(one.scores, parts={**one.scores.parts, "answer": 0.0}))
+        for one in scored
+        if one.scores
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["select", "region", "missing"])
+def test_a_wrong_answer_has_the_first_thing_that_went_wrong_as_its_cause(small: Small, kind: str) -> None:
+    faultless = {one.question.uid: one for one in played(small, Mistakes())}
+    found: Counter[Cause | None] = Counter()
+    for one in played(small, replace(Mistakes(), **{kind: 1}), wrong=True):
+        same = [turn.reply.text for turn in one.turns] == [
+            turn.reply.text for turn in faultless[one.question.uid].turns
+        ]
+        row = row_of(one)
+        if not same and row is not None:
+            found[row.cause] += 1
+    assert found
+    assert set(found) <= CAUSES[kind] | {Cause.NOT_FOUND}
+
+
+@pytest.mark.slow
+def test_numbers_are_those_of_the_episodes(small: Small) -> None:
+    episodes = played(small, Mistakes(answer=0.3))
+    void = replace(episodes[0], outcome=Outcome.VOID, scores=None)
+    found = evaluation(map(row_of, [void, *episodes[1:]]))
+    values = [one.scores.parts["answer"] for one in episodes[1:] if one.scores]
+    assert found.void == 1
+    assert found.accuracy.value == pytest.approx(sum(values) / len(values))
+    assert found.accuracy.count == len(values)
+    assert sum(found.causes.values()) == values.count(0.0)
+    assert sum(one.count for one in found.by["kind"].values()) == len(values)
+    unanswerable = found.refusals["of what is unanswerable, it says so"]
+    assert unanswerable.count == sum(not one.question.evidence for one in episodes[1:])
+    same, other = paired(found, evaluation(map(row_of, episodes)))
+    assert len(same) == len(other) == len(values)
+
+
+# --- the stage --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_policy(tmp_path_factory.mktemp("model") / "tiny", AGENT, "qwen2_5_vl")
+
+
+@pytest.mark.slow
+def test_a_policy_beside_the_ceiling(
+    small: Small, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tab: Tab
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    some = questions.read(small.file(Split.TEST))[:6]
+    questions.write(tmp_path / "test.json", some)
+    agent = AGENT.model_copy(update={"turns": 2, "turn_tokens": 16})
+    params = Params(agent=agent, evaluate=EvaluateParams(at_once=3))
+    out = tmp_path / "evaluation"
+    found = evaluate(tmp_path / "test.json", small.corpus, str(small.index), str(model), out, params, ["scripted"])
+    assert found.accuracy.value == 0
+    table = json.loads((out / "evaluation.json").read_text())
+    assert list(table) == ["tiny", "scripted"]
+    assert set(table["tiny"]["rows"]) == {one.uid for one in some}
+    assert json.loads((out / "metrics.json").read_text())["accuracy"] == 0
+    assert len(list(trajectories.read(out / "episodes.jsonl"))) == 6
+    tab.open(out / "report.html")
+    assert tab.text("h1") == "tiny: 0.0% right"
+    assert [row.split("0.0%")[0] for row in tab.texts("table.plain tr")[1:2]] == ["tiny"]
+    assert tab.evaluate("document.querySelector('iframe').contentDocument.images.length") >= 0
+    tab.size(*PHONE)
+    assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+
+
+def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> None:
+    asked = small.file(Split.TEST)
+    with pytest.raises(UnidocError, match="a policy of the name grpo is evaluated already"):
+        evaluate(asked, small.corpus, str(small.index), "a/grpo", tmp_path / "out", Params(), ["b/grpo"])

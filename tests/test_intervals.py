@@ -1,0 +1,73 @@
+"""Intervals hold the truth as often as they say, and differences are found where there are some, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unidoc_rl.intervals import difference, mcnemar, mean, share
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("truth", "count"), [(0.5, 60), (0.8, 60), (0.95, 150)])
+def test_an_interval_of_an_accuracy_holds_the_truth(truth: float, count: int) -> None:
+    rng = np.random.default_rng(1)
+    held = [(one := mean(rng.random(count) < truth)).low <= truth <= one.high for _ in range(2000)]
+    assert 0.93 <= np.mean(held) <= 0.97
+
+
+@pytest.mark.slow
+def test_an_interval_of_a_mean_holds_the_truth() -> None:
+    rng = np.random.default_rng(2)
+    held = [(one := mean(rng.beta(2, 3, 80), seed=n)).low <= 0.4 <= one.high for n in range(2000)]
+    assert 0.93 <= np.mean(held) <= 0.97
+
+
+@pytest.mark.slow
+def test_equals_are_rarely_taken_for_better() -> None:
+    rng = np.random.default_rng(3)
+    better = 0
+    for n in range(1000):
+        hard = rng.random(80)  # what both have in common
+        first, second = ((hard + rng.normal(0, 0.3, 80) < 0.6).astype(float) for _ in range(2))
+        better += difference(list(first), list(second), seed=n).low > 0
+    assert better <= 50
+
+
+def test_a_clear_gain_is_found() -> None:
+    found = difference([0.0] * 40 + [1.0] * 40, [0.0] * 20 + [1.0] * 60)
+    assert found.value == 0.25
+    assert found.low > 0
+    assert (found.won, found.lost) == (20, 0)
+    assert found.p == pytest.approx(2 / 2**20)
+
+
+def test_mcnemar_by_hand() -> None:
+    assert mcnemar(0, 0) == 1
+    assert mcnemar(3, 1) == pytest.approx(2 * (1 + 4) / 16)
+    assert mcnemar(1, 3) == mcnemar(3, 1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
+def test_an_interval_is_around_its_mean_and_in_range(values: list[float]) -> None:
+    one = mean(values)
+    assert -1e-9 <= one.low <= one.value + 1e-9
+    assert one.value - 1e-9 <= one.high <= 1 + 1e-9
+
+
+def test_shares_count_what_was_measured_at_once_together() -> None:
+    one = share([1, 0, 6], [2, 2, 8])
+    assert one.value == pytest.approx(7 / 12)
+    assert one.low < 7 / 12 < one.high
+
+
+def test_nothing_measured_is_no_number() -> None:
+    assert np.isnan(mean([]).value)
+    assert mean([]).count == 0
+
+
+def test_an_interval_is_narrower_for_more() -> None:
+    few, many = (mean([n % 4 == 0 for n in range(count)]) for count in (20, 2000))
+    assert few.low < many.low < 0.25 < many.high < few.high
