@@ -12,7 +12,6 @@ UV := UV_PYTHON_DOWNLOADS=never UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$PIP_INDE
 WHEELS = $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 BENCH_DATA ?= ../shared/data
 export DVC_NO_ANALYTICS := 1
-export OMP_NUM_THREADS := 1
 # DVC starts `unidoc` by its name. (A remark behind the value would leave its spaces in the last folder.)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -38,7 +37,7 @@ demo: setup  ## run every stage on the demonstration world, and say what was mad
 
 test: setup check  ## lint, types and tests
 	@echo "running the tests with $(VENV) ..."
-	@$(BIN)/pytest -n 2
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 check: setup
 	@echo "checking style and types with $(VENV) ..."
@@ -46,6 +45,7 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+bench: export OMP_NUM_THREADS := 1
 bench: setup  ## measure speed, memory and quality beside the peers; tables on screen, JSON in artifacts/bench
 	@$(BIN)/python -m tests.benchmarks.sample
 	@$(BIN)/python -m tests.benchmarks.ingest $(BENCH_DATA)/mmlongbench-dev/documents

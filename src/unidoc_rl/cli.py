@@ -178,7 +178,7 @@ def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None,
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("questions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("questions", type=click.Path(path_type=Path))
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--out", required=True, type=click.Path(), help="The folder of trajectories to make, or s3://...")
@@ -209,7 +209,7 @@ def curate(
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("trajectories", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("trajectories", type=click.Path(path_type=Path))
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder whose pages they show.")
 @click.option(
     "--out", required=True, type=click.Path(), help="The policy's folder to make, local or s3://bucket/prefix."
@@ -232,11 +232,11 @@ def sft(trajectories: Path, corpus: str, out: str, params_file: Path | None, ove
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("questions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("questions", type=click.Path(path_type=Path))
 @click.option(
     "--validation",
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Questions that it is tried on now and then, and never learns from.",
 )
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
@@ -273,7 +273,7 @@ def grpo(
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("questions", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("questions", type=click.Path(path_type=Path))
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--policy", required=True, help="What plays: a model's folder, or an address, http://host:8000/v1#model.")

@@ -346,10 +346,6 @@ def _nearest_key(key: str, fields: Mapping[str, FieldInfo]) -> str:
 
 def _expected(field: FieldInfo, given: Any) -> str:
     annotation = field.annotation
-    low = next((bound for item in field.metadata if (bound := getattr(item, "ge", None)) is not None), None)
-    high = next((bound for item in field.metadata if (bound := getattr(item, "le", None)) is not None), None)
-    below = next((bound for item in field.metadata if (bound := getattr(item, "lt", None)) is not None), None)
-    high = below - 1 if below is not None else high
     if typing.get_origin(annotation) is Literal:
         choices = [str(choice) for choice in typing.get_args(annotation)]
         near = difflib.get_close_matches(str(given), choices, n=1, cutoff=0.0)
@@ -359,14 +355,26 @@ def _expected(field: FieldInfo, given: Any) -> str:
         return f"a list of one or more of {', '.join(typing.get_args(item))}, each once"
     if annotation is bool:
         return "true or false"
-    if annotation is float:
-        return f"a number from {low} to {high}"
+    if annotation is float or annotation == float | None:
+        return f"a number{_range(field)}" + (" or null" if annotation is not float else "")
     if annotation is int:
+        low, high = _bound(field, "ge"), _bound(field, "le")
+        below = _bound(field, "lt")
+        high = below - 1 if below is not None else high
         span = f" from {low} to {high}" if high is not None else f" of at least {low}"
         return f"a whole number{span}{_nearest_number(given, low, high)}"
-    if typing.get_origin(annotation) is types.UnionType:
-        return f"a text or null ({field.description})"
+    if annotation is str or typing.get_origin(annotation) is types.UnionType:
+        return f"a text{'' if annotation is str else ' or null'} ({field.description})"
     return f"a section with the keys {', '.join(_section_keys(annotation))}"
+
+
+def _range(field: FieldInfo) -> str:
+    words = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
+    return "".join(f" {word} {bound}" for kind, word in words.items() if (bound := _bound(field, kind)) is not None)
+
+
+def _bound(field: FieldInfo, kind: str) -> Any:
+    return next((bound for item in field.metadata if (bound := getattr(item, kind, None)) is not None), None)
 
 
 def _nearest_number(given: Any, low: int | None, high: int | None) -> str:

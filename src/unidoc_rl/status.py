@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from unidoc_rl import corpus, questions
 from unidoc_rl.index import manifest
+from unidoc_rl.trained import CARD, marker
 from unidoc_rl.types import Split
 
 
 def lines(artifacts: Path) -> Iterator[str]:
     """One line for each folder that is there, in the order of the stages."""
-    folders = {"documents": _documents, "questions": _questions, "corpus": _corpus, "index": _index}
+    folders: dict[str, Callable[[Path], str]] = {
+        "documents": _documents,
+        "questions": _questions,
+        "corpus": _corpus,
+        "index": _index,
+        "trajectories": _trajectories,
+        "sft": partial(_policy, stage="sft"),
+        "grpo": partial(_policy, stage="grpo"),
+        "evaluation": _evaluation,
+        "promotion": _promotion,
+    }
     for name, describe in folders.items():
         folder = artifacts / name
         yield f"{folder}: {describe(folder) if folder.is_dir() else 'not made yet'}"
@@ -34,7 +47,7 @@ def _questions(folder: Path) -> str:
 
 def _corpus(folder: Path) -> str:
     pages = corpus.Corpus(folder)
-    report = json.loads((folder / corpus.REPORT).read_text(encoding="utf-8"))
+    report = _json(folder / corpus.REPORT)
     line = f"{len(pages)} pages of {len(report['documents'])} documents; for example {folder / pages.first().image}"
     left_out = len(report["left_out"])
     return f"{line}; {left_out} files left out, see {folder / corpus.REPORT}" if left_out else line
@@ -43,3 +56,31 @@ def _corpus(folder: Path) -> str:
 def _index(folder: Path) -> str:
     found = manifest.read(folder)
     return f'{found.pages} pages by {", ".join(found.retrievers)}; try: unidoc search {folder} "net sales by region"'
+
+
+def _trajectories(folder: Path) -> str:
+    report = _json(folder / "report.json")
+    return f"{report['sft']} to imitate, {report['rl']} questions for rewards; look at {folder / 'card.html'}"
+
+
+def _policy(folder: Path, stage: str) -> str:
+    marks = _json(folder / marker(stage))["marks"]
+    figures = ", ".join(f"{name} {value:.3g}" for name, value in marks.items() if "/" not in name)
+    return f"{figures}; what it was made with: {folder / CARD}"
+
+
+def _evaluation(folder: Path) -> str:
+    told = [
+        f"{name} {one['accuracy']['value']:.1%} [{one['accuracy']['low']:.1%}, {one['accuracy']['high']:.1%}]"
+        for name, one in _json(folder / "evaluation.json").items()
+    ]
+    return f"right: {', '.join(told)}; look at {folder / 'report.html'}"
+
+
+def _promotion(folder: Path) -> str:
+    made = _json(folder / "promotion.json")
+    return f"{made['name']}: version {made['version']} is {'champion' if made['promoted'] else 'a candidate'}"
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))

@@ -192,7 +192,7 @@ def test_killed_while_playing_it_goes_on(small: Small, made: Path, tmp_path: Pat
         "curate(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], Params())\n"
     )
     out = tmp_path / "trajectories"
-    command = [sys.executable, "-c", code, small.file(Split.TRAIN), small.corpus, small.index, out]
+    command: list[str | Path] = [sys.executable, "-c", code, small.file(Split.TRAIN), small.corpus, small.index, out]
     killed = subprocess.run([*command, "dies"], cwd=tmp_path, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not out.exists()

@@ -18,17 +18,31 @@ from components.ingest.component import ingest
 from components.sample.component import sample
 from pipelines import compile as compile_pipelines
 from pipelines.pipeline import unidoc_rl, unidoc_rl_demo
+from tests.agent.models import write_policy
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import AgentParams
 
+AGENT = AgentParams(turns=2, turn_tokens=16, min_pixels=28 * 28, max_pixels=20 * 28 * 28)
 SMALL: dict[str, dict[str, Any]] = {
     "sample": {"documents": 10, "seed": 3},
     "ingest": {"dpi": 60, "ocr": False, "layout": False},
     "index": {"retrievers": ["bm25"]},
+    "curate": {"attempts": 1},
+    "sft": {"epochs": 0.1, "batch": 1, "together": 1},
+    "grpo": {"steps": 1, "questions": 1, "group": 2, "together": 2},
+    "agent": AGENT.model_dump() | {"turns": 10},
 }
 
 
 def as_json(**ingest_changes: int) -> str:
     return json.dumps({**SMALL, "ingest": {**SMALL["ingest"], **ingest_changes}})
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Parameters of a run from end to end, with a model of the real class at a tiny size."""
+    model = write_policy(tmp_path_factory.mktemp("model"), AGENT, "qwen2_5_vl")
+    return json.dumps({**SMALL, "sft": {**SMALL["sft"], "model": str(model)}})
 
 
 @pytest.fixture(scope="module")
@@ -104,19 +118,32 @@ def test_a_component_fails_if_more_was_left_out_than_allowed(documents: Path, tm
     assert len({page["document"] for page in pages_of(Path(corpus.path))}) == 1
 
 
+def champion_in(root: Path) -> dict[str, Any]:
+    (promotion,) = root.glob("*/promote/promotion/promotion.json")
+    made: dict[str, Any] = json.loads(promotion.read_text())
+    return made
+
+
 @pytest.mark.slow
-def test_the_demonstration_world_becomes_a_corpus(runner: Path) -> None:
-    unidoc_rl_demo(params=as_json())
+def test_the_demonstration_world_becomes_a_champion(
+    runner: Path, everything: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    unidoc_rl_demo(params=everything)
     assert len({page["document"] for page in pages_of(corpus_in(runner))}) == 10
+    assert champion_in(runner)["champion"] == "1"
+    (report,) = runner.glob("*/evaluate/report")
+    assert report.read_text().startswith("<!doctype html>")
 
 
 @pytest.mark.slow
-def test_one_s_own_documents_become_a_corpus(runner: Path, documents: Path, tmp_path: Path) -> None:
+def test_one_s_own_documents_and_questions_become_a_champion(
+    runner: Path, documents: Path, everything: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     mine = tmp_path / "my documents"
-    mine.mkdir()
-    file = mine / "Überblick 2024.pdf"
-    shutil.copy(next(documents.glob("*.pdf")), file)
-    before = file.read_bytes()
-    unidoc_rl(documents=str(mine), params=as_json())
-    assert {page["document"] for page in pages_of(corpus_in(runner))} == {"Überblick_2024"}
-    assert [(path.name, path.read_bytes()) for path in mine.iterdir()] == [("Überblick 2024.pdf", before)]
+    shutil.copytree(documents, mine)
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    unidoc_rl(documents=str(mine), questions=str(documents.parent / "questions"), params=everything)
+    assert champion_in(runner)["promoted"]
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == before

@@ -116,7 +116,7 @@ def test_an_evaluation_of_another_policy_is_refused(tmp_path: Path, monkeypatch:
 @pytest.mark.slow
 def test_the_command_says_which_gate_and_exits_with_four(tmp_path: Path) -> None:
     place, measured = policy(tmp_path, "weak", right(10))
-    command = [Path(sys.executable).with_name("unidoc"), "promote", place, "--evaluation", measured]
+    command: list[str | Path] = [Path(sys.executable).with_name("unidoc"), "promote", place, "--evaluation", measured]
     command += ["--out", tmp_path / "promotion", "--set", "promote.minimum=0.5"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 4, done.stderr
