@@ -62,10 +62,11 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
         self._asked: list[str] = []  # questions of the step
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        mode = "train" if self.model.training else "eval"
-        played, recorded = self._play([self._game.questions[row["number"]] for row in inputs], mode)
-        advantages = self._advantages(played, mode)
-        self._tell(played, mode)
+        asked = [self._game.questions[row["number"]] for row in inputs]
+        played, recorded = self._play(asked, self._params.temperature)
+        self.model.train()
+        advantages = self._advantages(played)
+        self._tell(played, "train")
         return self._tensors(recorded, played, advantages)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -81,8 +82,7 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
         """Plays the validation questions, each once and as in earnest; every process its share."""
         accelerator = self.accelerator
         mine = self._game.validation[accelerator.process_index :: accelerator.num_processes]
-        self.model.eval()
-        played = [one for at in range(0, len(mine), AT_ONCE) for one in self._play(mine[at : at + AT_ONCE], "eval")[0]]
+        played = [one for at in range(0, len(mine), AT_ONCE) for one in self._play(mine[at : at + AT_ONCE], 0.0)[0]]
         self._tell(played, "eval")
         told = self._metrics["eval"]
         metrics = {"eval_accuracy": told["reward/answer"][-1], "eval_reward": told["reward"][-1]}
@@ -93,8 +93,8 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
 
     # --- playing ------------------------------------------------------------------------------------------------------
 
-    def _play(self, questions: Sequence[Question], mode: str) -> tuple[list[Trajectory], list[Encoded]]:
-        """Each question once, all together; and the tokens."""
+    def _play(self, questions: Sequence[Question], temperature: float) -> tuple[list[Trajectory], list[Encoded]]:
+        """Each question once, all together; and the tokens. The model is then no more in training."""
         self._asked = list(dict.fromkeys(question.uid for question in questions))
         samples: Counter[str] = Counter()
         episodes = []
@@ -106,22 +106,19 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
             self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
         ) as model:
             model.eval()
-            temperature = self._params.temperature if mode == "train" else 0.0
             policy = self._game.policy(model, self._params.seed + self.state.global_step, temperature)
             while going := [episode for episode in episodes if episode.outcome is None]:
                 take_turn(going, self._game.environment, policy)
-            model.train(mode == "train")
         recorded = [policy.recorded(episode) for episode in episodes]
         return self._game.score([episode.trajectory(policy.name) for episode in episodes]), recorded
 
     # --- credit -------------------------------------------------------------------------------------------------------
 
-    def _advantages(self, played: Sequence[Trajectory], mode: str) -> list[list[float]]:
+    def _advantages(self, played: Sequence[Trajectory]) -> list[list[float]]:
         """Of every turn of this process's episodes; groups may be spread over several."""
-        each = self.num_generations if mode == "train" else self.num_generations_eval
         rewards = self._gathered([[one.scores.total if one.scores else NAN] for one in played])[:, 0]
-        groups = np.arange(len(rewards)) // each
-        self._metrics[mode]["groups_without_signal"].append(credit.without_signal(rewards, groups))
+        groups = np.arange(len(rewards)) // self.num_generations
+        self._metrics["train"]["groups_without_signal"].append(credit.without_signal(rewards, groups))
         mine = slice(self.accelerator.process_index * len(played), (self.accelerator.process_index + 1) * len(played))
         if self._params.scale == "rank":
             whole = np.nan_to_num(credit.ranked(rewards, groups))[mine]

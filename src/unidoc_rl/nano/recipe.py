@@ -27,7 +27,7 @@ STAGES = (
     Stage(
         "pages",
         {"transcribing": 1, "answering": 2, "finding": 1, "locating": 2, "choosing": 2},
-        700,
+        320,
         3100,
         8e-4,
         4,
