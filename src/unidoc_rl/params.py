@@ -80,7 +80,7 @@ class AgentParams(Section):
     """The protocol between agent and environment; the same in every stage that plays."""
 
     turns: int = Field(10, ge=1, le=100, description="after which an episode ends")
-    turn_tokens: int = Field(1024, ge=16, le=16_384, description="that a policy may write in a turn")
+    turn_tokens: int = Field(256, ge=16, le=16_384, description="that a policy may write in a turn")
     context_tokens: int = Field(40_000, ge=256, le=10_000_000, description="of an episode, pictures included")
     pictures: int = Field(22, ge=1, le=1000, description="that an episode may hold")
     candidates: int = Field(3, ge=1, le=20, description="pages that a search shows")
@@ -124,7 +124,7 @@ class CurateParams(Section):
     """Questions to trajectories that are worth learning from."""
 
     seed: int = Field(1, ge=0, lt=2**32, description="of the order of candidates and of what the teacher varies")
-    attempts: int = Field(2, ge=1, le=64, description="at each question")
+    attempts: int = Field(1, ge=1, le=64, description="at each question")
     detours: float = Field(
         0.1, ge=0, le=1, description="share with a poor first query, and with a wrong page that is left again"
     )
@@ -143,8 +143,8 @@ class SftParams(Section):
 
     model: str | None = Field(None, description="folder or hub name to begin with; nano, in this package, where null")
     seed: int = Field(1, ge=0, lt=2**32, description="of the order of the trajectories")
-    epochs: float = Field(3.0, gt=0, le=1000, description="how often each trajectory is seen")
-    batch: int = Field(16, ge=1, le=4096, description="trajectories to a step, on each device")
+    epochs: float = Field(1.0, gt=0, le=1000, description="how often each trajectory is seen")
+    batch: int = Field(8, ge=1, le=4096, description="trajectories to a step, on each device")
     together: int = Field(4, ge=1, le=4096, description="of these, how many are in memory at once; divides batch")
     rate: float = Field(5e-4, gt=0, le=1, description="of learning, at its highest; 1e-5 for a model of 3 B or 7 B")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
@@ -162,10 +162,10 @@ class GrpoParams(Section):
     """A policy and questions to a better policy, by its rewards."""
 
     seed: int = Field(1, ge=0, lt=2**32, description="of the order of questions and of what is drawn")
-    steps: int = Field(100, ge=1, le=1_000_000, description="of learning")
-    questions: int = Field(8, ge=1, le=4096, description="to a step, on each device")
-    group: int = Field(5, ge=2, le=64, description="episodes to a question")
-    together: int = Field(5, ge=1, le=4096, description="episodes in memory at once while learning; divides the rest")
+    steps: int = Field(8, ge=1, le=1_000_000, description="of learning")
+    questions: int = Field(2, ge=1, le=4096, description="to a step, on each device")
+    group: int = Field(4, ge=2, le=64, description="episodes to a question")
+    together: int = Field(4, ge=1, le=4096, description="episodes in memory at once while learning; divides the rest")
     temperature: float = Field(1.0, gt=0, le=5, description="at which turns are drawn")
     rate: float = Field(2e-4, gt=0, le=1, description="of learning, at its highest; 1e-6 for a model of 3 B or 7 B")
     warmup: float = Field(0.285, ge=0, lt=1, description="share of the steps in which the rate rises")
@@ -180,7 +180,7 @@ class GrpoParams(Section):
         "episode", description="one advantage for all of an episode, or each turn's, of the rewards it could influence"
     )
     frozen: bool = Field(True, description="the vision tower and its projector stay as they are")
-    save_steps: int = Field(10, ge=1, description="from one checkpoint to the next, each played on the validation")
+    save_steps: int = Field(8, ge=1, description="from one checkpoint to the next, each played on the validation")
     best: Literal["accuracy", "reward"] = Field("accuracy", description="on the validation, by which one is kept")
 
     @model_validator(mode="after")

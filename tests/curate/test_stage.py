@@ -24,7 +24,7 @@ from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rollouts import play
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import Mistakes, Scripted
-from unidoc_rl.curate.filters import FILTERS, Traits, reason, surplus
+from unidoc_rl.curate.filters import FILTERS, Traits, answer_in_question, reason, surplus
 from unidoc_rl.curate.stage import curate, shuffled
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.search import Index
@@ -66,6 +66,8 @@ def written(one: Trajectory) -> list[str]:
 def test_faults_are_found_and_nothing_else(small: Small, environment: Environment, kind: str) -> None:
     """Precision and recall of the filters, against a teacher who makes this mistake every other time."""
     asked, params = small.asked(), CurateParams()
+    if kind == "leak":  # whoever repeats the question names its answer
+        asked = [question for question in asked if not answer_in_question(question)]
     faultless = taught(small, environment, asked, Mistakes())
     faulty = taught(small, environment, asked, replace(Mistakes(), **{kind: 0.5}))
     pairs = [pair for pair in zip(faultless, faulty, strict=True) if reason(pair[0], params) is None]

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from unidoc_rl.agent.rewards import kept_format, zoomed
+from unidoc_rl.agent.rules import says_there_is_none
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.params import CurateParams
 from unidoc_rl.questions import gold_pages, gold_regions
-from unidoc_rl.types import Box, Malformed, Outcome, Search, Select, Trajectory, Turn, Zoom
+from unidoc_rl.types import Box, Malformed, Outcome, Question, Search, Select, Trajectory, Turn, Zoom
 
 Filter = Callable[[Trajectory, CurateParams], bool]  # whether it is to be rejected
 LOOP = 4  # words, which a turn that goes round in circles says again and again
@@ -70,15 +71,24 @@ def too_long(one: Trajectory, params: CurateParams) -> bool:
 
 def leaked_answer(one: Trajectory, params: CurateParams) -> bool:
     """It was written before the page that has it was seen; where the question has the answer in it, nobody can say."""
-    gold, answer = set(gold_pages(one.question)), _plain(one.question.answer)
-    if not gold or not answer.strip() or answer in _plain(one.question.query):
-        return False
-    seen: set[str] = set()
+    gold, seen = set(gold_pages(one.question)), set[str]()
     for turn in one.turns:
-        if not seen & gold and answer in _plain(turn.reply.text):
+        if (seen & gold if gold else seen) or answer_in_question(one.question):
+            return False
+        if _tells(one.question, turn):
             return True
         seen |= {picture.page for picture in pictures_of(turn)}
     return False
+
+
+def answer_in_question(question: Question) -> bool:
+    return _plain(question.answer) in _plain(question.query)
+
+
+def _tells(question: Question, turn: Turn) -> bool:
+    if not gold_pages(question):
+        return says_there_is_none(question, turn.said.thought)
+    return _plain(question.answer) in _plain(turn.reply.text)
 
 
 FILTERS: Mapping[str, Filter] = {

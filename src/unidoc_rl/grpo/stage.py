@@ -99,6 +99,7 @@ def _config(params: GrpoParams, checkpoints: Path) -> GRPOConfig:
         bf16=torch.cuda.is_available(),
         activation_checkpointing=torch.cuda.is_available(),
         remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
         log_multimodal=False,
         logging_steps=1,
         save_steps=params.save_steps,

@@ -71,7 +71,7 @@ def pretrain(
         learner, tokenizer = _new(plan)
         work = _Work(plan, 0, learner)
         work.resume()
-        model.save(learner.model, tokenizer, output.new)
+        model.save(learner.model.to(torch.bfloat16), tokenizer, output.new)  # half as much to carry; it is as good
         curves.draw(work.state.marks, stages, output.new / CURVES)
         card.note_making(output.new, seed, work.state.seconds, stages, learner.model)
 

@@ -119,6 +119,7 @@ def _config(params: SftParams, checkpoints: Path) -> SFTConfig:
         max_length=None,  # a cut conversation has pictures without their tokens
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
         activation_checkpointing=torch.cuda.is_available(),
         logging_steps=1,
         save_steps=params.save_steps,
