@@ -478,3 +478,18 @@ def test_a_connection_that_always_breaks_is_an_error_and_leaves_no_half_file(
         with pytest.raises(UnidocError, match=rf"s3://.*/big: the server .*{port}\) cannot be reached or broke off"):
             s3.download(f"{bucket.uri}/big", tmp_path / "big")
     assert not any(path.name.startswith("big") for path in tmp_path.iterdir())
+
+
+def test_what_a_killed_run_left_serves_the_same_inputs_only(tmp_path: Path) -> None:
+    for inputs, kept in (("a", False), ("a", True), ("b", False)):
+        with contextlib.suppress(Killed), storage.writing(tmp_path / "out", marker=MARKER) as output:
+            output.goes_on_with(inputs)
+            assert (output.work / "played.jsonl").exists() == (output.work / "checkpoints").exists() == kept
+            (output.work / "played.jsonl").touch()
+            (output.work / "checkpoints").mkdir(exist_ok=True)
+            assert output.new.is_dir()
+            raise Killed
+
+
+class Killed(Exception):
+    """As far as a stage's folders go."""

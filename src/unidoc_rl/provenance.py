@@ -1,11 +1,14 @@
-"""Which code and which data a result is of."""
+"""Which code, which data and which parameters a result is of."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+
+from pydantic import BaseModel
 
 DVC_LOCK = Path("dvc.lock")  # of the folder in which the stage was started
 
@@ -28,3 +31,22 @@ def commit() -> str:
 def data_version() -> str:
     """The digest of dvc.lock, which holds those of all data; empty where DVC has not run."""
     return hashlib.sha256(DVC_LOCK.read_bytes()).hexdigest() if DVC_LOCK.exists() else ""
+
+
+def digest(path: Path) -> str:
+    """Of a file, or of all files of a folder, by their names and contents."""
+    whole = hashlib.sha256()
+    for file in sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]:
+        whole.update(file.relative_to(path).as_posix().encode() + b"\0")
+        with file.open("rb") as content:
+            whole.update(hashlib.file_digest(content, "sha256").digest())
+    return whole.hexdigest()
+
+
+def key(*inputs: Path | BaseModel | str) -> str:
+    """The same for the same inputs: files and folders by their contents, an address by itself."""
+    told = [
+        one.model_dump_json() if isinstance(one, BaseModel) else digest(one) if isinstance(one, Path) else one
+        for one in inputs
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()

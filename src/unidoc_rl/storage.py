@@ -30,6 +30,18 @@ class Output:
     former: Path | None  # the result that stood there before, to take over what has not changed
     work: Path  # survives a kill, and is removed once the result stands
 
+    def goes_on_with(self, inputs: str) -> None:
+        """What a killed run has left in `work` serves the same inputs only: that of others is removed."""
+        note = self.work / "inputs"
+        if note.exists() and note.read_text() == inputs:
+            return
+        for path in self.work.iterdir():
+            if path.is_dir() and path != self.new:
+                shutil.rmtree(path)
+            elif path.name not in ("lock", "unsent") and path.is_file():
+                path.unlink()
+        note.write_text(inputs)
+
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:

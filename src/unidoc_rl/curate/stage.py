@@ -33,12 +33,13 @@ from unidoc_rl.agent.policy import Policy
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rollouts import rollouts
 from unidoc_rl.agent.scripted import Mistakes, Scripted
-from unidoc_rl.corpus import Corpus
+from unidoc_rl.corpus import PAGES, Corpus
 from unidoc_rl.curate import card
 from unidoc_rl.curate.filters import FILTERS, Traits, reason, surplus, traits
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.index.searching import searching
+from unidoc_rl.index.searching import place_of, searching
 from unidoc_rl.params import Params, RewardParams
+from unidoc_rl.provenance import key
 from unidoc_rl.types import AnswerFormat, Hit, Query, Question, Searcher, Trajectory
 
 SFT = "sft.jsonl"
@@ -72,6 +73,7 @@ def curate(asked: Path, corpus: str | Path, index: str, out: str | Path, params:
         raise UnidocError(f"{asked}: none of its {len(read)} questions can be played over {corpus}: {_first(left_out)}")
     report = Report(len(read), left_out)
     with storage.writing(out, marker=REPORT) as output, searching(index) as search:
+        output.goes_on_with(key(asked, folder / PAGES, place_of(index), params.curate, params.agent))
         pictures = Pictures(folder, params.agent)
         with tracking.run("curate", params.services.mlflow, output.work / "run") as run:
             run.params(params.curate.model_dump())

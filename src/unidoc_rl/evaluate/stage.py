@@ -29,13 +29,15 @@ from unidoc_rl.agent.policy import Policy
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rollouts import rollouts
 from unidoc_rl.agent.scripted import Scripted
+from unidoc_rl.corpus import PAGES
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import report
 from unidoc_rl.evaluate.measures import Evaluation, Row, evaluation, row_of
-from unidoc_rl.index.searching import searching
+from unidoc_rl.index.searching import place_of, searching
 from unidoc_rl.intervals import difference
 from unidoc_rl.names import document_name
 from unidoc_rl.params import Params, RewardParams
+from unidoc_rl.provenance import key
 from unidoc_rl.types import Trajectory
 
 EPISODES = "episodes.jsonl"
@@ -61,6 +63,8 @@ def evaluate(
     players = _named([policy, *beside])
     folder = storage.local_folder(corpus)
     with storage.writing(out, marker=EVALUATION) as output, searching(index) as search:
+        known = [Path(place) if Path(place).is_dir() else place for place in players.values()]
+        output.goes_on_with(key(asked, folder / PAGES, place_of(index), *known, params.agent))
         pictures = Pictures(folder, params.agent)
         environment = Environment(search, pictures, params.agent)
         judge = open_judge(params.rewards.judge, output.work / "judge.db")

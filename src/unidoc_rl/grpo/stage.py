@@ -16,10 +16,12 @@ from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.corpus import PAGES
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo.trainer import AgentTrainer, Game
-from unidoc_rl.index.searching import searching
+from unidoc_rl.index.searching import place_of, searching
 from unidoc_rl.params import GrpoParams, Params
+from unidoc_rl.provenance import key
 from unidoc_rl.watching import course, last_checkpoint, last_marks, watch
 
 STAGE = "grpo"
@@ -39,10 +41,12 @@ def grpo(
     for file, read in ((learned, asked), (validation, tested)):
         if not read:
             raise UnidocError(f"{file}: holds no question")
-    folder = storage.local_folder(policy)
+    begun, folder = storage.local_folder(policy), storage.local_folder(corpus)
     with storage.writing(out, marker=trained.marker(STAGE)) as output, searching(index) as search:
-        network, encoder = student(folder, frozen=params.grpo.frozen)
-        pictures = Pictures(storage.local_folder(corpus), params.agent)
+        sections = (params.grpo, params.agent, params.rewards)
+        output.goes_on_with(key(learned, validation, folder / PAGES, place_of(index), begun, *sections))
+        network, encoder = student(begun, frozen=params.grpo.frozen)
+        pictures = Pictures(folder, params.agent)
 
         def player(playing: Any, seed: int, temperature: float) -> TransformersPolicy:
             return TransformersPolicy(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
+from unidoc_rl import storage
+from unidoc_rl.index import manifest
 from unidoc_rl.index.client import SearchClient
 from unidoc_rl.index.search import Index
 from unidoc_rl.types import Searcher
@@ -13,10 +16,18 @@ from unidoc_rl.types import Searcher
 TRIES = 12  # that a service is asked: some minutes, in which it may be started anew
 
 
+def place_of(index: str) -> Path | str:
+    """What tells one index from another: the manifest of a folder, or an address."""
+    return index if _served(index) else storage.local_folder(index) / manifest.FILE
+
+
 @contextmanager
 def searching(index: str, *, tries: int = TRIES, documents: Collection[str] = ()) -> Iterator[Searcher]:
     """Only in these documents, where any are named."""
-    served = index.startswith(("http://", "https://"))
     only = frozenset(documents) or None
-    with closing(SearchClient(index, tries=tries) if served else Index(index)) as opened:
+    with closing(SearchClient(index, tries=tries) if _served(index) else Index(index)) as opened:
         yield lambda queries, k: opened([replace(query, documents=query.documents or only) for query in queries], k)
+
+
+def _served(index: str) -> bool:
+    return index.startswith(("http://", "https://"))

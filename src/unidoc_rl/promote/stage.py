@@ -5,7 +5,6 @@ promotion/promotion.json   the version, every gate and what it said
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from unidoc_rl.names import document_name
 from unidoc_rl.params import Params
 from unidoc_rl.promote.gates import Gate, gates
 from unidoc_rl.promote.registry import CHAMPION, EVALUATION, Registry
-from unidoc_rl.provenance import commit, data_version
+from unidoc_rl.provenance import commit, data_version, digest
 
 MARKER = "promotion.json"
 
@@ -36,7 +35,7 @@ def promote(policy: str | Path, evaluation: str | Path, out: str | Path, params:
     """The same promotion again changes nothing."""
     folder, measured = storage.local_folder(policy), storage.local_folder(evaluation) / EVALUATION
     own = _own(measured, document_name(str(policy).rstrip("/").rpartition("/")[2]))
-    tags = {"policy": _digest(folder), "evaluation": hashlib.sha256(measured.read_bytes()).hexdigest()}
+    tags = {"policy": digest(folder), "evaluation": digest(measured)}
     more = {"commit": commit(), "data": data_version()}
     registry = Registry(params.promote.name, params.services.mlflow)
     with storage.writing(out, marker=MARKER) as output, registry.held():
@@ -81,13 +80,3 @@ def _first(table: Mapping[str, Any]) -> Mapping[str, Any]:
     """The policy that an evaluation is of; the others stand beside it."""
     own: Mapping[str, Any] = next(iter(table.values()))
     return own
-
-
-def _digest(folder: Path) -> str:
-    """Of all files, by their names and contents."""
-    whole = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        whole.update(path.relative_to(folder).as_posix().encode() + b"\0")
-        with path.open("rb") as file:
-            whole.update(hashlib.file_digest(file, "sha256").digest())
-    return whole.hexdigest()

@@ -22,10 +22,12 @@ from unidoc_rl.agent.encoding import Encoded, Encoder, batch
 from unidoc_rl.agent.environment import conversation
 from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.corpus import PAGES
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.nano import WEIGHTS
 from unidoc_rl.params import AgentParams, Params, SftParams
 from unidoc_rl.pretrained import folder_of
+from unidoc_rl.provenance import key
 from unidoc_rl.types import Picture, Trajectory
 from unidoc_rl.watching import last_checkpoint, last_marks, watch
 
@@ -63,8 +65,10 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
         read = list(trajectories.read(learned))
         if not read:
             raise UnidocError(f"{learned}: holds no trajectory; nothing can be learned")
-        network, encoder = student(_begun_with(params.sft.model), frozen=params.sft.frozen)
-        pictures = Pictures(storage.local_folder(corpus), params.agent)
+        model, folder = _begun_with(params.sft.model), storage.local_folder(corpus)
+        output.goes_on_with(key(learned, folder / PAGES, model, params.sft, params.agent))
+        network, encoder = student(model, frozen=params.sft.frozen)
+        pictures = Pictures(folder, params.agent)
         examples = Examples(read, encoder, pictures, params.agent)
         checkpoints = output.work / "checkpoints"
         trainer = Imitation(
