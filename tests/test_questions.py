@@ -59,6 +59,9 @@ def test_questions_come_back_as_they_were(file: Path, asked: list[Question]) -> 
     assert questions.write(file, iter(asked)) == len(asked)
     assert questions.read(file) == asked
     assert len(file.read_text(encoding="utf-8").split("\n")) == len(asked) + 3  # one a line, for diffs
+    lines = file.with_suffix(".jsonl")
+    assert questions.write(lines, iter(asked)) == len(asked)
+    assert questions.read(lines) == asked
 
 
 @given(any_question)

@@ -70,12 +70,12 @@ def read(path: Path) -> list[Question]:
 
 def write(path: Path, questions: Iterable[Question]) -> int:
     """Writes the questions as they come, never holding them all; returns how many there were."""
-    before, between, after = ("", "\n", "\n") if path.suffix == LINES else ("[\n", ",\n", "\n]\n")
+    before, first, between, after = ("", "", "\n", "\n") if path.suffix == LINES else ("[", "\n", ",\n", "\n]\n")
     count = 0
     with path.open("w", encoding="utf-8") as file:
         file.write(before)
         for question in questions:
-            file.write((between if count else "") + json.dumps(to_json(question), ensure_ascii=False))
+            file.write((between if count else first) + json.dumps(to_json(question), ensure_ascii=False))
             count += 1
         file.write(after)
     return count

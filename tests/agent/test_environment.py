@@ -165,7 +165,7 @@ def test_an_episode_ends_with_an_answer_or_out_of_turns_pictures_or_context(worl
     assert end(AgentParams(turns=2), BEES, "<answer>honey</answer>") is Outcome.ANSWERED
     assert end(AgentParams(pictures=3), BEES) is None
     assert end(AgentParams(pictures=3), BEES, "<select>0</select>") is Outcome.OUT_OF_PICTURES
-    assert end(AgentParams(context_tokens=800), BEES) is Outcome.OUT_OF_CONTEXT
+    assert end(AgentParams(context_tokens=256), BEES) is Outcome.OUT_OF_CONTEXT
 
 
 def test_a_search_that_is_away_voids_those_that_search_and_no_other(world: World) -> None:

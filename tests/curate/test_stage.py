@@ -33,6 +33,7 @@ from unidoc_rl.questions import gold_pages
 from unidoc_rl.types import Answer, Query, Question, Search, Split, Trajectory
 
 AGENT = AgentParams()
+TWICE = Params(curate=CurateParams(attempts=2))
 FAULTS = {  # of the teacher, and the filters that name them
     "answer": {"wrong_answer"},
     "select": {"wrong_page"},
@@ -129,7 +130,7 @@ def made(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        report = curate(small.file(Split.TRAIN), small.corpus, str(small.index), folder / "trajectories", Params())
+        report = curate(small.file(Split.TRAIN), small.corpus, str(small.index), folder / "trajectories", TWICE)
     finally:
         os.chdir(before)
     assert report.sft + sum(report.rejected.values()) == report.played == 2 * report.questions
@@ -186,12 +187,13 @@ def test_killed_while_playing_it_goes_on(small: Small, made: Path, tmp_path: Pat
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"
         "from unidoc_rl.agent import rollouts as r\nfrom unidoc_rl.curate.stage import curate\n"
-        "from unidoc_rl.params import Params\n"
+        "from unidoc_rl.params import CurateParams, Params\n"
         "real, written = r.trajectories.to_line, []\n"
         "def die(one):\n    written.append(one)\n"
         "    return real(one) if len(written) < 30 else os.kill(os.getpid(), signal.SIGKILL)\n"
         "if sys.argv[5] == 'dies':\n    r.trajectories.to_line = die\n"
-        "curate(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], Params())\n"
+        "curate(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], "
+        "Params(curate=CurateParams(attempts=2)))\n"
     )
     out = tmp_path / "trajectories"
     command: list[str | Path] = [sys.executable, "-c", code, small.file(Split.TRAIN), small.corpus, small.index, out]
