@@ -13,10 +13,19 @@ def curate(
     params: str,
     trajectories: dsl.Output[dsl.Dataset],
 ) -> None:
-    """`params` is params.yaml as one JSON text; of the questions, train.json is taken."""
+    """`params` is params.yaml as one JSON text; of the questions, train.json is taken.
+
+    The task fails if more of them cannot be played than it allows.
+    """
     from pathlib import Path
 
     from unidoc_rl.curate.stage import curate
+    from unidoc_rl.errors import UnidocError
     from unidoc_rl.params import from_json
 
-    curate(Path(questions.path) / "train.json", corpus.path, index.path, trajectories.path, from_json(params))
+    settings, asked = from_json(params), Path(questions.path) / "train.json"
+    left_out = curate(asked, corpus.path, index.path, trajectories.path, settings).left_out
+    if len(left_out) > settings.curate.may_leave_out:
+        raise UnidocError(
+            f"{len(left_out)} questions cannot be played: see report.json; curate.may_leave_out allows it"
+        )

@@ -136,6 +136,7 @@ class CurateParams(Section):
     )
     weak: str | None = Field(None, description="policy that rates questions; those it always or never gets are dropped")
     plays: int = Field(4, ge=2, le=64, description="of each question by the weak policy")
+    may_leave_out: int = Field(0, ge=0, description="how many questions may be unplayable before the stage has failed")
 
 
 class SftParams(Section):

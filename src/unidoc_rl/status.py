@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from unidoc_rl import corpus, questions
+from unidoc_rl.curate import REPORT
+from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.index import manifest
+from unidoc_rl.promote import PROMOTION
 from unidoc_rl.trained import CARD, marker
 from unidoc_rl.types import Split
 
@@ -59,7 +62,7 @@ def _index(folder: Path) -> str:
 
 
 def _trajectories(folder: Path) -> str:
-    report = _json(folder / "report.json")
+    report = _json(folder / REPORT)
     return f"{report['sft']} to imitate, {report['rl']} questions for rewards; look at {folder / 'card.html'}"
 
 
@@ -72,13 +75,13 @@ def _policy(folder: Path, stage: str) -> str:
 def _evaluation(folder: Path) -> str:
     told = [
         f"{name} {one['accuracy']['value']:.1%} [{one['accuracy']['low']:.1%}, {one['accuracy']['high']:.1%}]"
-        for name, one in _json(folder / "evaluation.json").items()
+        for name, one in _json(folder / EVALUATION).items()
     ]
     return f"right: {', '.join(told)}; look at {folder / 'report.html'}"
 
 
 def _promotion(folder: Path) -> str:
-    made = _json(folder / "promotion.json")
+    made = _json(folder / PROMOTION)
     return f"{made['name']}: version {made['version']} is {'champion' if made['promoted'] else 'a candidate'}"
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from unidoc_rl.params import Params
 
 CARD = "README.md"
-STAGES = ("sft", "grpo")  # that make policies
 
 
 def marker(stage: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from unidoc_rl import progress, tracking
+from unidoc_rl.errors import UnidocError
 
 SENT_EVERY = 20  # steps
 
@@ -33,6 +37,16 @@ def course(trainer: Trainer, name: str) -> dict[str, float]:
     """Of a figure that is told now and then: at the start, the best, and the last."""
     told = [float(row[name]) for row in trainer.state.log_history if name in row]
     return {f"{name}_first": told[0], f"{name}_best": max(told), f"{name}_last": told[-1]} if told else {}
+
+
+def finite(loss: Tensor, stage: str, step: int, of: Iterable[str]) -> Tensor:
+    """The loss, where it is a number; else what to do about it."""
+    if not torch.isfinite(loss):
+        raise UnidocError(
+            f"{stage}: step {step}: the loss is {float(loss)}, of the questions {', '.join(of)}; "
+            f"the last checkpoint is kept; lower {stage}.rate, and run again"
+        )
+    return loss
 
 
 class _Watch(TrainerCallback):

@@ -28,12 +28,7 @@ from unidoc_rl.params import AgentParams, EvaluateParams, Params, RewardParams
 from unidoc_rl.types import Outcome, Split, Trajectory
 
 AGENT = AgentParams()
-CAUSES = {
-    "answer": {Cause.GAVE_UP, Cause.INVENTED},
-    "select": {Cause.WRONG_PAGE},
-    "region": {Cause.WRONG_REGION},
-    "missing": {Cause.WRONG_REGION},
-}
+CAUSES = {"select": Cause.WRONG_PAGE, "region": Cause.WRONG_REGION, "missing": Cause.WRONG_REGION}
 
 
 def played(small: Small, mistakes: Mistakes, wrong: bool = False) -> list[Trajectory]:
@@ -53,8 +48,8 @@ def played(small: Small, mistakes: Mistakes, wrong: bool = False) -> list[Trajec
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["select", "region", "missing"])
-def test_a_wrong_answer_has_the_first_thing_that_went_wrong_as_its_cause(small: Small, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "why"), CAUSES.items())
+def test_a_wrong_answer_has_the_first_thing_that_went_wrong_as_its_cause(small: Small, kind: str, why: Cause) -> None:
     faultless = {one.question.uid: one for one in played(small, Mistakes())}
     found: Counter[Cause | None] = Counter()
     for one in played(small, replace(Mistakes(), **{kind: 1}), wrong=True):
@@ -65,7 +60,8 @@ def test_a_wrong_answer_has_the_first_thing_that_went_wrong_as_its_cause(small: 
         if not same and row is not None:
             found[row.cause] += 1
     assert found
-    assert set(found) <= CAUSES[kind] | {Cause.NOT_FOUND}
+    assert why in found
+    assert set(found) <= {why, Cause.NOT_FOUND}
 
 
 @pytest.mark.slow
@@ -113,7 +109,6 @@ def test_a_policy_beside_the_ceiling(
     tab.open(out / "report.html")
     assert tab.text("h1") == "tiny: 0.0% right"
     assert [row.split("0.0%")[0] for row in tab.texts("table.plain tr")[1:2]] == ["tiny"]
-    assert tab.evaluate("document.querySelector('iframe').contentDocument.images.length") >= 0
     tab.size(*PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 

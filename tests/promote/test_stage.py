@@ -79,11 +79,9 @@ def test_from_the_first_champion_to_the_rollback(tmp_path: Path, monkeypatch: py
     assert json.loads((tmp_path / "worse/promotion/promotion.json").read_text())["promoted"] is False
     assert roll_back(PARAMS) == ("1", "2")
     assert [str(one.version) for alias in ("champion", "previous") if (one := registry.alias(alias))] == ["1", "2"]
-    assert (
-        registry.evaluation(version)["grpo"]["rows"]["q0"]["value"] == 1
-        if (version := registry.alias("champion"))
-        else 0
-    )
+    champion = registry.alias("champion")
+    assert champion is not None
+    assert registry.evaluation(champion)["grpo"]["rows"]["q0"]["value"] == 1
 
 
 @pytest.mark.slow

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urldefrag
 
 from unidoc_rl.agent.dialect import harmless
 from unidoc_rl.agent.endpoint import Endpoint, TooLong
 from unidoc_rl.agent.judging import Judge, Verdict
+from unidoc_rl.agent.kept import Kept, digest
 from unidoc_rl.agent.rules import by_rules
-from unidoc_rl.errors import Away, UnidocError
+from unidoc_rl.errors import Away
 from unidoc_rl.types import Message, Question, Role
 
 LONGEST = 4000  # characters of an answer; nobody needs more to be right
 REPLY_TOKENS = 2048  # room for models that think before they speak
 REASON = 500  # characters of a reply that are kept as the reason, from its end
-LOCK_SECONDS = 60  # that a process waits for another one that writes
 
 RULES = """\
 You grade answers. You are given a question about documents, the reference answer, which is correct, and the answer \
@@ -57,11 +53,11 @@ def open_judge(name: str, cache: Path | None) -> Judge:
 
 
 class ModelJudge:
-    """A `judging.Judge`. `cache`: a file of its replies, which any number of processes may share."""
+    """A `judging.Judge`. `cache`: a folder of its replies, which any number of processes may share."""
 
     def __init__(self, endpoint: Endpoint, cache: Path | None, *, at_once: int = 16) -> None:
         self._endpoint = endpoint
-        self._replies = _Replies(cache) if cache else None
+        self._replies = Kept(cache) if cache else None
         self._at_once = at_once
 
     def __call__(self, asked: Sequence[tuple[Question, str]]) -> list[Verdict]:
@@ -95,8 +91,8 @@ class ModelJudge:
             None, f"not judged: two replies without RIGHT or WRONG at the end, the last: {_end(written.text)}"
         )
 
-    def _key(self, prompt: Prompt) -> str:
-        return _digest([self._endpoint.model, *([message.role, *message.content] for message in prompt)])
+    def _key(self, prompt: Prompt) -> list[object]:
+        return [self._endpoint.model, *([message.role, *message.content] for message in prompt)]
 
 
 def prompt(question: Question, answer: str) -> Prompt:
@@ -108,7 +104,7 @@ def prompt(question: Question, answer: str) -> Prompt:
     cut = answer[:LONGEST]
     given = {"question": question.query, "reference": question.answer, "answer": cut}
     texts = {name: harmless(text) for name, text in given.items()}
-    mark = _digest(list(texts.values()))[:16]
+    mark = digest(list(texts.values()))[:16]
     parts = [f"<{name} {mark}>\n{text}\n</{name} {mark}>" for name, text in texts.items()]
     if cut != answer:
         parts.append(f"The answer goes on; it is cut after {LONGEST} characters.")
@@ -124,38 +120,3 @@ def read(reply: str) -> Verdict | None:
 
 def _end(reply: str) -> str:
     return " ".join(reply.split())[-REASON:]
-
-
-def _digest(content: object) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-class _Replies:
-    """A file of replies, opened anew for each: a process may fork, or be killed, at any moment."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._opened() as database:
-            database.execute("CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL)")
-
-    def get(self, key: str) -> str | None:
-        with self._opened() as database:
-            row = database.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
-            return row[0] if row else None
-
-    def put(self, key: str, reply: str) -> None:
-        with self._opened() as database:
-            database.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, reply))
-
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        """Each statement is a transaction of its own. Not in WAL mode, which network file systems do not bear."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path, LOCK_SECONDS, isolation_level=None)
-            with closing(connection) as database:
-                yield database
-        except (OSError, sqlite3.Error) as error:
-            raise UnidocError(
-                f"{self._path}: cannot be used as the judge's cache ({error}); name another file, or remove it"
-            ) from error

@@ -8,9 +8,9 @@ only its answer and its format can be judged.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from statistics import fmean
 
 import numpy as np
@@ -22,6 +22,7 @@ from unidoc_rl.questions import gold_pages, gold_regions
 from unidoc_rl.types import Box, Outcome, Picture, Scores, Search, Select, Trajectory, Zoom
 
 _VRAG = {"answer": 0.7, "search": 0.2, "format": 0.1}  # VRAG-RL's own
+JUDGED = 256  # trajectories at once
 _NO_ANSWER = Verdict(0.0, "there is no answer")
 
 
@@ -35,6 +36,13 @@ def score(trajectories: Sequence[Trajectory], params: RewardParams, judge: Judge
     told = judge([(trajectories[at].question, answer) for at, answer in asked.items()])
     verdicts = dict(zip(asked, told, strict=True))
     return [_scored(trajectory, verdicts.get(at, _NO_ANSWER), params) for at, trajectory in enumerate(trajectories)]
+
+
+def scored(played: Iterable[Trajectory], params: RewardParams, judge: Judge) -> Iterator[Trajectory]:
+    """Likewise, as they come: some are judged at once, and no more are held."""
+    coming = iter(played)
+    while some := list(islice(coming, JUDGED)):
+        yield from score(some, params, judge)
 
 
 def searched(trajectory: Trajectory) -> float:

@@ -171,7 +171,9 @@ class Scripted:
                 break
             thought = makes.one_of(_AGAIN)
         yield Said(
-            makes.one_of(_ENDS if gold and not left else _REFUSALS), noted, Answer(_answer(question, mistaken, left))
+            makes.one_of(_ENDS if gold and not left else _REFUSALS),
+            noted,
+            Answer(_answer(question, mistaken or bool(left))),
         )
 
     def _queries(self, question: Question, makes: _Dice) -> Iterator[str]:
@@ -236,10 +238,10 @@ def _on_picture(box: Box, width: int, height: int) -> tuple[float, float, float,
     return float(left), float(top), float(right), float(bottom)
 
 
-def _answer(question: Question, mistaken: bool, left: object) -> str:
+def _answer(question: Question, mistaken: bool) -> str:
     if question.answer_format is AnswerFormat.NONE:
         return "42" if mistaken else NOT_ANSWERABLE
-    return NOT_ANSWERABLE if mistaken or left else question.answer
+    return NOT_ANSWERABLE if mistaken else question.answer
 
 
 class _Dice:

@@ -11,6 +11,7 @@ from typing import Any
 from unidoc_rl import webpage
 from unidoc_rl.agent import trajectories
 from unidoc_rl.boxes import SCALE
+from unidoc_rl.curate import SFT
 from unidoc_rl.curate.filters import FILTERS, traits
 from unidoc_rl.types import Trajectory, Zoom
 
@@ -63,7 +64,7 @@ def write(folder: Path, corpus: Path, report: Mapping[str, Any], seed: int) -> N
     """The card of the folder that the stage has made so far."""
     counts, rng = Counts(), random.Random(seed)
     some: list[Trajectory] = []  # each has the same chance to be among them
-    for number, one in enumerate(trajectories.read(folder / "sft.jsonl"), start=1):
+    for number, one in enumerate(trajectories.read(folder / SFT), start=1):
         counts.add(one)
         if len(some) < SHOWN:
             some.append(one)

@@ -16,9 +16,8 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +29,21 @@ from unidoc_rl.agent.judging import Judge
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policies import open_policy
 from unidoc_rl.agent.policy import Policy
-from unidoc_rl.agent.rewards import score
+from unidoc_rl.agent.rewards import scored
 from unidoc_rl.agent.rollouts import rollouts
 from unidoc_rl.agent.scripted import Mistakes, Scripted
 from unidoc_rl.corpus import PAGES, Corpus
-from unidoc_rl.curate import card
+from unidoc_rl.curate import REPORT, SFT, card
 from unidoc_rl.curate.filters import FILTERS, Traits, reason, surplus, traits
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.searching import place_of, searching
-from unidoc_rl.params import Params, RewardParams
+from unidoc_rl.params import Params
 from unidoc_rl.provenance import key
 from unidoc_rl.types import AnswerFormat, Hit, Query, Question, Searcher, Trajectory
 
-SFT = "sft.jsonl"
 RL = "rl.jsonl"
 REJECTED = "rejected.jsonl"
-REPORT = "report.json"
 AT_ONCE = 64  # episodes
-JUDGED = 256  # likewise
 
 
 @dataclass(slots=True)
@@ -80,7 +76,7 @@ def curate(asked: Path, corpus: str | Path, index: str, out: str | Path, params:
             played = output.work / "played.jsonl"
             environment = Environment(shuffled(search, params.curate.seed), pictures, params.agent)
             rollouts(playable, params.curate.attempts, environment, _teacher(folder, params), AT_ONCE, played)
-            judge = open_judge(params.rewards.judge, output.work / "judge.db")
+            judge = open_judge(params.rewards.judge, output.work / "verdicts")
             names = _filtered(played, output.work / "passed.jsonl", output.new, judge, report, params)
             solved = [one for one in playable if one.uid in names]
             if params.curate.weak is not None:
@@ -146,7 +142,7 @@ def _filtered(played: Path, passed: Path, out: Path, judge: Judge, report: Repor
     kept: list[Traits] = []
     solved: set[str] = set()
     with passed.open("wb") as good, (out / REJECTED).open("wb") as bad:
-        for one in judged(trajectories.read(played), judge, params.rewards):
+        for one in scored(trajectories.read(played), params.rewards, judge):
             report.played += 1
             why = reason(one, params.curate) or _twin(one, seen)
             if why is None:
@@ -167,13 +163,6 @@ def _filtered(played: Path, passed: Path, out: Path, judge: Judge, report: Repor
     if not report.sft:
         raise UnidocError(f"no trajectory of {report.played} is fit to be learned from: {_most(report.rejected)}")
     return solved
-
-
-def judged(played: Iterable[Trajectory], judge: Judge, rewards: RewardParams) -> Iterator[Trajectory]:
-    """The trajectories with their scores, some at a time."""
-    coming = iter(played)
-    while some := list(islice(coming, JUDGED)):
-        yield from score(some, rewards, judge)
 
 
 def _reject(one: Trajectory, why: str, file: Any, report: Report) -> None:
@@ -211,7 +200,7 @@ def _between(
     """Those that a weak policy gets sometimes: from the others, nothing is learned."""
     rollouts(solved, params.curate.plays, environment, weak, AT_ONCE, played)
     right: dict[str, list[bool]] = {}
-    for one in judged(trajectories.read(played), judge, params.rewards):
+    for one in scored(trajectories.read(played), params.rewards, judge):
         is_right = one.scores is not None and one.scores.parts["answer"] >= params.curate.right
         right.setdefault(one.question.uid, []).append(is_right)
     report.too_easy = sum(all(several) for several in right.values())

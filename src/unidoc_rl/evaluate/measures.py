@@ -19,7 +19,6 @@ RIGHT = 1.0  # what an answer is worth that counts as right
 class Cause(StrEnum):
     """Why an answer is not right: the first thing on the way that went wrong."""
 
-    VOID = "void"  # search, policy or judge failed: it counts nowhere
     GAVE_UP = "gave up"  # no answer came, or that there is none
     NOT_FOUND = "not found"  # a page that it needs was never shown
     WRONG_PAGE = "wrong page"  # it was shown, and another one kept
@@ -101,8 +100,6 @@ def row_of(one: Trajectory) -> Row | None:
 def cause(one: Trajectory) -> Cause:
     """Of an episode whose answer is wrong."""
     answer, gold = answer_of(one), set(gold_pages(one.question))
-    if one.outcome is Outcome.VOID:
-        return Cause.VOID
     if not gold:
         return Cause.GAVE_UP if answer is None else Cause.INVENTED
     kept = {
@@ -129,16 +126,17 @@ def evaluation(rows: Iterable[Row | None]) -> Evaluation:
         "source": lambda row: row.source or "not said",
         "hops": lambda row: str(row.hops),
     }
+    refusals = {
+        "of what it calls unanswerable, is so": [not row.answerable for row in known if row.answered_none],
+        "of what is unanswerable, it says so": [row.answered_none for row in known if not row.answerable],
+    }
     return Evaluation(
         accuracy=mean([row.value for row in known]),
         by={name: _by(known, key) for name, key in groups.items()},
         figures={name: mean(values) for name, values in figures.items() if values},
         outcomes=dict(Counter(row.outcome.value for row in known)),
         causes=dict(Counter(row.cause.value for row in known if row.cause).most_common()),
-        refusals={
-            "of what it calls unanswerable, is so": mean([not row.answerable for row in known if row.answered_none]),
-            "of what is unanswerable, it says so": mean([row.answered_none for row in known if not row.answerable]),
-        },
+        refusals={name: mean(values) for name, values in refusals.items() if values},
         void=len(listed) - len(known),
         rows=known,
     )

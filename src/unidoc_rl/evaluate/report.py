@@ -37,7 +37,7 @@ def write(
         f"<p>{html.escape(_verdict(own, compared))}</p>",
         "<h2>Beside others</h2>",
         webpage.table(
-            ("policy", "accuracy", "95 % interval", "less than this one by", "p", *_COLUMNS),
+            ("policy", "accuracy", "95 % interval", "behind this one by", "p", *_COLUMNS),
             (_line(other, one, compared.get(other)) for other, one in all_of_them.items()),
         ),
         "<h2>Where it is right, and where it is not</h2>",

@@ -15,35 +15,31 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 
 from unidoc_rl import questions, storage, tracking
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
-from unidoc_rl.agent.judging import Judge
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policies import open_policy
 from unidoc_rl.agent.policy import Policy
-from unidoc_rl.agent.rewards import score
+from unidoc_rl.agent.rewards import scored
 from unidoc_rl.agent.rollouts import rollouts
 from unidoc_rl.agent.scripted import Scripted
 from unidoc_rl.corpus import PAGES
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.evaluate import report
+from unidoc_rl.evaluate import EVALUATION, report
 from unidoc_rl.evaluate.measures import Evaluation, Row, evaluation, row_of
 from unidoc_rl.index.searching import place_of, searching
 from unidoc_rl.intervals import difference
 from unidoc_rl.names import document_name
-from unidoc_rl.params import Params, RewardParams
+from unidoc_rl.params import Params
 from unidoc_rl.provenance import key
 from unidoc_rl.types import Trajectory
 
 EPISODES = "episodes.jsonl"
-EVALUATION = "evaluation.json"
 METRICS = "metrics.json"
-JUDGED = 256  # episodes at once
 SCRIPTED = "scripted"  # plays the annotations: the ceiling
 
 
@@ -67,7 +63,7 @@ def evaluate(
         output.goes_on_with(key(asked, folder / PAGES, place_of(index), *known, params.agent))
         pictures = Pictures(folder, params.agent)
         environment = Environment(search, pictures, params.agent)
-        judge = open_judge(params.rewards.judge, output.work / "judge.db")
+        judge = open_judge(params.rewards.judge, output.work / "verdicts")
         found: dict[str, Evaluation] = {}
         with tracking.run("evaluate", params.services.mlflow, output.work / "run") as run:
             run.params({"policy": policy, "questions": len(read), **params.evaluate.model_dump()})
@@ -76,7 +72,10 @@ def evaluate(
                 player = _player(place, folder, pictures, params)
                 rollouts(read, 1, environment, player, params.evaluate.at_once, played)
                 kept = output.new / (f"{name}.jsonl" if found else EPISODES)
-                found[name] = evaluation(map(row_of, _scored(played, kept, judge, params.rewards)))
+                judged = scored(trajectories.read(played), params.rewards, judge)
+                found[name] = evaluation(map(row_of, _kept(judged, kept)))
+                if not found[name].accuracy.count:
+                    raise UnidocError(f"{place}: every episode is void; what was said above tells why")
             own, *others = found
             compared = {name: difference(*paired(found[name], found[own])) for name in others}
             (output.new / EVALUATION).write_text(json.dumps(_table(found), indent=1) + "\n", encoding="utf-8")
@@ -119,14 +118,12 @@ def _player(place: str, corpus: Path, pictures: Pictures, params: Params) -> Pol
     return Scripted(corpus, params.agent) if place == SCRIPTED else open_policy(place, pictures, params.agent)
 
 
-def _scored(played: Path, kept: Path, judge: Judge, rewards: RewardParams) -> Iterator[Trajectory]:
-    """The episodes with their scores, some at a time, which are written down."""
-    coming = trajectories.read(played)
-    with kept.open("wb") as file:
-        while some := list(islice(coming, JUDGED)):
-            for one in score(some, rewards, judge):
-                file.write(trajectories.to_line(one))
-                yield one
+def _kept(coming: Iterator[Trajectory], file: Path) -> Iterator[Trajectory]:
+    """Each, once it is written down."""
+    with file.open("wb") as kept:
+        for one in coming:
+            kept.write(trajectories.to_line(one))
+            yield one
 
 
 def _table(found: Mapping[str, Evaluation]) -> dict[str, object]:

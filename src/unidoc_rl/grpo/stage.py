@@ -53,7 +53,7 @@ def grpo(
                 playing, encoder, "grpo", pictures.show, params.agent, temperature=temperature, seed=seed, records=True
             )
 
-        judge = open_judge(params.rewards.judge, output.work / "judge.db")
+        judge = open_judge(params.rewards.judge, output.work / "verdicts")
         checkpoints = output.work / "checkpoints"
         trainer = AgentTrainer(
             network,
@@ -111,7 +111,7 @@ def _config(params: GrpoParams, checkpoints: Path) -> GRPOConfig:
         eval_strategy="steps",
         eval_steps=params.save_steps,
         eval_on_start=True,
-        per_device_eval_batch_size=params.together,
+        per_device_eval_batch_size=1,  # these two TRL wants to come out even; the validation is played by ours
         num_generations_eval=1,
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{params.best}",

@@ -32,6 +32,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo import credit
 from unidoc_rl.params import GrpoParams, RewardParams
 from unidoc_rl.types import Outcome, Question, Search, Trajectory, Zoom
+from unidoc_rl.watching import finite
 
 NAN = float("nan")
 AT_ONCE = 16  # episodes of the validation
@@ -71,12 +72,7 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         loss: Tensor = super().training_step(*args, **kwargs)
-        if not torch.isfinite(loss):
-            raise UnidocError(
-                f"grpo: step {self.state.global_step + 1}: the loss is {float(loss)}, of the questions "
-                f"{', '.join(self._asked)}; the last checkpoint is kept; lower grpo.rate, and run again"
-            )
-        return loss
+        return finite(loss, "grpo", self.state.global_step + 1, self._asked)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Plays the validation questions, each once and as in earnest; every process its share."""
@@ -84,6 +80,8 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
         mine = self._game.validation[accelerator.process_index :: accelerator.num_processes]
         played = [one for at in range(0, len(mine), AT_ONCE) for one in self._play(mine[at : at + AT_ONCE], 0.0)[0]]
         self._tell(played, "eval")
+        if not self._metrics["eval"].get("reward"):
+            raise UnidocError("grpo: every episode of the validation is void: search or judge is away; run again")
         told = self._metrics["eval"]
         metrics = {"eval_accuracy": told["reward/answer"][-1], "eval_reward": told["reward"][-1]}
         self.log({"eval_accuracy": metrics["eval_accuracy"]})

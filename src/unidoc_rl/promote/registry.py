@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from unidoc_rl import tracking
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.evaluate import EVALUATION
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 PREVIOUS = "previous"
 MODEL = "logged_model"  # a version's tag: the id under which its files are kept, which MLflow itself forgets
-EVALUATION = "evaluation.json"  # beside the policy, in a version's files
 STALE_SECONDS = 600  # after which a promotion that holds the registry was killed
 
 
@@ -36,8 +36,10 @@ class Registry:
 
         try:
             return self._client.get_model_version_by_alias(self._name, alias)
-        except MlflowException:
-            return None  # MLflow has one error for no such model and no such alias
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise  # a registry that is away is not one without a champion
+            return None  # no such model, or no such alias
 
     def known(self, tags: Mapping[str, str]) -> ModelVersion | None:
         """A version with all these tags."""

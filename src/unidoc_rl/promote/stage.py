@@ -13,13 +13,13 @@ from typing import Any
 
 from unidoc_rl import storage
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.names import document_name
 from unidoc_rl.params import Params
+from unidoc_rl.promote import PROMOTION
 from unidoc_rl.promote.gates import Gate, gates
-from unidoc_rl.promote.registry import CHAMPION, EVALUATION, Registry
+from unidoc_rl.promote.registry import CHAMPION, Registry
 from unidoc_rl.provenance import commit, data_version, digest
-
-MARKER = "promotion.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def promote(policy: str | Path, evaluation: str | Path, out: str | Path, params:
     tags = {"policy": digest(folder), "evaluation": digest(measured)}
     more = {"commit": commit(), "data": data_version()}
     registry = Registry(params.promote.name, params.services.mlflow)
-    with storage.writing(out, marker=MARKER) as output, registry.held():
+    with storage.writing(out, marker=PROMOTION) as output, registry.held():
         champion = registry.alias(CHAMPION)
         version = registry.known(tags)
         if version is None:
@@ -54,7 +54,7 @@ def promote(policy: str | Path, evaluation: str | Path, out: str | Path, params:
         made = Promotion(
             params.promote.name, str(version.version), promoted, passed, str(now.version) if now is not None else ""
         )
-        (output.new / MARKER).write_text(json.dumps(asdict(made), indent=1) + "\n", encoding="utf-8")
+        (output.new / PROMOTION).write_text(json.dumps(asdict(made), indent=1) + "\n", encoding="utf-8")
     return made
 
 

@@ -29,7 +29,7 @@ from unidoc_rl.params import AgentParams, Params, SftParams
 from unidoc_rl.pretrained import folder_of
 from unidoc_rl.provenance import key
 from unidoc_rl.types import Picture, Trajectory
-from unidoc_rl.watching import last_checkpoint, last_marks, watch
+from unidoc_rl.watching import finite, last_checkpoint, last_marks, watch
 
 STAGE = "sft"
 
@@ -101,12 +101,7 @@ class Imitation(SFTTrainer):  # type: ignore[misc]
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         loss: Tensor = super().training_step(*args, **kwargs)
-        if not torch.isfinite(loss):
-            raise UnidocError(
-                f"sft: step {self.state.global_step + 1}: the loss is {float(loss)}, of the trajectories about "
-                f"{', '.join(self.examples.asked)}; the last checkpoint is kept; lower sft.rate, and run again"
-            )
-        return loss
+        return finite(loss, "sft", self.state.global_step + 1, self.examples.asked)
 
 
 def _config(params: SftParams, checkpoints: Path) -> SFTConfig:
