@@ -70,6 +70,17 @@ def _load(params_file: Path | None, overrides: tuple[str, ...]) -> Params:
     return load(params_file, overrides)
 
 
+class _LocalFile(click.ParamType):
+    """A file that is read, here or on S3."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from unidoc_rl.storage import local_file
+
+        return local_file(value)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="unidoc-rl", message="unidoc %(version)s")
 def cli() -> None:
@@ -178,7 +189,7 @@ def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None,
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("questions", type=click.Path(path_type=Path))
+@click.argument("questions", type=_LocalFile())
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--out", required=True, type=click.Path(), help="The folder of trajectories to make, or s3://...")
@@ -188,7 +199,8 @@ def curate(
 ) -> None:
     """Turn QUESTIONS into trajectories that are worth learning from.
 
-    QUESTIONS is a file with answers and gold pages, as `unidoc sample` makes it. A teacher plays each of them several
+    QUESTIONS is a file with answers and gold pages, here or on S3, as `unidoc sample` makes it, or as MMLongBench-Doc,
+    SlideVQA and ViDoSeek publish theirs. A teacher plays each of them several
     times; what is wrong, broken, needless, repeated or known too early is left out, counted, and kept with its reason.
     What is made: sft.jsonl (episodes to imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to
     look at. Killed, it goes on with what was played.
@@ -234,11 +246,11 @@ def sft(trajectories: Path, corpus: str, out: str, params_file: Path | None, ove
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("questions", type=click.Path(path_type=Path))
+@click.argument("questions", type=_LocalFile())
 @click.option(
     "--validation",
     required=True,
-    type=click.Path(path_type=Path),
+    type=_LocalFile(),
     help="Questions that it is tried on now and then, and never learns from.",
 )
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
@@ -275,7 +287,7 @@ def grpo(
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("questions", type=click.Path(path_type=Path))
+@click.argument("questions", type=_LocalFile())
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--policy", required=True, help="What plays: a model's folder, or an address, http://host:8000/v1#model.")
@@ -294,7 +306,7 @@ def evaluate(
 ) -> None:
     """Measure how well a policy answers QUESTIONS, from which nothing was learned, and show where it fails.
 
-    Each question is played once. Accuracy comes with its interval, by kind of question, source and hops; beside it
+    QUESTIONS is a file as `unidoc curate` takes it. Each question is played once. Accuracy comes with its interval, by kind of question, source and hops; beside it
     stand what was found, kept and zoomed into, what it cost, and why the rest went wrong. `scripted` plays the
     annotations: what can be reached with this index. Killed, it goes on with what was played.
 

@@ -109,8 +109,9 @@ class RewardParams(Section):
     )
     judge: str = Field(
         "rules",
-        pattern=r"^(rules|https?://.+)$",
-        description="of answers: rules, or the address of an OpenAI-compatible model, http://host:8000/v1#model",
+        pattern=r"^(rules|mmlongbench|https?://.+)$",
+        description="of answers: rules; MMLongBench-Doc's own scoring; or the address of an OpenAI-compatible model, "
+        "http://host:8000/v1#model",
     )
     answer: float = Field(0.6, ge=0, le=1, description="weight of the answer")
     search: float = Field(0.1, ge=0, le=1, description="of the order in which pages were found")

@@ -7,7 +7,8 @@ file has the lines alone:
      "meta_info": {"file_name", "reference_page": [1, …], "source_type", "query_type"},
      "answer_format", "evidence": [{"file_name", "page", "regions": [[x1, y1, x2, y2], …], "needs_crop"}, …]}
 
-The second half is ours. `file_name` and `reference_page` speak of the first document; `evidence` is complete.
+The second half is ours. `file_name` and `reference_page` speak of the first document; `evidence` is complete. Files in
+the formats of `benchmarks.py` are read too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from unidoc_rl import benchmarks
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.names import document_name, page_id
 from unidoc_rl.types import AnswerFormat, Box, Evidence, Question
@@ -122,7 +124,9 @@ def to_json(question: Question) -> dict[str, Any]:
 
 
 def from_json(data: Any) -> Question:
-    """A question from an example of either kind; without our half, its pages are known but no regions."""
+    """A question from an example of any kind; without our half, its pages are known but no regions."""
+    if (known := benchmarks.known(data)) is not None:
+        return known
     example = _Example.model_validate(data)
     meta = example.meta_info
     evidence = example.evidence

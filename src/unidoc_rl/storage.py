@@ -104,6 +104,17 @@ def local_folder(path: str | Path) -> Path:
     return target
 
 
+def local_file(path: str | Path) -> Path:
+    """A stage's input as a file on this machine; one on S3 is copied into the cache first."""
+    if not s3.is_s3(path):
+        return Path(path)
+    target = s3.mirror(str(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(_work(target), path, wait=True):
+        s3.download(str(path), target)
+    return target
+
+
 def _work(target: Path) -> Path:
     return target.with_name(f".{target.name}.work")
 

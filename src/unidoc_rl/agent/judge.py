@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urldefrag
 
+from unidoc_rl.agent import mmlongbench
 from unidoc_rl.agent.dialect import harmless
 from unidoc_rl.agent.endpoint import Endpoint, TooLong
 from unidoc_rl.agent.judging import Judge, Verdict
@@ -45,9 +46,11 @@ RULES_NAME = "rules"
 
 
 def open_judge(name: str, cache: Path | None) -> Judge:
-    """By its name: rules, or the address of a model, with #model behind it where several are served there."""
+    """By its name: rules, mmlongbench, or the address of a model, with #model behind it where several are served."""
     if name == RULES_NAME:
         return by_rules
+    if name == mmlongbench.NAME:
+        return mmlongbench.by_protocol
     address, model = urldefrag(name)
     return ModelJudge(Endpoint(address, model or None), cache)
 

@@ -1,0 +1,172 @@
+"""MMLongBench-Doc's scoring: what its protocol gives, worked out by hand, and its definition of likeness."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unidoc_rl.agent.mmlongbench import by_protocol, likeness, worth
+from unidoc_rl.types import AnswerFormat, Question
+
+INT, FLOAT, STR, LIST, NONE = (
+    AnswerFormat.INT,
+    AnswerFormat.FLOAT,
+    AnswerFormat.STR,
+    AnswerFormat.LIST,
+    AnswerFormat.NONE,
+)
+
+WORKED = """
+Int   | 8                     | 8                       | 1
+Int   | 8                     | 8.0                     | 1
+Int   | 8                     | 8.9                     | 1
+Int   | 8                     | -8                      | 0
+Int   | 8                     | 9                       | 0
+Int   | 8                     | eight                   | 0
+Int   | 8                     | 8 items                 | 0
+Int   | 8                     | 1e400                   | 0
+Int   | 8.0                   | 8                       | 0
+Int   | 2,966                 | 2966                    | 0
+Int   | 0                     | -0.5                    | 1
+Int   | 30                    | 3e1                     | 1
+Float | 14%                   | 14                      | 1
+Float | 14%                   | 0.14                    | 1
+Float | 14%                   | 1400                    | 1
+Float | 14%                   | 14.1%                   | 1
+Float | 14%                   | 14.2                    | 0
+Float | 14%                   | $14                     | 1
+Float | 14%                   | 14 (see page 3)         | 1
+Float | 14%                   | 14 percent              | 0
+Float | 0.109                 | 0.11                    | 1
+Float | 0.109                 | 0.1079                  | 0
+Float | 0.109                 | 0.114                   | 0
+Float | 0.023                 | 0.02                    | 1
+Float | 0.023                 | 0.025                   | 0
+Float | 73.0                  | 73.04                   | 1
+Float | 0.45                  | 45%                     | 1
+Float | 30216492.00           | 30216492                | 1
+Float | 30216492.00           | 30,216,492              | 0
+Float | 1.93                  | -1.93                   | 0
+Float | 3.0                   | nan                     | 0
+Float | 3.0                   |                         | 0
+Str   | Less well-off         | Less well-off           | 1
+Str   | Less well-off         | less well-off (page 5)  | 1
+Str   | Less well-off         | "Less well-off"         | 1
+Str   | Less well-off         | less well off           | 12/13
+Str   | abcd                  | abc                     | 3/4
+Str   | abcd                  | ab                      | 0
+Str   | abcd                  | abx                     | 0
+Str   | abcdef                | abcdxy                  | 4/6
+Str   | Poland                | The country is Poland   | 0
+Str   | $12                   | 12                      | 1
+Str   | 12                    | 13                      | 0
+Str   | 1234                  | 1235                    | 0
+Str   | 555-1234              | 555-1235                | 0
+Str   | 555-1234              | 555-1234                | 1
+Str   | 2015-03-24            | 2015-03-25              | 0
+Str   | 2015-03               | 2015-04                 | 0
+Str   | page 10               | page 11                 | 0
+Str   | pages 10 and 11       | pages 10 and 12         | 0
+Str   | 10 a.m.               | 11 a.m.                 | 0
+Str   | see train.py          | see trail.py            | 0
+Str   | main.ipynb            | pain.ipynb              | 0
+Str   | a.b@example.com       | a.c@example.com         | 0
+Str   | https://a.org/x       | https://a.org/y         | 0
+Str   | Mr. B (chair)         | mr. b                   | 1
+Str   | (all)                 | (none)                  | 1
+Str   | 12.5 apples           | 12.6 apples             | 10/11
+None  | Not answerable        | not answerable          | 1
+None  | Not answerable        | Not answerable.         | 14/15
+None  | Not answerable        | 42                      | 0
+None  | Not answerable        | Fail to answer          | 0
+List  | ['White', '10%']      | ['10%', 'white']        | 1
+List  | ['White', '10%']      | ['10', 'White']         | 1
+List  | ['White', '10%']      | ['11%', 'White']        | 0
+List  | ['White', '10%']      | ['White']               | 0
+List  | ['White', '10%']      | White, 10%              | 0
+List  | ['3', '4']            | ['4', '3']              | 1
+List  | ['3', '4']            | [3, 4]                  | 1
+List  | ['3', '4']            | ['3', '5']              | 0
+List  | [2005, 2006]          | ['2005', '2006']        | 1
+List  | ['0', '0']            | ['0', '0']              | 1
+List  | ['0', '0']            | ['0']                   | 0
+List  | ['abcd', 'efgh']      | ['abcd', 'efgx']        | 3/4
+List  | ['abcd', 'efgh']      | ['abcx', 'efg']         | 3/4
+List  | ['abcd', 'efgh']      | ['abcd', 'efxx']        | 0
+List  | ['abcd', 'efgh']      | ['abcd', 'efgh', 'i']   | 0
+List  | ['abcd', 'efgh']      | ['abcd', 'efgh'         | 0
+List  | abcd                  | abcd                    | 1
+List  | abcd                  | ['abcd']                | 1
+List  | ['2015-03-24', 'x']   | ['2015-03-25', 'x']     | 0
+"""
+
+
+def _pairs() -> list[tuple[AnswerFormat, str, str, float]]:
+    told = [[part.strip() for part in line.split("|")] for line in WORKED.strip().split("\n")]
+    pairs = [(AnswerFormat(form), true, given, _fraction(value)) for form, true, given, value in told]
+    # What the rules say of numbers, for many of them: whole ones are the same or not; others may be a hundredth apart.
+    pairs += [(INT, str(one), str(other), float(one == other)) for one, other in product((0, 7, 12, 305), repeat=2)]
+    shares = (2.5, 30.3, 512.0, 98.75)
+    pairs += [
+        (FLOAT, str(one), f"{one * scale * factor:.6f}", float(near))
+        for one in shares
+        for scale in (0.01, 1, 100)
+        for factor, near in ((1, True), (0.995, True), (1.005, True), (1.2, False), (0.95, False))
+    ]
+    # One letter of n is another one: (n - 1) / n; of three letters, two are still more than half.
+    words = ("tea", "chart", "Hungary", "immigration", "golden gate park", "television advertising")
+    for form, word in product((STR, LIST), words):
+        pairs.append((form, word, word.upper(), 1.0))
+        pairs.append((form, word, f"z{word[1:]}", (len(word) - 1) / len(word)))
+        pairs.append((form, word, "z" * len(word), 0.0))
+        pairs.append((form, word, f"{word}{word}", 0.0))
+    return pairs
+
+
+def _fraction(text: str) -> float:
+    over, _, under = text.partition("/")
+    return int(over) / int(under or 1)
+
+
+PAIRS = _pairs()
+
+
+def test_the_protocol_gives_what_was_worked_out() -> None:
+    assert len(PAIRS) >= 200
+    wrong = [(*pair, worth(*pair[:3])) for pair in PAIRS if worth(*pair[:3]) != pytest.approx(pair[3])]
+    assert wrong == []
+
+
+letters = st.text("ab ", max_size=7)
+
+
+@given(letters, letters)
+def test_likeness_is_what_anls_is_defined_as(one: str, other: str) -> None:
+    def changes(left: str, right: str) -> int:
+        if not left or not right:
+            return len(left) + len(right)
+        if left[0] == right[0]:
+            return changes(left[1:], right[1:])
+        return 1 + min(changes(left[1:], right), changes(left, right[1:]), changes(left[1:], right[1:]))
+
+    share = changes(one, other) / max(len(one), len(other), 1)
+    assert likeness(one, other) == pytest.approx(1 - share if share < 0.5 else 0)
+
+
+@given(st.sampled_from(AnswerFormat), st.text(max_size=30), st.text(max_size=30))
+def test_whatever_is_written_has_a_worth(form: AnswerFormat, reference: str, answer: str) -> None:
+    assert 0 <= worth(form, reference, answer) <= 1
+
+
+@pytest.mark.parametrize(
+    ("form", "answer", "value"),
+    [(NONE, "The report does not say.", 1.0), (NONE, "Paris", 0.0), (STR, "not answerable", 0.0), (STR, "Pariz", 0.8)],
+)
+def test_an_answer_in_many_words_that_there_is_none_is_one(form: AnswerFormat, answer: str, value: float) -> None:
+    reference = "Not answerable" if form is NONE else "Paris"
+    question = Question("q", "Where?", reference, form, "", "", "a.pdf", ())
+    (verdict,) = by_protocol([(question, answer)])
+    assert verdict.value == pytest.approx(value)
