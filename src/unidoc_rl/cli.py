@@ -306,9 +306,10 @@ def evaluate(
 ) -> None:
     """Measure how well a policy answers QUESTIONS, from which nothing was learned, and show where it fails.
 
-    QUESTIONS is a file as `unidoc curate` takes it. Each question is played once. Accuracy comes with its interval, by kind of question, source and hops; beside it
-    stand what was found, kept and zoomed into, what it cost, and why the rest went wrong. `scripted` plays the
-    annotations: what can be reached with this index. Killed, it goes on with what was played.
+    QUESTIONS is a file as `unidoc curate` takes it; each is played once. Accuracy comes with its interval, by kind of
+    question, source and hops; beside it stand what was found, kept and zoomed into, what it cost, and why the rest went
+    wrong. `scripted` plays the annotations: what can be reached with this index. Killed, it goes on with what was
+    played.
 
     \b
         unidoc evaluate questions/test.json --corpus corpus --index index --policy grpo --beside sft --out evaluation

@@ -114,7 +114,7 @@ def _pairs() -> list[tuple[AnswerFormat, str, str, float]]:
         (FLOAT, str(one), f"{one * scale * factor:.6f}", float(near))
         for one in shares
         for scale in (0.01, 1, 100)
-        for factor, near in ((1, True), (0.995, True), (1.005, True), (1.2, False), (0.95, False))
+        for factor, near in ((1, True), (0.995, True), (1.005, True), (1.3, False), (0.9, False))
     ]
     # One letter of n is another one: (n - 1) / n; of three letters, two are still more than half.
     words = ("tea", "chart", "Hungary", "immigration", "golden gate park", "television advertising")
