@@ -70,7 +70,7 @@ def _load(params_file: Path | None, overrides: tuple[str, ...]) -> Params:
     return load(params_file, overrides)
 
 
-class _LocalFile(click.ParamType):
+class _LocalFile(click.ParamType[Path]):
     """A file that is read, here or on S3."""
 
     name = "path"
@@ -292,6 +292,14 @@ def grpo(
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--policy", required=True, help="What plays: a model's folder, or an address, http://host:8000/v1#model.")
 @click.option("--beside", multiple=True, help="Another policy to compare with, or `scripted`; may stand several times.")
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    type=click.Choice(["rag", "react", "vrag", "oracle"]),
+    help="The policy with less to do: one search and an answer; search and answer (ReAct, Search-R1); search, zoom and "
+    "answer (VRAG-RL); the gold pages and an answer. May stand several times.",
+)
 @click.option("--out", required=True, type=click.Path(), help="The folder of the evaluation to make, or s3://...")
 @_with_params
 def evaluate(
@@ -300,6 +308,7 @@ def evaluate(
     index: str,
     policy: str,
     beside: tuple[str, ...],
+    baselines: tuple[str, ...],
     out: str,
     params_file: Path | None,
     overrides: tuple[str, ...],
@@ -312,11 +321,12 @@ def evaluate(
     played.
 
     \b
-        unidoc evaluate questions/test.json --corpus corpus --index index --policy grpo --beside sft --out evaluation
+        unidoc evaluate questions/test.json --corpus corpus --index index --policy grpo --beside sft \\
+            --baseline rag --baseline oracle --out evaluation
     """
     from unidoc_rl.evaluate.stage import evaluate as run
 
-    found = run(questions, corpus, index, policy, out, _load(params_file, overrides), beside)
+    found = run(questions, corpus, index, policy, out, _load(params_file, overrides), beside, baselines)
     accuracy = found.accuracy
     click.echo(f"{out}: {accuracy.value:.1%} right [{accuracy.low:.1%}, {accuracy.high:.1%}] of {accuracy.count}")
     click.echo(f"{out}/report.html shows where, and why not")

@@ -76,9 +76,16 @@ class IndexParams(Section):
         return given
 
 
+ActionName = Literal["search", "select", "zoom", "answer"]
+
+
 class AgentParams(Section):
     """The protocol between agent and environment; the same in every stage that plays."""
 
+    actions: list[ActionName] = Field(
+        ["search", "select", "zoom", "answer"],
+        description="that the agent may take: search and answer, and select and zoom as one likes",
+    )
     turns: int = Field(10, ge=1, le=100, description="after which an episode ends")
     turn_tokens: int = Field(256, ge=16, le=16_384, description="that a policy may write in a turn")
     context_tokens: int = Field(40_000, ge=256, le=10_000_000, description="of an episode, pictures included")
@@ -92,6 +99,12 @@ class AgentParams(Section):
     coordinates: Literal["pixels", "thousandths"] = Field(
         "pixels", description="how boxes are written: pixels of the picture as shown (Qwen2.5-VL), or 0-1000 (Qwen3-VL)"
     )
+
+    @model_validator(mode="after")
+    def _it_can_search_and_answer(self) -> AgentParams:
+        if not {"search", "answer"} <= set(self.actions) or len(set(self.actions)) < len(self.actions):
+            raise ValueError("actions must name search and answer, and each but once")
+        return self
 
     @model_validator(mode="after")
     def _pictures_have_room(self) -> AgentParams:

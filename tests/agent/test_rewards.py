@@ -196,6 +196,7 @@ vrag    | z | ?abc ?z !z* =     | 1   | 0.8861
 vrag    | z | ?abc ?z !z* =     | 0   | 0.1861
 vrag    | a | ?abc !a*          | 1   | 0.25
 vrag    | a | ?abc =            | 1   | 0
+vrag    | a | ?abc* +aA* =      | 1   | 1
 vrag    |   | ?abc !a* =        | 0   | 0.125
 gated   | b | ?abc !b* =        | 1   | 0.9631
 gated   | b | ?abc !b* =        | 0   | 0

@@ -25,7 +25,7 @@ from unidoc_rl.evaluate.measures import Cause, evaluation, row_of
 from unidoc_rl.evaluate.stage import evaluate, paired
 from unidoc_rl.index.search import Index
 from unidoc_rl.params import AgentParams, EvaluateParams, Params, RewardParams
-from unidoc_rl.types import Outcome, Split, Trajectory
+from unidoc_rl.types import AnswerFormat, Outcome, Split, Trajectory
 
 AGENT = AgentParams()
 CAUSES = {"select": Cause.WRONG_PAGE, "region": Cause.WRONG_REGION, "missing": Cause.WRONG_REGION}
@@ -75,6 +75,12 @@ def test_numbers_are_those_of_the_episodes(small: Small) -> None:
     assert found.accuracy.count == len(values)
     assert sum(found.causes.values()) == values.count(0.0)
     assert sum(one.count for one in found.by["kind"].values()) == len(values)
+    answerable = [one for one in episodes[1:] if one.question.answer_format is not AnswerFormat.NONE]
+    right = sum(one.scores.parts["answer"] for one in answerable if one.scores)
+    answered = sum(not row.answered_none for row in found.rows)
+    recall, precision = right / len(answerable), right / answered
+    assert found.f1.value == pytest.approx(2 * recall * precision / (recall + precision))
+    assert 0 < found.f1.low < found.f1.value < found.f1.high < 1
     unanswerable = found.refusals["of what is unanswerable, it says so"]
     assert unanswerable.count == sum(not one.question.evidence for one in episodes[1:])
     same, other = paired(found, evaluation(map(row_of, episodes)))
@@ -99,10 +105,13 @@ def test_a_policy_beside_the_ceiling(
     agent = AGENT.model_copy(update={"turns": 2, "turn_tokens": 16})
     params = Params(agent=agent, evaluate=EvaluateParams(at_once=3))
     out = tmp_path / "evaluation"
-    found = evaluate(tmp_path / "test.json", small.corpus, str(small.index), str(model), out, params, ["scripted"])
+    found = evaluate(
+        tmp_path / "test.json", small.corpus, str(small.index), str(model), out, params, ["scripted"], ["rag"]
+    )
     assert found.accuracy.value == 0
     table = json.loads((out / "evaluation.json").read_text())
-    assert list(table) == ["tiny", "scripted"]
+    assert list(table) == ["tiny", "rag", "scripted"]
+    assert table["rag"]["figures"]["recall"]["value"] > 0  # it saw what its question found, whatever it wrote
     assert set(table["tiny"]["rows"]) == {one.uid for one in some}
     assert json.loads((out / "metrics.json").read_text())["accuracy"] == 0
     assert len(list(trajectories.read(out / "episodes.jsonl"))) == 6
@@ -114,6 +123,8 @@ def test_a_policy_beside_the_ceiling(
 
 
 def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> None:
-    asked = small.file(Split.TEST)
+    asked, index, out = small.file(Split.TEST), str(small.index), tmp_path / "out"
     with pytest.raises(UnidocError, match="a policy of the name grpo is evaluated already"):
-        evaluate(asked, small.corpus, str(small.index), "a/grpo", tmp_path / "out", Params(), ["b/grpo"])
+        evaluate(asked, small.corpus, index, "a/grpo", out, Params(), ["b/grpo"])
+    with pytest.raises(UnidocError, match="a policy of the name rag is evaluated already"):
+        evaluate(asked, small.corpus, index, "a/rag", out, Params(), baselines=["rag"])

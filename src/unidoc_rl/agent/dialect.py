@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from unidoc_rl.agent.templates import chat_template, response_template
-from unidoc_rl.params import AgentParams
+from unidoc_rl.params import ActionName, AgentParams
 from unidoc_rl.types import Action, Answer, Malformed, Said, Search, Select, Zoom
 
 LONGEST = 50_000  # characters of a turn that are read; no more are ever meant
-ACTING = ("search", "select", "bbox", "answer")
+TAGS: dict[ActionName, str] = {"search": "search", "select": "select", "zoom": "bbox", "answer": "answer"}
+ACTING = tuple(TAGS.values())
 _NOTES = ("think", "information")
 _TAG = re.compile(rf"<(?P<end>/?)(?P<name>{'|'.join((*_NOTES, *ACTING))})>")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?|[+-]?\.\d+")
@@ -48,28 +50,29 @@ def write(said: Said) -> str:
 
 def system_prompt(params: AgentParams) -> str:
     """The rules, as the agent is told them."""
-    scale = "pixels of that page as you see it" if params.coordinates == "pixels" else "thousandths of that page"
+    allowed = "\n".join(line for name, line in _lines(params).items() if name in params.actions)
+    zoom = "Zoom in where the print is too small to be sure, and only there. " if "zoom" in params.actions else ""
     return f"""You answer questions about a collection of document pages that you can only see by searching it.
 
 In every turn, think first, then act once:
 <think>what you know, what is missing, what to do next</think>
 and one of
-<search>words to look for</search> shows {params.candidates} pages or fewer, numbered from 0; none selected before.
-<select>number</select> keeps one of the pages that the last search showed.
-<bbox>[[x1, y1, x2, y2]]</bbox> shows regions of the selected page enlarged; corners in {scale}.
-<answer>the answer, in a few words</answer> ends the task.
+{allowed}
 
 When a page or a region has taught you something, note it before you act again:
 <information>what it says</information>
 
-Zoom in where the print is too small to be sure, and only there. If the documents do not hold the answer, answer that \
-the question is not answerable. You have {params.turns} turns."""
+{zoom}If the documents do not hold the answer, answer that the question is not answerable. \
+You have {params.turns} turns."""
 
 
-REMINDER = (
-    "A turn holds your thoughts in <think></think> and one of <search></search>, <select></select>, <bbox></bbox> or "
-    "<answer></answer>."
-)
+def reminder(actions: Sequence[ActionName]) -> str:
+    """Of what a turn is."""
+    *some, last = (f"<{tag}></{tag}>" for name, tag in TAGS.items() if name in actions)
+    return f"A turn holds your thoughts in <think></think> and one of {', '.join(some)} or {last}."
+
+
+REMINDER = reminder(tuple(TAGS))
 
 
 def harmless(text: str) -> str:
@@ -86,6 +89,22 @@ def teach(tokenizer: Any, params: AgentParams) -> None:
     """Puts the dialect into a tokenizer: what it saves then carries the rules and both templates."""
     tokenizer.chat_template = chat_template(system_prompt(params))
     tokenizer.response_template = response_template(ACTING)
+
+
+def _lines(params: AgentParams) -> dict[ActionName, str]:
+    """What each action does."""
+    scale = "pixels of that page as you see it" if params.coordinates == "pixels" else "thousandths of that page"
+    shows = f"<search>words to look for</search> shows {params.candidates} pages or fewer"
+    if "select" in params.actions:
+        shows, zoomed = f"{shows}, numbered from 0; none selected before.", "the selected page"
+    else:
+        shows, zoomed = f"{shows}; none shown before.", "the first of them"
+    return {
+        "search": shows,
+        "select": "<select>number</select> keeps one of the pages that the last search showed.",
+        "zoom": f"<bbox>[[x1, y1, x2, y2]]</bbox> shows regions of {zoomed} enlarged; corners in {scale}.",
+        "answer": "<answer>the answer, in a few words</answer> ends the task.",
+    }
 
 
 def _blocks(text: str) -> list[_Block]:

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from unidoc_rl import boxes
-from unidoc_rl.agent.dialect import REMINDER, harmless, parse, system_prompt
+from unidoc_rl.agent.dialect import TAGS, harmless, parse, reminder, system_prompt
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.errors import Away
-from unidoc_rl.params import AgentParams
+from unidoc_rl.params import ActionName, AgentParams
 from unidoc_rl.types import (
+    Action,
     Answer,
     Content,
     Hit,
@@ -37,6 +38,8 @@ from unidoc_rl.types import (
     Zoom,
 )
 
+_NAMES: dict[type[Action], ActionName] = {Search: "search", Select: "select", Zoom: "zoom", Answer: "answer"}
+
 
 class Episode:
     """A question being played: `messages` is all that the agent has read and written."""
@@ -50,7 +53,7 @@ class Episode:
         self.failure = ""
         self.candidates: tuple[Picture, ...] = ()  # of the last search
         self.selected: Picture | None = None
-        self.used: set[str] = set()  # pages that no search shows again: selected, or zoomed into
+        self.used: set[str] = set()  # pages that no search shows again: selected, or zoomed into; or shown
 
     def trajectory(self, policy: str) -> Trajectory:
         if self.outcome is None:
@@ -68,11 +71,15 @@ def conversation(trajectory: Trajectory, rules: str) -> list[Message]:
 
 
 class Environment:
-    def __init__(self, search: Searcher, pictures: Pictures, params: AgentParams) -> None:
+    """`rules`: as the agent is told them, where not as the dialect has it."""
+
+    def __init__(self, search: Searcher, pictures: Pictures, params: AgentParams, rules: str | None = None) -> None:
         self._search = search
         self._pictures = pictures
         self._params = params
-        self._rules = system_prompt(params)
+        self._rules = rules or system_prompt(params)
+        self._reminder = reminder(params.actions)
+        self.actions = frozenset(params.actions)
 
     def reset(self, question: Question, sample: int = 0) -> Episode:
         return Episode(question, sample, self._rules)
@@ -80,7 +87,7 @@ class Environment:
     def step(self, episodes: Sequence[Episode], replies: Sequence[Reply]) -> None:
         """Each episode goes on by what its agent wrote."""
         replies = [replace(reply, text=harmless(reply.text)) for reply in replies]
-        said = [parse(reply.text) for reply in replies]
+        said = [self._allowed(parse(reply.text)) for reply in replies]
         searching = [at for at, one in enumerate(said) if isinstance(one.action, Search)]
         start = time.monotonic()
         try:
@@ -96,6 +103,13 @@ class Environment:
                 observation = self._observe(episode, one, found.get(at, []))
                 seconds = time.monotonic() - start + share * (at in found)
                 self._take(episode, Turn(reply, one, observation, seconds))
+
+    def _allowed(self, said: Said) -> Said:
+        """An action that the protocol leaves out is none."""
+        name = _NAMES.get(type(said.action))
+        if name is None or name in self.actions:
+            return said
+        return replace(said, action=Malformed(f"There is no <{TAGS[name]}> here."))
 
     def _find(self, asked: Sequence[tuple[Episode, Said]]) -> list[list[Hit]]:
         if not asked:
@@ -118,11 +132,13 @@ class Environment:
             case Answer():
                 return ()
             case Malformed(reason):
-                return (f"{reason} {REMINDER}",)
+                return (f"{reason} {self._reminder}",)
 
     def _candidates(self, episode: Episode, query: str, hits: Sequence[Hit]) -> Content:
         episode.candidates = tuple(self._pictures.whole(hit.page) for hit in hits)
         episode.selected = next(iter(episode.candidates), None)
+        if "select" not in self.actions:  # nothing is kept of what was shown: another search goes on behind it
+            episode.used.update(page.page for page in episode.candidates)
         if not hits:
             return (f"No page is found for: {harmless(query[:200])}",)
         numbered = [part for number, page in enumerate(episode.candidates) for part in (f"\n{number}: ", page)]

@@ -83,10 +83,10 @@ def zoomed(trajectory: Trajectory) -> float:
     return fmean(values) if values else float(bool(drawn))
 
 
-def kept_format(trajectory: Trajectory) -> float:
+def kept_format(trajectory: Trajectory, looking: Sequence[type[object]] = (Search, Select)) -> float:
     """1 where search, select, information and answer all occur, half where only the answer is missing."""
     actions = [turn.said.action for turn in trajectory.turns]
-    looked = all(any(isinstance(action, kind) for action in actions) for kind in (Search, Select))
+    looked = all(any(isinstance(action, kind) for action in actions) for kind in looking)
     if not looked or not any(turn.said.information.strip() for turn in trajectory.turns):
         return 0.0
     return 0.5 if answer_of(trajectory) is None else 1.0
@@ -115,7 +115,8 @@ def _parts(trajectory: Trajectory, answer: float, params: RewardParams) -> dict[
             parts["search"] = searched_in_turn(trajectory)
         else:
             parts |= {"search": searched(trajectory), "select": selected(trajectory), "region": zoomed(trajectory)}
-    return parts | {"format": kept_format(trajectory)}
+    looking = (Search,) if params.of == "vrag" else (Search, Select)  # VRAG-RL's agents cannot select
+    return parts | {"format": kept_format(trajectory, looking)}
 
 
 def contributions(parts: Mapping[str, float], params: RewardParams) -> dict[str, float]:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from statistics import fmean
 
+import numpy as np
+
+from unidoc_rl.agent.rewards import kept_format, searched, selected, zoomed
 from unidoc_rl.agent.rules import says_there_is_none
 from unidoc_rl.agent.trajectories import answer_of, pictures_of
-from unidoc_rl.intervals import Measured, mean
-from unidoc_rl.questions import gold_pages
-from unidoc_rl.types import Outcome, Search, Select, Trajectory, Zoom
+from unidoc_rl.boxes import SCALE
+from unidoc_rl.intervals import Measured, mean, share
+from unidoc_rl.params import ActionName
+from unidoc_rl.questions import gold_pages, gold_regions
+from unidoc_rl.types import AnswerFormat, Box, Outcome, Search, Select, Trajectory, Zoom
 
 RIGHT = 1.0  # what an answer is worth that counts as right
 
@@ -43,15 +49,30 @@ class Row:
     answerable: bool
 
 
-FIGURES = (
-    "recall", "first_gold_rank", "reward", "search", "select", "region", "format", "turns", "searches", "zooms",
-    "pictures", "tokens", "seconds",
-)  # fmt: skip
+FIGURES = {
+    "reward": "what its episodes earn",
+    "recall": "share of the gold pages that were shown",
+    "ndcg": "how early they were shown",
+    "first_gold_rank": "the first of them among all pages shown, where there is one",
+    "select": "share of searches that ended with the right page",
+    "region": "F1 of the regions drawn, or rightly not drawn",
+    "region_iou": "what they have in common with the gold ones, where one must zoom",
+    "format": "search, select, information and answer all occur",
+    "turns": "",
+    "searches": "",
+    "zooms": "",
+    "pictures": "that were shown",
+    "tokens": "that the policy wrote",
+    "context": "tokens of all that was read and written",
+    "seconds": "",
+}
+ALL_ACTIONS: frozenset[ActionName] = frozenset(("search", "select", "zoom", "answer"))
 
 
 @dataclass(slots=True)
 class Evaluation:
     accuracy: Measured
+    f1: Measured
     by: Mapping[str, Mapping[str, Measured]]  # accuracy by kind, source and hops
     figures: Mapping[str, Measured]
     outcomes: Mapping[str, int]
@@ -61,70 +82,112 @@ class Evaluation:
     rows: Sequence[Row] = field(default_factory=list)
 
 
-def row_of(one: Trajectory) -> Row | None:
-    """None of a void episode."""
+def row_of(one: Trajectory, actions: Collection[ActionName] = ALL_ACTIONS) -> Row | None:
+    """None of a void episode. `actions`: those that its protocol allowed."""
     if one.outcome is Outcome.VOID or one.scores is None:
         return None
-    gold, question, value = gold_pages(one.question), one.question, one.scores.parts["answer"]
-    shown = _shown(one)
-    actions = Counter(type(turn.said.action) for turn in one.turns)
-    figures = {
-        "reward": one.scores.total,
-        "turns": len(one.turns),
-        "searches": actions[Search],
-        "zooms": actions[Zoom],
-        "pictures": sum(len(pictures_of(turn)) for turn in one.turns),
-        "tokens": sum(turn.reply.tokens for turn in one.turns),
-        "seconds": sum(turn.reply.seconds + turn.seconds for turn in one.turns),
-        **{name: part for name, part in one.scores.parts.items() if name != "answer"},
-    }
-    if gold:
-        figures["recall"] = len(set(gold) & set(shown)) / len(gold)
-        if found := [rank for rank, page in enumerate(shown, start=1) if page in gold]:
-            figures["first_gold_rank"] = found[0]
-    answer = answer_of(one)
+    question, value, answer = one.question, one.scores.parts["answer"], answer_of(one)
+    figures = {**_cost(one), **_seeing(one, actions)}
+    if {*actions} >= ALL_ACTIONS:  # an episode that may not do all of it cannot earn all of it
+        figures["reward"] = one.scores.total
     return Row(
         uid=question.uid,
         kind=question.kind,
         source=question.source_type,
         hops=len(question.evidence),
         value=value,
-        cause=None if value >= RIGHT else cause(one),
+        cause=None if value >= RIGHT else cause(one, actions),
         outcome=one.outcome,
         figures={name: float(figure) for name, figure in figures.items()},
         answered_none=answer is not None and says_there_is_none(one.question, answer),
-        answerable=bool(question.evidence),
+        answerable=question.answer_format is not AnswerFormat.NONE,
     )
 
 
-def cause(one: Trajectory) -> Cause:
-    """Of an episode whose answer is wrong."""
-    answer, gold = answer_of(one), set(gold_pages(one.question))
+def _cost(one: Trajectory) -> dict[str, float]:
+    actions = Counter(type(turn.said.action) for turn in one.turns)
+    return {
+        "turns": len(one.turns),
+        "searches": actions[Search],
+        "zooms": actions[Zoom],
+        "pictures": sum(len(pictures_of(turn)) for turn in one.turns),
+        "tokens": sum(turn.reply.tokens for turn in one.turns),
+        "context": max((turn.reply.context for turn in one.turns), default=0),
+        "seconds": sum(turn.reply.seconds + turn.seconds for turn in one.turns),
+    }
+
+
+def _seeing(one: Trajectory, actions: Collection[ActionName]) -> dict[str, float]:
+    """How the decisions were made that can be judged: by what is known of the question, and by what was allowed."""
+    figures: dict[str, float] = {"format": kept_format(one)} if "select" in actions else {}
+    gold, shown = gold_pages(one.question), _shown(one)
     if not gold:
+        return figures
+    figures |= {"recall": len(set(gold) & set(shown)) / len(gold), "ndcg": searched(one)}
+    if found := [rank for rank, page in enumerate(shown, start=1) if page in gold]:
+        figures["first_gold_rank"] = found[0]
+    if "select" in actions:
+        figures["select"] = selected(one)
+    if "zoom" in actions:
+        figures["region"] = zoomed(one)
+        if (overlap := region_iou(one)) is not None:
+            figures["region_iou"] = overlap
+    return figures
+
+
+def region_iou(one: Trajectory) -> float | None:
+    """Of all that was drawn on a page with all that had to be, as a mean over the pages where one must zoom in."""
+    needed = {page: regions for page, regions in gold_regions(one.question).items() if regions}
+    drawn: dict[str, list[Box]] = {page: [] for page in needed}
+    for picture in (picture for turn in one.turns for picture in pictures_of(turn) if picture.page in needed):
+        drawn[picture.page].extend(picture.boxes)
+    return fmean(_iou(drawn[page], regions) for page, regions in needed.items()) if needed else None
+
+
+def _iou(some: Sequence[Box], others: Sequence[Box]) -> float:
+    one, other = _painted(some), _painted(others)
+    whole = int((one | other).sum())
+    return int((one & other).sum()) / whole if whole else 0.0
+
+
+def _painted(boxes: Sequence[Box]) -> np.typing.NDArray[np.bool_]:
+    page = np.zeros((SCALE, SCALE), dtype=np.bool_)
+    for box in boxes:
+        page[box.y1 : box.y2, box.x1 : box.x2] = True
+    return page
+
+
+def cause(one: Trajectory, actions: Collection[ActionName] = ALL_ACTIONS) -> Cause:
+    """Of an episode whose answer is wrong. Where nothing can be kept, all that was shown is."""
+    answer, gold, shown = answer_of(one), set(gold_pages(one.question)), set(_shown(one))
+    refuses = answer is None or says_there_is_none(one.question, answer)
+    if one.question.answer_format is AnswerFormat.NONE:
         return Cause.GAVE_UP if answer is None else Cause.INVENTED
-    kept = {
+    if not gold <= shown:
+        return Cause.NOT_FOUND
+    if "select" in actions and not gold <= _kept(one):
+        return Cause.WRONG_PAGE
+    if refuses:
+        return Cause.GAVE_UP
+    return Cause.WRONG_REGION if "zoom" in actions and gold and zoomed(one) < 1 else Cause.MISREAD
+
+
+def _kept(one: Trajectory) -> set[str]:
+    return {
         shown[0].page
         for turn in one.turns
         if isinstance(turn.said.action, (Select, Zoom)) and (shown := pictures_of(turn))
     }
-    if not gold <= set(_shown(one)):
-        return Cause.NOT_FOUND
-    if not gold <= kept:
-        return Cause.WRONG_PAGE
-    if answer is None or says_there_is_none(one.question, answer):
-        return Cause.GAVE_UP
-    region = one.scores.parts.get("region", 1.0) if one.scores else 1.0
-    return Cause.WRONG_REGION if region < 1 else Cause.MISREAD
 
 
 def evaluation(rows: Iterable[Row | None]) -> Evaluation:
     listed = list(rows)
     known = [row for row in listed if row is not None]
     figures = {name: [row.figures[name] for row in known if name in row.figures] for name in FIGURES}
-    groups: dict[str, Callable[[Row], str]] = {
-        "kind": lambda row: row.kind or "not said",
-        "source": lambda row: row.source or "not said",
-        "hops": lambda row: str(row.hops),
+    groups: dict[str, Callable[[Row], list[str]]] = {
+        "kind": lambda row: [row.kind or "not said"],
+        "source": lambda row: row.source.split(", ") if row.source else ["not said"],
+        "hops": lambda row: [str(row.hops)],
     }
     refusals = {
         "of what it calls unanswerable, is so": [not row.answerable for row in known if row.answered_none],
@@ -132,6 +195,7 @@ def evaluation(rows: Iterable[Row | None]) -> Evaluation:
     }
     return Evaluation(
         accuracy=mean([row.value for row in known]),
+        f1=f1(known),
         by={name: _by(known, key) for name, key in groups.items()},
         figures={name: mean(values) for name, values in figures.items() if values},
         outcomes=dict(Counter(row.outcome.value for row in known)),
@@ -142,10 +206,24 @@ def evaluation(rows: Iterable[Row | None]) -> Evaluation:
     )
 
 
-def _by(rows: Sequence[Row], key: Callable[[Row], str]) -> dict[str, Measured]:
+def f1(rows: Sequence[Row]) -> Measured:
+    """MMLongBench-Doc's: of recall, over what can be answered, and precision, over what was answered.
+
+    With S the worth of all answers to what can be answered, A as many as can be, and P as many as were, it is
+    2 S / (A + P).
+    """
+    counted = [row for row in rows if row.answerable or not row.answered_none]
+    return share(
+        [2 * row.value * row.answerable for row in counted],
+        [row.answerable + (not row.answered_none) for row in counted],
+    )
+
+
+def _by(rows: Sequence[Row], groups_of: Callable[[Row], list[str]]) -> dict[str, Measured]:
     groups: dict[str, list[float]] = {}
     for row in rows:
-        groups.setdefault(key(row), []).append(row.value)
+        for group in groups_of(row):
+            groups.setdefault(group, []).append(row.value)
     return {name: mean(values) for name, values in sorted(groups.items())}
 
 

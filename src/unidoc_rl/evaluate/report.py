@@ -23,7 +23,19 @@ _CAUSES = {
     Cause.MISREAD: "all of it was seen, and the answer is wrong",
     Cause.INVENTED: "the documents do not say it",
 }
-_COLUMNS = ("reward", "recall", "select", "region", "turns", "searches", "zooms", "pictures", "tokens", "seconds")
+_COLUMNS = (
+    "reward",
+    "recall",
+    "ndcg",
+    "select",
+    "region",
+    "turns",
+    "searches",
+    "zooms",
+    "pictures",
+    "tokens",
+    "seconds",
+)
 
 
 def write(

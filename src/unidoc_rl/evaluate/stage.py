@@ -1,7 +1,7 @@
 """The stage `evaluate`: a policy plays questions that nothing was learned from, each once.
 
 evaluation/episodes.jsonl        what it played, with scores
-evaluation/<name>.jsonl          what each other policy beside it played, on the same questions
+evaluation/<name>.jsonl          what each baseline, and each other policy beside it, played on the same questions
 evaluation/evaluation.json       every number, with its interval
 evaluation/metrics.json          the main ones, for `dvc metrics show`
 evaluation/report.html           the same to look at
@@ -30,13 +30,14 @@ from unidoc_rl.agent.scripted import Scripted
 from unidoc_rl.corpus import PAGES
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION, report
+from unidoc_rl.evaluate.baselines import BASELINES, play_as
 from unidoc_rl.evaluate.measures import Evaluation, Row, evaluation, row_of
 from unidoc_rl.index.searching import place_of, searching
 from unidoc_rl.intervals import difference
 from unidoc_rl.names import document_name
 from unidoc_rl.params import Params
 from unidoc_rl.provenance import key
-from unidoc_rl.types import Trajectory
+from unidoc_rl.types import Question, Searcher, Trajectory
 
 EPISODES = "episodes.jsonl"
 METRICS = "metrics.json"
@@ -51,31 +52,31 @@ def evaluate(
     out: str | Path,
     params: Params,
     beside: Sequence[str] = (),
+    baselines: Sequence[str] = (),
 ) -> Evaluation:
-    """Makes the folder `out`; `beside`: other policies that play the same questions."""
+    """Makes the folder `out`. `beside`: other policies on the same questions; `baselines`: this one, with less to do."""
     read = questions.read(asked)
     if not read:
         raise UnidocError(f"{asked}: holds no question")
-    players = _named([policy, *beside])
+    places = _named(policy, beside, baselines)
     folder = storage.local_folder(corpus)
     with storage.writing(out, marker=EVALUATION) as output, searching(index) as search:
-        known = [Path(place) if Path(place).is_dir() else place for place in players.values()]
+        known = [Path(place) if Path(place).is_dir() else place for place in places.values()]
         output.goes_on_with(key(asked, folder / PAGES, place_of(index), *known, params.agent))
         pictures = Pictures(folder, params.agent)
-        environment = Environment(search, pictures, params.agent)
         judge = open_judge(params.rewards.judge, output.work / "verdicts")
         found: dict[str, Evaluation] = {}
         with tracking.run("evaluate", params.services.mlflow, output.work / "run") as run:
             run.params({"policy": policy, "questions": len(read), **params.evaluate.model_dump()})
-            for name, place in players.items():
+            players = _players(places, baselines, read, folder, search, pictures, params)
+            for name, (environment, player) in players:
                 played = output.work / f"{name}.jsonl"
-                player = _player(place, folder, pictures, params)
                 rollouts(read, 1, environment, player, params.evaluate.at_once, played)
                 kept = output.new / (f"{name}.jsonl" if found else EPISODES)
                 judged = scored(trajectories.read(played), params.rewards, judge)
-                found[name] = evaluation(map(row_of, _kept(judged, kept)))
+                found[name] = evaluation(row_of(one, environment.actions) for one in _kept(judged, kept))
                 if not found[name].accuracy.count:
-                    raise UnidocError(f"{place}: every episode is void; what was said above tells why")
+                    raise UnidocError(f"{name}: every episode is void; what was said above tells why")
             own, *others = found
             compared = {name: difference(*paired(found[name], found[own])) for name in others}
             (output.new / EVALUATION).write_text(json.dumps(_table(found), indent=1) + "\n", encoding="utf-8")
@@ -93,6 +94,7 @@ def metrics(one: Evaluation) -> dict[str, float]:
     """The main numbers."""
     accuracy = one.accuracy
     told = {"accuracy": accuracy.value, "accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
+    told["f1"] = one.f1.value
     return told | {name: figure.value for name, figure in one.figures.items()} | {"void": float(one.void)}
 
 
@@ -103,15 +105,37 @@ def paired(first: Evaluation, second: Evaluation) -> tuple[list[float], list[flo
     return [before[row.uid] for row in both], [row.value for row in both]
 
 
-def _named(policies: Sequence[str]) -> dict[str, str]:
-    """Where each is, by a short name."""
+def _named(policy: str, beside: Sequence[str], baselines: Sequence[str]) -> dict[str, str]:
+    """Where each policy is, by a short name; the first is the one that is evaluated."""
+    for one in baselines:
+        if one not in BASELINES:
+            raise UnidocError(f"{one}: no such baseline; expected one of {', '.join(BASELINES)}")
     named: dict[str, str] = {}
-    for place in policies:
+    for place in (policy, *beside):
         name = document_name(place.rstrip("/").rpartition("/")[2])
-        if name in named:
+        if name in named or name in baselines:
             raise UnidocError(f"{place}: a policy of the name {name} is evaluated already; name another folder")
         named[name] = place
     return named
+
+
+def _players(
+    places: Mapping[str, str],
+    baselines: Sequence[str],
+    asked: Sequence[Question],
+    corpus: Path,
+    search: Searcher,
+    pictures: Pictures,
+    params: Params,
+) -> Iterator[tuple[str, tuple[Environment, Policy]]]:
+    """Who plays, one after the other, and where: the policy, the same as each baseline, the others."""
+    (first, place), *others = places.items()
+    environment, player = Environment(search, pictures, params.agent), _player(place, corpus, pictures, params)
+    yield first, (environment, player)
+    for name in dict.fromkeys(baselines):
+        yield name, play_as(BASELINES[name], player, asked, search, pictures, params.agent)
+    for name, place in others:
+        yield name, (environment, _player(place, corpus, pictures, params))
 
 
 def _player(place: str, corpus: Path, pictures: Pictures, params: Params) -> Policy:

@@ -1,0 +1,137 @@
+"""Baselines: the same policy, which may do less and is told so, and what it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.agent.world import QUESTION, World, reply
+from unidoc_rl import cli
+from unidoc_rl.agent.dialect import parse
+from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.policy import Failed
+from unidoc_rl.agent.rewards import score
+from unidoc_rl.agent.rollouts import play
+from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.agent.trajectories import pictures_of
+from unidoc_rl.evaluate.baselines import BASELINES, play_as
+from unidoc_rl.evaluate.measures import ALL_ACTIONS, Cause, cause, region_iou
+from unidoc_rl.params import AgentParams, RewardParams
+from unidoc_rl.types import Answer, AnswerFormat, Box, Malformed, Message, Question, Reply, Search, Trajectory
+
+PARAMS = AgentParams(candidates=2)
+NONE = replace(QUESTION, uid="q2", query="Who built the ship?", answer_format=AnswerFormat.NONE, evidence=())
+
+
+class Reciting:
+    """Writes these turns, one after the other, and keeps what it was told."""
+
+    name = "reciting"
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = texts
+        self.told: list[list[Message]] = []
+
+    def reply(self, episodes: Sequence[Episode]) -> list[Reply | Failed]:
+        self.told += [list(episode.messages) for episode in episodes]
+        return [reply(self._texts[sum(bool(turn.reply.tokens) for turn in one.turns)]) for one in episodes]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+def played(world: World, name: str, policy: Reciting, question: Question = QUESTION) -> Trajectory:
+    pictures = Pictures(world.corpus, PARAMS)
+    environment, player = play_as(BASELINES[name], policy, [QUESTION, NONE], world.search, pictures, PARAMS)
+    (ended,) = play([(question, 0)], environment, player, 1)
+    return ended
+
+
+def shown(one: Trajectory) -> list[list[str]]:
+    return [[picture.page for picture in pictures_of(turn)] for turn in one.turns]
+
+
+def told(policy: Reciting) -> str:
+    """The rules."""
+    return str(policy.told[0][0].content[0])
+
+
+def test_rag_shows_what_the_question_finds_and_takes_an_answer(world: World) -> None:
+    policy = Reciting("<answer>honey</answer>")
+    one = played(world, "rag", policy)
+    assert [type(turn.said.action) for turn in one.turns] == [Search, Answer]
+    assert shown(one) == [["bees_1", "bees_2"], []]
+    assert one.turns[0].said.action == Search(QUESTION.query)
+    assert len(policy.told) == 1  # it was asked once, when the pages were there
+    assert "<search>" not in told(policy)
+    assert played(world, "rag", Reciting("<search>more</search>")).outcome == "out_of_turns"
+
+
+def test_oracle_shows_the_gold_pages_and_gives_nothing_away(world: World) -> None:
+    right = "<answer>honey</answer>"
+    elsewhere = replace(QUESTION, evidence=(replace(QUESTION.evidence[0], file_name="steel", page=2),))
+    pictures = Pictures(world.corpus, PARAMS)
+    environment, player = play_as(BASELINES["oracle"], Reciting(right), [elsewhere], world.search, pictures, PARAMS)
+    (one,) = play([(elsewhere, 0)], environment, player, 1)
+    assert shown(one)[0] == ["steel_2"]
+    assert shown(played(world, "oracle", Reciting(right), NONE)) == shown(played(world, "rag", Reciting(right), NONE))
+
+
+def test_react_searches_on_behind_what_it_has_seen_and_cannot_select_or_zoom(world: World) -> None:
+    turns = ("<search>bees</search>", "<select>0</select>", "<bbox>[[0,0,9,9]]</bbox>", "<search>bees</search>")
+    policy = Reciting(*turns, "<answer>honey</answer>")
+    one = played(world, "react", policy)
+    found, selected, zoomed, again, _ = one.turns
+    assert selected.said.action == Malformed("There is no <select> here.")
+    assert zoomed.said.action == Malformed("There is no <bbox> here.")
+    assert "<select>" not in str(selected.observation[0]).partition("here.")[2]
+    assert not {picture.page for picture in pictures_of(found)} & {picture.page for picture in pictures_of(again)}
+    assert "<select>" not in told(policy)
+    assert "<bbox>" not in told(policy)
+
+
+def test_vrag_sees_one_page_a_search_and_zooms_into_it(world: World) -> None:
+    policy = Reciting("<search>bees</search>", "<bbox>[[0, 0, 90, 90]]</bbox>", "<answer>honey</answer>")
+    one = played(world, "vrag", policy)
+    assert shown(one)[:2] == [["bees_1"], ["bees_1"]]
+    assert pictures_of(one.turns[1])[0].boxes
+    assert "<bbox>" in told(policy)
+
+
+@pytest.mark.parametrize(
+    ("actions", "why"),
+    [
+        ({"search", "answer"}, Cause.MISREAD),
+        ({"search", "zoom", "answer"}, Cause.WRONG_REGION),
+        (ALL_ACTIONS, Cause.WRONG_PAGE),
+    ],
+)
+def test_nobody_is_blamed_for_what_was_not_allowed(world: World, actions: set[str], why: Cause) -> None:
+    one = played(world, "rag", Reciting("<answer>wax</answer>"))
+    (scored,) = score([one], RewardParams(), by_rules)
+    assert cause(scored, frozenset(actions)) is why  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "overlap"),
+    [((), 0), (((100, 60, 500, 90),), 1), (((100, 60, 300, 90), (300, 60, 500, 90)), 1), (((100, 60, 500, 120),), 0.5)],
+)
+def test_region_iou_is_of_all_that_was_drawn(world: World, drawn: tuple[Box, ...], overlap: float) -> None:
+    one = played(world, "rag", Reciting("<answer>honey</answer>"))
+    whole = pictures_of(one.turns[0])[0]
+    zoom = replace(one.turns[0], said=parse("<bbox>[[1,1,2,2]]</bbox>"))
+    zoom = replace(zoom, observation=(replace(whole, boxes=tuple(Box(*box) for box in drawn)),))
+    assert region_iou(replace(one, turns=(*one.turns, zoom))) == pytest.approx(overlap)
+
+
+def test_the_command_knows_all_of_them(tmp_path: Path) -> None:
+    option = next(one for one in cli.evaluate.params if one.name == "baselines")
+    assert isinstance(option.type, click.Choice)
+    assert list(option.type.choices) == list(BASELINES)
