@@ -54,7 +54,7 @@ def evaluate(
     beside: Sequence[str] = (),
     baselines: Sequence[str] = (),
 ) -> Evaluation:
-    """Makes the folder `out`. `beside`: other policies on the same questions; `baselines`: this one, with less to do."""
+    """Makes the folder `out`. On the same questions play `beside`, other policies, and `baselines`, this one with less."""
     read = questions.read(asked)
     if not read:
         raise UnidocError(f"{asked}: holds no question")
