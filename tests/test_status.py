@@ -24,7 +24,7 @@ def test_every_folder_has_its_line_before_and_after_it_is_made(tmp_path: Path) -
     ingest(tmp_path / "documents", tmp_path / "corpus", IngestParams(dpi=40, ocr=False, layout=False))
     index(tmp_path / "corpus", tmp_path / "index", IndexParams(retrievers=["bm25"]))
     (tmp_path / "sft").mkdir()
-    note(tmp_path / "sft", "sft", Params(), {"loss": 0.5}, begun_with="nano")
+    note(tmp_path / "sft", "sft", Params(), {"loss": 0.5}, begun_with="nano", history=[])
     documents, asking, corpus, found, _, learned, *_ = status.lines(tmp_path)
     assert "2 PDF files" in documents
     assert "0 train, 0 validation, 1 test; kinds: 1 lookup" in asking

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,10 +16,23 @@ def marker(stage: str) -> str:
     return f"{stage}.json"
 
 
-def note(folder: Path, stage: str, params: Params, marks: Mapping[str, float], begun_with: str) -> None:
-    """Into a policy's folder. `begun_with` is the policy that it was made of."""
+def note(
+    folder: Path,
+    stage: str,
+    params: Params,
+    marks: Mapping[str, float],
+    begun_with: str,
+    history: Sequence[Mapping[str, float]],
+) -> None:
+    """Into a policy's folder. `begun_with` is the policy that it was made of; `history`, what its trainer told."""
     used = params.model_dump(include={stage, "agent", "rewards"})
-    noted = {"params": used, "marks": dict(marks), "begun_with": begun_with, "version": version("unidoc-rl")}
+    noted = {
+        "params": used,
+        "marks": dict(marks),
+        "begun_with": begun_with,
+        "version": version("unidoc-rl"),
+        "history": list(history),
+    }
     (folder / marker(stage)).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(marks.items()))
     settings = "\n".join(f"| {stage}.{name} | {value} |" for name, value in used[stage].items())

@@ -35,11 +35,50 @@ def _bar(name: str, meaning: str, width: float, said: str) -> str:
     )
 
 
+def spans(rows: Iterable[tuple[str, str, float, float, float]]) -> str:
+    """A share a row: its name, what it is of, its value, and both ends of its interval, drawn over the bar."""
+    return "".join(_span(*row) for row in rows)
+
+
+def _span(name: str, meaning: str, value: float, low: float, high: float) -> str:
+    return (
+        f"<tr><th>{html.escape(name)}<small>{html.escape(meaning)}</small></th><td class=n>{value:.0%}</td>"
+        f'<td class=b><div class=span><i style="width:{100 * value:.1f}%"></i>'
+        f'<u style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></u></div></td></tr>'
+    )
+
+
+def stacked(rows: Iterable[tuple[str, Sequence[tuple[str, float]]]], names: Sequence[str]) -> str:
+    """A row of parts that are as wide as they are large, each by its place among the names."""
+    legend = "".join(f'<span><i class="s{at}"></i>{html.escape(name)}</span>' for at, name in enumerate(names))
+    lines = (f"<tr><th>{html.escape(name)}</th><td>{_parts(parts, names)}</td></tr>" for name, parts in rows)
+    return f'<p class="legend">{legend}</p><table class="stacked">{"".join(lines)}</table>'
+
+
+def _parts(parts: Sequence[tuple[str, float]], names: Sequence[str]) -> str:
+    whole = sum(value for _, value in parts) or 1
+    drawn = (
+        f'<i class="s{names.index(name)}" style="width:{100 * value / whole:.2f}%" '
+        f'title="{html.escape(name)}: {value:g}">{f"{value / whole:.0%}" if value / whole >= 0.1 else ""}</i>'
+        for name, value in parts
+        if value
+    )
+    return f"<div>{''.join(drawn)}</div>"
+
+
+def hidden(summary: str, inside: str) -> str:
+    """What is opened by who wants to see it; `inside` is HTML."""
+    return f"<details><summary>{html.escape(summary)}</summary>{inside}</details>"
+
+
 def charts(tables: Iterable[tuple[str, str]]) -> str:
     """Tables of bars beside each other, under their names."""
-    sections = (
-        f"<section><h3>{html.escape(name)}</h3><table>{rows}</table></section>" for name, rows in tables if rows
-    )
+    return plots((name, f"<table>{rows}</table>") for name, rows in tables if rows)
+
+
+def plots(drawn: Iterable[tuple[str, str]]) -> str:
+    """Plots of any kind beside each other, under their names; each is HTML."""
+    sections = (f"<section><h3>{html.escape(name)}</h3>{one}</section>" for name, one in drawn)
     return f'<div class="charts">{"".join(sections)}</div>'
 
 
@@ -54,11 +93,11 @@ def listed(rows: Iterable[tuple[str, str]]) -> str:
     return f"<ul>{''.join(items)}</ul>"
 
 
-def episodes(some: Sequence[Trajectory], corpus: Path) -> str:
-    """Episodes to look through, in a frame of their own."""
+def episodes(some: Sequence[Trajectory], corpus: Path, labels: Sequence[str] = ()) -> str:
+    """Episodes to look through, in a frame of their own; `labels`: why each of them is shown."""
     with tempfile.TemporaryDirectory() as folder:
         file, made = Path(folder) / "episodes.jsonl", Path(folder) / "view.html"
         trajectories.write(file, some)
-        view(file, corpus, made, limit=len(some))
+        view(file, corpus, made, limit=len(some), labels=labels)
         inner = html.escape(made.read_text(encoding="utf-8"), quote=True)
     return f'<iframe title="episodes" srcdoc="{inner}"></iframe>'

@@ -120,7 +120,7 @@ def file(tmp_path_factory: pytest.TempPathFactory, corpus: Path, episodes: list[
 
 def test_a_picture_stands_once_in_the_file_however_many_show_it(file: Path) -> None:
     text = file.read_text()
-    assert text.count("data:image/jpeg") == len(SIZES) + 2  # two were zoomed into
+    assert text.count("data:image/webp") == len(SIZES) + 2  # two were zoomed into
     assert re.findall(r"https?://(?!www\.w3\.org/2000/svg)", text) == []
 
 
@@ -293,7 +293,7 @@ def test_markup_of_a_model_is_text(file: Path, tab: Tab) -> None:
         f"answered “{shown}”",
     ]
     assert tab.texts("h1, .said, pre") == [f"What? {shown}", "1,234", shown, shown]
-    assert tab.evaluate("[...document.images].every(one => one.src.startsWith('data:image/jpeg'))")
+    assert tab.evaluate("[...document.images].every(one => one.src.startsWith('data:image/webp'))")
     assert tab.evaluate("document.scripts.length") == 2
 
 

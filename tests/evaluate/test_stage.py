@@ -100,10 +100,12 @@ def test_a_policy_beside_the_ceiling(
     small: Small, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tab: Tab
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    some = questions.read(small.file(Split.TEST))[:6]
+    some = [one for one in questions.read(small.file(Split.TEST)) if len(one.evidence) == 1][:3]
     questions.write(tmp_path / "test.json", some)
-    agent = AGENT.model_copy(update={"turns": 2, "turn_tokens": 16})
+    agent = AGENT.model_copy(update={"turns": 5, "turn_tokens": 16})
     params = Params(agent=agent, evaluate=EvaluateParams(at_once=3))
+    history = [{"step": 1, "reward": 0.1, "eval_accuracy": 0.0}, {"step": 2, "reward": 0.3, "eval_accuracy": 0.5}]
+    (model / "grpo.json").write_text(json.dumps({"history": history}))
     out = tmp_path / "evaluation"
     found = evaluate(
         tmp_path / "test.json", small.corpus, str(small.index), str(model), out, params, ["scripted"], ["rag"]
@@ -114,9 +116,20 @@ def test_a_policy_beside_the_ceiling(
     assert table["rag"]["figures"]["recall"]["value"] > 0  # it saw what its question found, whatever it wrote
     assert set(table["tiny"]["rows"]) == {one.uid for one in some}
     assert json.loads((out / "metrics.json").read_text())["accuracy"] == 0
-    assert len(list(trajectories.read(out / "episodes.jsonl"))) == 6
+    assert len(list(trajectories.read(out / "episodes.jsonl"))) == 3
     tab.open(out / "report.html")
     assert tab.text("h1") == "tiny: 0.0% right"
+    assert tab.text("p.verdict").endswith("Worse than scripted (-100.0% [-100.0%, -100.0%]).")
+    assert tab.texts("svg.plot circle.own") == [""]  # accuracy against cost
+    assert len(tab.texts("svg.plot polyline")) == 2  # what the policy's folder says of its learning
+    assert [summary.partition(" against")[0] for summary in tab.texts("summary")][-2:] == ["won", "lost"]
+    frame = "document.querySelector('iframe').contentDocument"
+    cases = tab.evaluate(f"[...{frame}.querySelectorAll('#label option')].map(one => one.value)")
+    assert {"", "=lost against scripted"} <= set(cases)
+    assert "=won against scripted" not in cases
+    choose = f"{frame}.querySelector('#label').value = '=lost against scripted'"
+    tab.evaluate(f"{choose}; {frame}.querySelector('#filters').dispatchEvent(new Event('input'))")
+    assert tab.evaluate(f"{frame}.querySelectorAll('#list li').length") == 6  # three questions, by each of both
     assert [row.split("0.0%")[0] for row in tab.texts("table.plain tr")[1:2]] == ["tiny"]
     tab.size(*PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]

@@ -26,7 +26,7 @@ from unidoc_rl.questions import gold_page, gold_pages, gold_regions
 from unidoc_rl.types import Box, Malformed, Picture, Question, Search, Trajectory, Turn
 
 PAGE_WIDTH = 500  # pixels at most; a zoom keeps its size, since what it shows is small print
-QUALITY = 70
+QUALITY = 60
 _TEMPLATE = Path(__file__).with_name("view.html")
 _DATA = "@DATA@"  # stands once in the template
 _NUMBERING = re.compile(r"\s*\d+:\s*")  # before each candidate; the page numbers them itself
@@ -34,8 +34,11 @@ _NUMBERING = re.compile(r"\s*\d+:\s*")  # before each candidate; the page number
 _Keys = dict[Picture, int]  # under which pictures stand in the file, each once
 
 
-def view(trajectories: Path, corpus: Path, out: Path, *, limit: int) -> int:
-    """Writes the first `limit` episodes, whole or not at all; returns how many the file then holds."""
+def view(trajectories: Path, corpus: Path, out: Path, *, limit: int, labels: Sequence[str] = ()) -> int:
+    """Writes the first `limit` episodes, whole or not at all; returns how many the file then holds.
+
+    `labels`: why each of them is shown, by which they can then be chosen.
+    """
     if out.is_dir():
         raise UnidocError(f"{out}: is a folder; name the file to write, for example {out / 'view.html'}")
     pictures = Pictures(corpus, AgentParams())  # which say how pages are shown for the first time: these were, before
@@ -44,7 +47,8 @@ def view(trajectories: Path, corpus: Path, out: Path, *, limit: int) -> int:
     left_out = 0
     for trajectory in read(trajectories):
         if len(episodes) < limit:
-            episodes.append(_episode(trajectory, keys))
+            label = labels[len(episodes)] if labels else ""
+            episodes.append({**_episode(trajectory, keys), "label": label})
         else:
             left_out += 1
     if not episodes:
@@ -68,8 +72,8 @@ def _drawn(pictures: Pictures, keys: _Keys) -> Iterator[tuple[int, dict[str, Any
             if not picture.boxes:
                 image.thumbnail((PAGE_WIDTH, image.height), Image.Resampling.LANCZOS)
             file = io.BytesIO()
-            image.save(file, "JPEG", quality=QUALITY, optimize=True)
-            source = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+            image.save(file, "WEBP", quality=QUALITY, method=2)
+            source = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
             yield key, {"src": source, "width": picture.width, "height": picture.height}
             bar.update()
 

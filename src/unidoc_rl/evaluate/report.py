@@ -3,118 +3,198 @@
 from __future__ import annotations
 
 import html
+import json
+import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from unidoc_rl import webpage
-from unidoc_rl.evaluate.measures import RIGHT, Cause, Evaluation
+from unidoc_rl import plots, trained, webpage
+from unidoc_rl.agent import trajectories
+from unidoc_rl.evaluate.baselines import BASELINES
+from unidoc_rl.evaluate.measures import FIGURES, RIGHT, Cause, Evaluation
 from unidoc_rl.intervals import Difference, Measured
 from unidoc_rl.types import Trajectory
 
 FILE = "report.html"
 CASES = 6  # episodes of each cause, and as many that are right
-NAMED = 20  # questions that were won, and lost
+CHANGED = 3  # questions that were won, and lost, against each other policy, of which both episodes are shown
+NAMED = 50  # of these questions, that are told
+SEED = 0  # of which of them
 
+RIGHT_ONES = "right"
 _CAUSES = {
-    Cause.GAVE_UP: "no answer, or that there is none",
-    Cause.NOT_FOUND: "a page that it needs was never shown",
-    Cause.WRONG_PAGE: "it was shown, and another one kept",
-    Cause.WRONG_REGION: "it was kept, and looked at in the wrong place",
     Cause.MISREAD: "all of it was seen, and the answer is wrong",
-    Cause.INVENTED: "the documents do not say it",
+    Cause.WRONG_REGION: "the page was kept, and looked at in the wrong place",
+    Cause.WRONG_PAGE: "a page that it needs was shown, and another one kept",
+    Cause.NOT_FOUND: "a page that it needs was never shown",
+    Cause.GAVE_UP: "no answer, or that there is none",
+    Cause.INVENTED: "an answer that the documents do not have",
 }
 _COLUMNS = (
-    "reward",
-    "recall",
-    "ndcg",
-    "select",
-    "region",
-    "turns",
-    "searches",
-    "zooms",
-    "pictures",
-    "tokens",
-    "seconds",
-)
+    "reward", "recall", "ndcg", "select", "region", "region_iou", "format", "turns", "searches", "zooms", "pictures",
+    "context", "tokens", "seconds",
+)  # fmt: skip
+_CURVES = {"sft": ("loss",), "grpo": ("reward", "eval_accuracy")}  # by the stage that a policy comes from
 
 
-def write(
-    folder: Path, corpus: Path, name: str, all_of_them: Mapping[str, Evaluation], cases: Sequence[Trajectory],
-    compared: Mapping[str, Difference], queries: Mapping[str, str],
-) -> None:  # fmt: skip
-    """Of the policy `name`, beside all others; `compared`: how much better it is than each of these."""
-    own = all_of_them[name]
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the report is about: the first of `found` is the policy that was evaluated."""
+
+    found: Mapping[str, Evaluation]
+    compared: Mapping[str, Difference]  # how much better it is than each of the others
+    queries: Mapping[str, str]
+    played: Mapping[str, Path]  # the episodes of each
+    folders: Mapping[str, Path]  # of those that are a model's folder
+
+
+def write(folder: Path, corpus: Path, told: Told) -> None:
+    name, own = next(iter(told.found.items()))
+    title = f"{name}: {own.accuracy.value:.1%} right"
     body = [
-        f"<h1>{html.escape(name)}: {own.accuracy.value:.1%} right</h1>",
-        f"<p>{html.escape(_verdict(own, compared))}</p>",
-        "<h2>Beside others</h2>",
-        webpage.table(
-            ("policy", "accuracy", "95 % interval", "behind this one by", "p", *_COLUMNS),
-            (_line(other, one, compared.get(other)) for other, one in all_of_them.items()),
-        ),
-        "<h2>Where it is right, and where it is not</h2>",
-        webpage.charts(
-            [
-                *((f"accuracy by {key}", _accuracies(values)) for key, values in own.by.items()),
-                ("why it is not right", webpage.bars(_causes(own), max(own.causes.values(), default=1))),
-                ("how episodes end", webpage.bars(_counts(own.outcomes), own.accuracy.count)),
-                ("“not answerable”", _accuracies(own.refusals)),
-            ]
-        ),
+        f"<h1>{html.escape(title)}</h1>",
+        f'<p class="verdict">{html.escape(_verdict(told.compared))}</p>',
+        f"<p>{html.escape(_said(own))}</p>",
+        f"<h2>Beside others</h2>{_table(told)}",
+        webpage.plots(_plots(told)),
+        f"<h2>How episodes end</h2>{_ends(told.found)}",
+        f"<h2>Where {html.escape(name)} is right</h2>",
+        webpage.charts((f"by {key}", _accuracies(values)) for key, values in own.by.items()),
+        webpage.charts([("“not answerable”", _accuracies(own.refusals)), ("why it is not right", _causes(own))]),
     ]
-    for other in compared:
-        body.append(_changes(own, all_of_them[other], other, queries))
-    body.append(f"<h2>Cases to look at</h2>{webpage.episodes(cases, corpus)}")
-    (folder / FILE).write_text(webpage.page(f"{name}: {own.accuracy.value:.1%}", "".join(body)), encoding="utf-8")
+    if told.compared:
+        body.append(f"<h2>What changed</h2>{''.join(_changes(told))}")
+    labels, cases = _cases(told)
+    body.append(f"<h2>Cases to look at</h2>{webpage.episodes(cases, corpus, labels)}")
+    (folder / FILE).write_text(webpage.page(title, "".join(body)), encoding="utf-8")
 
 
-def _verdict(own: Evaluation, compared: Mapping[str, Difference]) -> str:
-    accuracy = own.accuracy
-    told = f"{accuracy.count} questions; with 95 % confidence between {accuracy.low:.1%} and {accuracy.high:.1%}. "
+# --- the verdict, and the table ---------------------------------------------------------------------------------------
+
+
+def _verdict(compared: Mapping[str, Difference]) -> str:
+    """Who is better and who is worse, as far as the intervals tell."""
+    groups: dict[str, list[str]] = {"Better than": [], "Not told apart from": [], "Worse than": []}
     for other, gain in compared.items():
-        told += (
-            f"{gain.value:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}] against {other} on the same questions "
-            f"({gain.won} won, {gain.lost} lost, p = {gain.p:.2g}). "
-        )
+        said = f"{other} ({gain.value:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}])"
+        group = "Better than" if gain.low > 0 else "Worse than" if gain.high < 0 else "Not told apart from"
+        groups[group].append(said)
+    return " ".join(f"{group} {', '.join(several)}." for group, several in groups.items() if several)
+
+
+def _said(own: Evaluation) -> str:
+    accuracy = own.accuracy
+    told = (
+        f"{accuracy.count} questions; with 95 % confidence, between {accuracy.low:.1%} and {accuracy.high:.1%} of such "
+        f"questions are answered rightly. F1 over what can be answered and what was answered: {own.f1.value:.1%}. "
+    )
     return told + (f"{own.void} episodes are void and count nowhere." if own.void else "")
+
+
+def _table(told: Told) -> str:
+    head = ("policy", "accuracy", "95 % interval", "gap", "won", "lost", "p", "F1", *(_words(one) for one in _COLUMNS))
+    rows = (_line(name, one, told.compared.get(name)) for name, one in told.found.items())
+    meanings = [(name, BASELINES[name].meaning) for name in told.found if name in BASELINES]
+    meanings += [(_words(name), meaning) for name, meaning in FIGURES.items() if meaning and name in _COLUMNS]
+    meanings.append(("gap, won, lost, p", "of the first policy to this one, on the same questions; McNemar's test"))
+    return webpage.table(head, rows) + webpage.hidden("what these are", webpage.listed(meanings))
 
 
 def _line(name: str, one: Evaluation, gain: Difference | None) -> list[str]:
     accuracy = one.accuracy
     figures = [f"{one.figures[key].value:.3g}" if key in one.figures else "" for key in _COLUMNS]
-    apart = [f"{gain.value:+.1%}", f"{gain.p:.2g}"] if gain else ["", ""]
-    return [name, f"{accuracy.value:.1%}", f"{accuracy.low:.1%} to {accuracy.high:.1%}", *apart, *figures]
+    apart = [f"{gain.value:+.1%}", str(gain.won), str(gain.lost), f"{gain.p:.2g}"] if gain else [""] * 4
+    interval = f"{accuracy.low:.1%} to {accuracy.high:.1%}"
+    return [name, f"{accuracy.value:.1%}", interval, *apart, f"{one.f1.value:.1%}", *figures]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").replace("iou", "IoU").replace("ndcg", "NDCG")
+
+
+# --- plots ------------------------------------------------------------------------------------------------------------
+
+
+def _plots(told: Told) -> Iterator[tuple[str, str]]:
+    points = [
+        plots.Point(name, one.figures["context"].value, one.accuracy.value, one.accuracy.low, one.accuracy.high, not at)
+        for at, (name, one) in enumerate(told.found.items())
+    ]
+    yield "accuracy against cost", plots.scatter(points, "tokens read and written a question", "accuracy")
+    for name, folder in told.folders.items():
+        for stage, figures in _CURVES.items():
+            if series := _curves(folder / trained.marker(stage), figures):
+                yield f"{name}, as it learned", plots.curves(series, f"step of {stage}")
+
+
+def _curves(file: Path, figures: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
+    """Of a policy's folder, as far as it tells them."""
+    history = json.loads(file.read_text(encoding="utf-8")).get("history", []) if file.exists() else []
+    series = {name: [(row["step"], row[name]) for row in history if name in row] for name in figures}
+    return {name: line for name, line in series.items() if len(line) > 1}
+
+
+def _ends(found: Mapping[str, Evaluation]) -> str:
+    rows = []
+    for name, one in found.items():
+        counts = {RIGHT_ONES: one.accuracy.count - sum(one.causes.values()), **one.causes}
+        rows.append((name, [(why, counts.get(why, 0)) for why in (RIGHT_ONES, *_CAUSES)]))
+    return webpage.stacked(rows, (RIGHT_ONES, *_CAUSES))
 
 
 def _accuracies(values: Mapping[str, Measured]) -> str:
     known = {name: one for name, one in values.items() if one.count}
-    return webpage.bars(
-        (
-            (name, f"{one.low:.0%} to {one.high:.0%}, of {one.count}", one.value, f"{one.value:.0%}")
-            for name, one in known.items()
-        ),
-        1,
-    )
+    return webpage.spans((name, f"of {one.count}", one.value, one.low, one.high) for name, one in known.items())
 
 
-def _causes(own: Evaluation) -> Iterator[tuple[str, str, float, str]]:
-    for name, count in own.causes.items():
-        yield name, _CAUSES[Cause(name)], count, str(count)
+def _causes(own: Evaluation) -> str:
+    rows = ((why, _CAUSES[Cause(why)], count, str(count)) for why, count in own.causes.items())
+    return webpage.bars(rows, max(own.causes.values(), default=1))
 
 
-def _counts(counted: Mapping[str, int]) -> Iterator[tuple[str, str, float, str]]:
-    for name, count in counted.items():
-        yield name.replace("_", " "), "", count, str(count)
+# --- what changed, and cases ------------------------------------------------------------------------------------------
 
 
-def _changes(own: Evaluation, other: Evaluation, name: str, queries: Mapping[str, str]) -> str:
-    before = {row.uid: row.value >= RIGHT for row in other.rows}
+def _changes(told: Told) -> Iterator[str]:
+    for other in told.compared:
+        for what, uids in _changed(told, other).items():
+            some = f", {NAMED} of them here" if len(uids) > NAMED else ""
+            listed = webpage.listed((uid, told.queries[uid]) for uid in uids[:NAMED])
+            yield webpage.hidden(f"{what} against {other}: {len(uids)}{some}", listed)
+
+
+def _changed(told: Told, other: str) -> dict[str, list[str]]:
+    """The questions that the policy alone is right about, and those that the other one alone is."""
+    own = next(iter(told.found.values()))
+    before = {row.uid: row.value >= RIGHT for row in told.found[other].rows}
     now = {row.uid: row.value >= RIGHT for row in own.rows if row.uid in before}
-    won = [uid for uid, right in now.items() if right and not before[uid]]
-    lost = [uid for uid, right in now.items() if not right and before[uid]]
-    parts = [f"<h2>What changed against {html.escape(name)}</h2>"]
-    for what, uids in (("won", won), ("lost", lost)):
-        more = f", {NAMED} of them" if len(uids) > NAMED else ""
-        parts.append(f"<h3>{what}: {len(uids)}{more}</h3>")
-        parts.append(webpage.listed((uid, queries[uid]) for uid in uids[:NAMED]))
-    return "".join(parts)
+    return {
+        "won": [uid for uid, right in now.items() if right and not before[uid]],
+        "lost": [uid for uid, right in now.items() if not right and before[uid]],
+    }
+
+
+def _cases(told: Told) -> tuple[list[str], list[Trajectory]]:
+    """Some of what changed, side by side, some of every cause, and some that are right; with why they are shown."""
+    (name, own), *others = told.found.items()
+    dice = random.Random(SEED)
+    wanted: list[tuple[str, str, str]] = []  # label, policy, question
+    causes: dict[str, list[str]] = {}
+    for row in own.rows:
+        causes.setdefault(row.cause or RIGHT_ONES, []).append(row.uid)
+    for why in sorted(causes, key=[*_CAUSES, RIGHT_ONES].index):
+        wanted += [(why, name, uid) for uid in dice.sample(causes[why], min(CASES, len(causes[why])))]
+    for other, _ in others:
+        for what, uids in _changed(told, other).items():
+            for uid in dice.sample(uids, min(CHANGED, len(uids))):
+                wanted += [(f"{what} against {other}", player, uid) for player in (name, other)]
+    asked = Counter((player, uid) for _, player, uid in wanted)
+    held = {
+        (player, one.question.uid): one
+        for player, file in told.played.items()
+        for one in trajectories.read(file)
+        if (player, one.question.uid) in asked
+    }
+    return [label for label, *_ in wanted], [held[player, uid] for _, player, uid in wanted]

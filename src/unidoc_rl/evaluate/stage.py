@@ -12,7 +12,6 @@ Killed, it goes on with the episodes that were played.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -54,7 +53,7 @@ def evaluate(
     beside: Sequence[str] = (),
     baselines: Sequence[str] = (),
 ) -> Evaluation:
-    """Makes the folder `out`. On the same questions play `beside`, other policies, and `baselines`, this one with less."""
+    """Makes the folder `out`: of the policy, of it with less to do (`baselines`), and of others (`beside`)."""
     read = questions.read(asked)
     if not read:
         raise UnidocError(f"{asked}: holds no question")
@@ -81,9 +80,14 @@ def evaluate(
             compared = {name: difference(*paired(found[name], found[own])) for name in others}
             (output.new / EVALUATION).write_text(json.dumps(_table(found), indent=1) + "\n", encoding="utf-8")
             (output.new / METRICS).write_text(json.dumps(metrics(found[own]), indent=1) + "\n", encoding="utf-8")
-            queries = {question.uid: question.query for question in read}
-            cases = list(_cases(output.new / EPISODES, found[own]))
-            report.write(output.new, folder, own, found, cases, compared, queries)
+            told = report.Told(
+                found,
+                compared,
+                queries={question.uid: question.query for question in read},
+                played={own: output.new / EPISODES, **{name: output.new / f"{name}.jsonl" for name in others}},
+                folders={name: Path(place) for name, place in places.items() if Path(place).is_dir()},
+            )
+            report.write(output.new, folder, told)
             run.metrics([(0, metrics(found[own]))])
             for file in (report.FILE, EVALUATION):
                 run.file(output.new / file)
@@ -157,14 +161,3 @@ def _table(found: Mapping[str, Evaluation]) -> dict[str, object]:
 
 def _row(row: Row) -> dict[str, object]:
     return {"value": row.value, "kind": row.kind, "cause": row.cause, "seconds": row.figures["seconds"]}
-
-
-def _cases(episodes: Path, own: Evaluation) -> Iterator[Trajectory]:
-    """Some of every cause, and some that are right, as they come."""
-    causes = {row.uid: row.cause for row in own.rows}
-    taken: Counter[str | None] = Counter()
-    for one in trajectories.read(episodes):
-        why = causes.get(one.question.uid)
-        taken[why] += 1
-        if taken[why] <= report.CASES:
-            yield one

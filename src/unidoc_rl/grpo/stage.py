@@ -80,7 +80,7 @@ def grpo(
         encoder.save(output.new)
         marks = last_marks(trainer, ("reward", "outcome", "kl", "turns"))
         marks |= course(trainer, f"eval_{params.grpo.best}")
-        trained.note(output.new, STAGE, params, marks, begun_with=str(policy))
+        trained.note(output.new, STAGE, params, marks, begun_with=str(policy), history=trainer.state.log_history)
     return marks
 
 

@@ -86,7 +86,8 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
         trainer.save_model(str(output.new))
         encoder.save(output.new)
         marks = last_marks(trainer, ("loss", "mean_token_accuracy", "entropy"))
-        trained.note(output.new, STAGE, params, marks, begun_with=params.sft.model or "the nano model of this package")
+        begun_with = params.sft.model or "the nano model of this package"
+        trained.note(output.new, STAGE, params, marks, begun_with, trainer.state.log_history)
     return marks
 
 
