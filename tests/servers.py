@@ -1,5 +1,5 @@
-"""Real servers on 127.0.0.1 for tests: an S3 server, one that answers what it is told, one that never answers, and
-a connection that breaks."""
+"""Real servers on 127.0.0.1 for tests: an S3 server, MLflow, one that answers what it is told, one that never answers,
+and a connection that breaks."""
 
 from __future__ import annotations
 
@@ -82,6 +82,32 @@ def _is_up(process: subprocess.Popen[bytes], url: str) -> bool:
                 return True
         time.sleep(0.05)
     return False
+
+
+# --- MLflow ---------------------------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    """For a server that is to come later under a known address."""
+    return _free_ports(1)
+
+
+@contextmanager
+def mlflow_server(folder: Path, port: int) -> Iterator[None]:
+    """With its database and files in this folder."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    places = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"]
+    env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([*command, *places], cwd=folder, env=env, stdout=log, stderr=log)
+    try:
+        if not _is_up(process, f"http://127.0.0.1:{port}/health"):
+            raise RuntimeError(f"the MLflow server did not start:\n{(folder / 'log').read_text()[-2000:]}")
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 # --- HTTP -----------------------------------------------------------------------------------------------------------

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.servers import free_port, mlflow_server
 from unidoc_rl import tracking
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.journal import Journal
+from unidoc_rl.mlflow_server import KEY, PARENT, opened
 
 pytestmark = pytest.mark.slow  # MLflow takes seconds to import
+BEGIN = "from unidoc_rl import tracking\nwith tracking.run('sft', None): pass"
 
 
 @pytest.fixture(autouse=True)
@@ -19,10 +27,15 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def stored(run_id: str) -> object:
-    from mlflow import MlflowClient
+def client(address: str | None = None) -> Any:
+    return opened(address)[0]
 
-    return MlflowClient(f"sqlite:///{Path('.mlflow/mlflow.db').resolve()}").get_run(run_id)
+
+def stored(run: tracking.Run, address: str | None = None) -> Any:
+    """The one run in MLflow that has this key."""
+    found, experiment = opened(address)
+    (one,) = found.search_runs([experiment], f"tags.`{KEY}` = '{run.key}'")
+    return one
 
 
 def test_what_a_run_tells_can_be_read_back(tmp_path: Path) -> None:
@@ -31,22 +44,35 @@ def test_what_a_run_tells_can_be_read_back(tmp_path: Path) -> None:
         run.params({"seed": 1, "long": "x" * 10_000})
         run.metrics([(step, {"loss": 1 / (step + 1), "reward": 0.5}) for step in range(1200)])
         run.file(tmp_path / "card.md")
-    found = stored(run.id)
-    assert found.info.status == "FINISHED"  # type: ignore[attr-defined]
-    assert found.data.params["seed"] == "1"  # type: ignore[attr-defined]
-    assert found.data.metrics["loss"] == pytest.approx(1 / 1200)  # type: ignore[attr-defined]
+        run.inputs({"questions": tmp_path / "card.md", "index": "http://127.0.0.1:8002"})
+        assert run.last_step() == 1199
+    found = stored(run)
+    assert found.info.status == "FINISHED"
+    assert found.data.params["seed"] == "1"
+    assert found.data.metrics["loss"] == pytest.approx(1 / 1200)
+    assert {one.dataset.name for one in found.inputs.dataset_inputs} == {"questions", "index"}
+    assert len(found.data.tags["mlflow.source.git.commit"]) >= 12
     assert list((tmp_path / ".mlflow").rglob("card.md"))
+    assert not list((tmp_path / ".mlflow/unsent").iterdir())
 
 
-def test_a_run_that_failed_is_gone_on_with_under_its_id(tmp_path: Path) -> None:
+def test_a_run_that_failed_is_gone_on_with(tmp_path: Path) -> None:
     note = tmp_path / "run"
-    with pytest.raises(ZeroDivisionError), tracking.run("sft", None, note) as run:
-        raise ZeroDivisionError
-    assert stored(run.id).info.status == "FAILED"  # type: ignore[attr-defined]
+
+    def failing() -> None:
+        with tracking.run("sft", None, note) as run:
+            run.metrics([(7, {"loss": 3.0})])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing()
     with tracking.run("sft", None, note) as again:
-        again.metrics([(1, {"loss": 2.0})])
-    assert again.id == run.id
-    assert stored(run.id).info.status == "FINISHED"  # type: ignore[attr-defined]
+        assert stored(again).info.status == "RUNNING"
+        assert again.last_step() == 7
+        again.metrics([(8, {"loss": 2.0})])
+    found = stored(again)
+    assert found.info.status == "FINISHED"
+    assert [mark.value for mark in client().get_metric_history(found.info.run_id, "loss")] == [3.0, 2.0]
 
 
 def test_a_run_that_is_in_no_database_any_more_begins_anew(tmp_path: Path) -> None:
@@ -54,16 +80,127 @@ def test_a_run_that_is_in_no_database_any_more_begins_anew(tmp_path: Path) -> No
     note.write_text("0" * 32)
     with tracking.run("sft", None, note) as run:
         pass
-    assert run.id == note.read_text() != "0" * 32
+    assert stored(run).info.status == "FINISHED"
+
+
+def test_stages_of_a_pipeline_stand_below_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNIDOC_RUN", "tuesday")
+    for name in ("sft", "evaluate"):
+        with tracking.run(name, None) as run:
+            run.result({"accuracy": 0.5})
+    found, experiment = opened(None)
+    everything = {one.info.run_name: one for one in found.search_runs([experiment])}
+    assert set(everything) == {"tuesday", "sft", "evaluate"}
+    parent = everything["tuesday"]
+    assert parent.data.metrics["accuracy"] == 0.5
+    assert parent.info.status == "FINISHED"
+    assert everything["sft"].data.tags[PARENT] == everything["evaluate"].data.tags[PARENT] == parent.info.run_id
+
+
+def test_a_dvc_repro_is_a_pipeline(tmp_path: Path) -> None:
+    """Each of its stages is a process of its own, behind a shell or not."""
+    code = "from unidoc_rl.tracking import pipeline; print(pipeline()['key'])"
+    stage = f'{sys.executable} -c "{code}" >> {tmp_path}/keys'
+    stages = {"one": {"cmd": stage}, "two": {"cmd": f"{stage} && true"}}
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": stages}))
+    dvc = Path(sys.executable).with_name("dvc")
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
+    for command in (["init", "--no-scm", "-q"], ["repro", "-q"], ["repro", "-q", "-f"]):
+        subprocess.run([dvc, *command], check=True, env=environment, start_new_session=True)
+    first, same, second, too = (tmp_path / "keys").read_text().split()
+    assert first == same != second == too
 
 
 def test_processes_that_begin_together_make_one_database(tmp_path: Path) -> None:
-    code = "from unidoc_rl import tracking\nwith tracking.run('sft', None): pass"
-    together = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) for _ in range(3)]
+    together = [subprocess.Popen([sys.executable, "-c", BEGIN], cwd=tmp_path) for _ in range(3)]
     assert [process.wait() for process in together] == [0, 0, 0]
 
 
-def test_a_server_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+# --- a server that is away --------------------------------------------------------------------------------------------
+
+TRACE = {
+    "inputs": {"question": "Who?"},
+    "outputs": {"answer": "Nobody"},
+    "spans": [{"name": "turn 1", "type": "CHAT_MODEL", "inputs": {}, "outputs": {"content": "…"}, "seconds": 0.5}],
+    "expected": "Nobody",
+    "feedback": {"answer": 1.0, "reward": 0.9},
+    "why": "the same text",
+}
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(UnidocError, match=r"127\.0\.0\.1:9"), tracking.run("sft", "http://127.0.0.1:9"):
-        pass
+    monkeypatch.setattr(tracking, "PATIENCE", 0)
+
+
+def told(address: str, tmp_path: Path) -> tracking.Run:
+    (tmp_path / "card.md").write_text("# a card")
+    with tracking.run("evaluate", address, tmp_path / "run") as run:
+        run.params({"seed": 1})
+        run.inputs({"questions": tmp_path / "card.md"})
+        run.metrics([(step, {"loss": 1 / (step + 1)}) for step in range(3)])
+        run.file(tmp_path / "card.md")
+        run.trace("q1", TRACE)
+        run.result({"accuracy": 0.5})
+    return run
+
+
+def stands_once(run: tracking.Run, address: str) -> None:
+    found, experiment = opened(address)
+    one = stored(run, address)
+    assert len(found.search_runs([experiment])) == 1
+    assert one.info.status == "FINISHED"
+    assert [mark.step for mark in found.get_metric_history(one.info.run_id, "loss")] == [0, 1, 2]
+    assert [mark.value for mark in found.get_metric_history(one.info.run_id, "accuracy")] == [0.5]
+    assert [file.path for file in found.list_artifacts(one.info.run_id)] == ["card.md"]
+    assert len(one.inputs.dataset_inputs) == 1
+    (trace,) = found.search_traces(locations=[experiment], run_id=one.info.run_id)
+    assert sorted(judged.name for judged in trace.info.assessments) == ["answer", "expected", "reward"]
+    assert [span.name for span in trace.data.spans] == ["q1", "turn 1"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_a_server_that_is_away_is_not_told_is_kept_and_sent_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    run = told(address, tmp_path)  # the server is down, and the stage is not held up
+    assert capfd.readouterr().err.count("`unidoc track --retry` sends it") == 1
+    with pytest.raises(UnidocError, match=rf"{address} cannot be told .* is kept"):
+        tracking.retry()
+    kept = tmp_path / ".mlflow/unsent"
+    shutil.copytree(kept, tmp_path / "copy")
+    with mlflow_server(tmp_path / "server", port):
+        assert tracking.retry() == (1, 0)
+        stands_once(run, address)
+        assert not list(kept.iterdir())
+        assert tracking.retry() == (0, 0)
+        shutil.copytree(tmp_path / "copy", kept, dirs_exist_ok=True)  # as if it had died before it could note a thing
+        assert tracking.retry() == (1, 0)
+        stands_once(run, address)
+
+
+def test_a_process_that_is_killed_as_it_notes_loses_nothing_that_was_noted(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "unsent" / "key")
+    with journal.held():
+        journal.note({"what": "one"})
+        journal.note({"what": "two"})
+    events = journal.folder / "events.jsonl"
+    events.write_bytes(events.read_bytes()[:-3])
+    with journal.held() as held:
+        assert held
+        journal.note({"what": "three"})
+        left = journal.left()
+        assert [next(left)["what"], next(left)["what"]] == ["one", "three"]  # `three` is under way
+    with journal.held():
+        assert [event["what"] for event in journal.left()] == ["three"]
+        assert journal.is_sent()
+
+
+def test_a_run_that_is_at_work_sends_by_itself() -> None:
+    with tracking.run("sft", None):
+        code = "from unidoc_rl import tracking; print(tracking.retry())"
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "(0, 1)"

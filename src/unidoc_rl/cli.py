@@ -292,14 +292,6 @@ def grpo(
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--policy", required=True, help="What plays: a model's folder, or an address, http://host:8000/v1#model.")
 @click.option("--beside", multiple=True, help="Another policy to compare with, or `scripted`; may stand several times.")
-@click.option(
-    "--baseline",
-    "baselines",
-    multiple=True,
-    type=click.Choice(["rag", "react", "vrag", "oracle"]),
-    help="The policy with less to do: one search and an answer; search and answer (ReAct, Search-R1); search, zoom and "
-    "answer (VRAG-RL); the gold pages and an answer. May stand several times.",
-)
 @click.option("--out", required=True, type=click.Path(), help="The folder of the evaluation to make, or s3://...")
 @_with_params
 def evaluate(
@@ -308,7 +300,6 @@ def evaluate(
     index: str,
     policy: str,
     beside: tuple[str, ...],
-    baselines: tuple[str, ...],
     out: str,
     params_file: Path | None,
     overrides: tuple[str, ...],
@@ -322,11 +313,11 @@ def evaluate(
 
     \b
         unidoc evaluate questions/test.json --corpus corpus --index index --policy grpo --beside sft \\
-            --baseline rag --baseline oracle --out evaluation
+            --set evaluate.baselines=[rag,oracle] --out evaluation
     """
     from unidoc_rl.evaluate.stage import evaluate as run
 
-    found = run(questions, corpus, index, policy, out, _load(params_file, overrides), beside, baselines)
+    found = run(questions, corpus, index, policy, out, _load(params_file, overrides), beside)
     accuracy = found.accuracy
     click.echo(f"{out}: {accuracy.value:.1%} right [{accuracy.low:.1%}, {accuracy.high:.1%}] of {accuracy.count}")
     click.echo(f"{out}/report.html shows where, and why not")
@@ -622,6 +613,22 @@ def evaluate_nano(model: Path, lessons: int, on_card: bool, as_json: bool) -> No
         one = measured[measure.what]
         interval = f"[{one.low:6.1%}, {one.high:6.1%}]"
         click.echo(f"{measure.what:{width}}  {one.value:6.1%}  {interval}  asked for: {measure.asked}")
+
+
+@cli.command()
+@click.option("--retry", is_flag=True, required=True, help="Send what is kept below .mlflow/unsent of this folder.")
+def track(retry: bool) -> None:
+    """Tell MLflow what it could not be told while a stage was at work, each thing once.
+
+    A server that is away holds no stage up: what it is to know is kept on this disk.
+
+    \b
+        unidoc track --retry
+    """
+    from unidoc_rl import tracking
+
+    sent, busy = tracking.retry()
+    click.echo(f"{sent} runs sent" + (f"; {busy} are at work, and send by themselves" if busy else ""))
 
 
 @cli.command()

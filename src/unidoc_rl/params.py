@@ -207,9 +207,17 @@ class GrpoParams(Section):
         return self
 
 
+BaselineName = Literal["rag", "react", "vrag", "oracle"]
+
+
 class EvaluateParams(Section):
     """A policy to how well it answers."""
 
+    baselines: list[BaselineName] = Field(
+        [],
+        description="the same policy with less to do: rag (one search, and an answer), react (search and answer, as "
+        "ReAct and Search-R1), vrag (search, zoom and answer, as VRAG-RL), oracle (the gold pages, and an answer)",
+    )
     at_once: int = Field(16, ge=1, le=4096, description="episodes that are played together")
 
 

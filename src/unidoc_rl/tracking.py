@@ -1,131 +1,185 @@
 """Runs in MLflow: a server where `services.mlflow` names one, else a database below this folder.
 
-Metrics are sent in batches, and a run that was killed is gone on with under its own id.
+What a run tells is noted on this disk first, and forgotten once MLflow has it: a server that is away holds no stage up,
+and nothing is lost. A run that was killed is gone on with; a stage's run stands below that of its pipeline.
 """
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import os
+import platform
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from unidoc_rl import progress, provenance
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.journal import Journal
+from unidoc_rl.mlflow_server import FOLDER, Server, away
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
-FOLDER = Path(".mlflow")
-EXPERIMENT = "unidoc-rl"
+UNSENT = "unsent"
+PIPELINE = "UNIDOC_RUN"  # names the run of the pipeline that a stage belongs to
 LONGEST_PARAM = 6000  # letters that MLflow takes
-MOST = 1000  # metrics that it takes at once
+PATIENCE = 60  # seconds between two tries at a server that is away
 
 
 class Run:
     """A run that is going on."""
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
-        self._client = client
-        self.id = run_id
+    def __init__(self, journal: Journal, address: str | None) -> None:
+        self._journal = journal
+        self._address = address
+        self._server: Server | None = None  # until it is asked for the first time
+        self._again = 0.0  # when one that was away is asked once more
+        self.key = journal.key
 
     def params(self, params: Mapping[str, Any]) -> None:
         """A run that is gone on with keeps those that it began with: MLflow changes none."""
-        from mlflow.entities import Param
-
-        known = self._client.get_run(self.id).data.params
-        given = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in params.items() if name not in known]
-        self._client.log_batch(self.id, params=given)
+        self.tell("params", values={name: str(value)[:LONGEST_PARAM] for name, value in params.items()})
 
     def metrics(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Of several steps at once."""
-        from mlflow.entities import Metric
-
         now = int(time.time() * 1000)
-        all_of_them = [Metric(name, value, now, step) for step, row in rows for name, value in row.items()]
-        for start in range(0, len(all_of_them), MOST):
-            self._client.log_batch(self.id, metrics=all_of_them[start : start + MOST])
+        listed = [(name, value, now, step) for step, row in rows for name, value in row.items()]
+        self.tell("metrics", rows=listed)
+
+    def result(self, figures: Mapping[str, float]) -> None:
+        """What the stage came to: it stands with the pipeline's run too, by which pipelines are compared."""
+        self.metrics([(0, figures)])
+        self.tell("result", rows=[(name, value, int(time.time() * 1000), 0) for name, value in figures.items()])
+
+    def inputs(self, inputs: Mapping[str, str | Path]) -> None:
+        """What the stage is made from, by the content of files and folders."""
+        told = [
+            {
+                "name": name,
+                "digest": provenance.key(Path(one) if Path(one).exists() else str(one))[:32],
+                "source": str(one),
+            }
+            for name, one in inputs.items()
+        ]
+        self.tell("inputs", inputs=told)
 
     def file(self, path: Path, folder: str | None = None) -> None:
-        self._client.log_artifact(self.id, str(path), folder)
+        self.tell("file", file=self._journal.keep(path), folder=folder)
+
+    def trace(self, name: str, told: Mapping[str, Any]) -> None:
+        """An episode: `inputs`, `outputs`, `spans`, `expected`, `feedback`, and `why` it is that."""
+        self.tell("trace", name=name, at=time.time_ns(), told=told)
+
+    def last_step(self) -> int:
+        """The last of which it was told anything; -1 where it was told nothing."""
+        events = [event for event, _ in self._journal.events()]
+        noted = [row[3] for event in events if event["what"] == "metrics" for row in event["rows"]]
+        with suppress(*away()):
+            noted += Server(self._address).steps(self.key)
+        return max(noted, default=-1)
+
+    def tell(self, what: str, *, at_last: bool = False, **more: Any) -> None:
+        """Notes it, and sends all that is not sent, unless the server was away a moment ago."""
+        self._journal.note({"what": what, **more})
+        if not at_last and time.monotonic() < self._again:
+            return
+        try:
+            self._server = self._server or Server(self._address)
+            self._server.take(self._journal)
+        except away() as error:
+            if not self._again:
+                progress.tell(
+                    f"MLflow at {_place(self._address)} cannot be told ({error}); what it is to know is kept in "
+                    f"{self._journal.folder}, and `unidoc track --retry` sends it"
+                )
+            self._again = time.monotonic() + PATIENCE
 
 
 @contextmanager
 def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Run]:
     """A run under this name; how it ended is noted there.
 
-    `note`: a file for its id, by which a later process goes on with it.
+    `note`: a file for its key, by which a later process goes on with it.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlflow.exceptions import MlflowException
+    key = note.read_text() if note is not None and note.exists() else uuid.uuid4().hex
+    if note is not None:
+        note.write_text(key)
+    journal = Journal(FOLDER.resolve() / UNSENT / key)
+    with journal.held() as held:
+        if not held:
+            raise UnidocError(f"{journal.folder}: another process is at work on this run; wait for it")
+        told = Run(journal, address)
+        told.tell("begin", name=name, address=address, pipeline=pipeline(), tags=_tags())
+        status = "FAILED"
+        try:
+            yield told
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            told.tell("end", at_last=True, status=status, at=int(time.time() * 1000))
+            if journal.is_sent():
+                journal.remove()
 
+
+def retry() -> tuple[int, int]:
+    """Sends what is kept below this folder; returns how many runs that were, and how many are still at work."""
+    sent = busy = 0
+    for folder in sorted((FOLDER.resolve() / UNSENT).glob("*/")):
+        journal = Journal(folder)
+        with journal.held() as held:
+            if not held:
+                busy += 1
+            elif (first := next(journal.events(), None)) is None:
+                journal.remove()  # its process has just ended
+            else:
+                _sent_again(journal, first[0]["address"])
+                sent += 1
+    return sent, busy
+
+
+def _sent_again(journal: Journal, address: str | None) -> None:
     try:
-        client, experiment = opened(address)
-        run_id = note.read_text() if note is not None and note.exists() else None
-        if run_id is None or not _is_there(client, run_id):
-            run_id = client.create_run(experiment, run_name=name).info.run_id
-        if note is not None:
-            note.write_text(run_id)
-        client.update_run(run_id, status="RUNNING")
-    except MlflowException as error:
-        raise UnidocError(f"MLflow at {address or FOLDER / 'mlflow.db'}: {error.message}") from error
-    status = "FAILED"
-    try:
-        yield Run(client, run_id)
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        client.set_terminated(run_id, status)
+        Server(address).take(journal)
+    except away() as error:
+        raise UnidocError(
+            f"MLflow at {_place(address)} cannot be told ({error}); {journal.folder} is kept: try again later"
+        ) from error
+    journal.remove()
 
 
-def _is_there(client: MlflowClient, run_id: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return False
-        raise
-    return True
+def _place(address: str | None) -> str:
+    return address or str(FOLDER / "mlflow.db")
 
 
-@contextmanager
-def found_by_itself(client: MlflowClient) -> Iterator[None]:
-    """Where this client is, MLflow looks too when it is told of a model by its id alone."""
-    import mlflow
-
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(client.tracking_uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)
+def _tags() -> dict[str, str]:
+    """Which code, data and environment."""
+    return {
+        "mlflow.source.git.commit": provenance.commit(),
+        "data": provenance.data_version()[:12],
+        "python": platform.python_version(),
+        "unidoc-rl": version("unidoc-rl"),
+        "torch": version("torch"),
+    }
 
 
-def opened(address: str | None) -> tuple[MlflowClient, str]:
-    """A client, and the experiment that holds our runs."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlflow import MlflowClient
-
-    if address is not None:
-        client = MlflowClient(address, address)
-        return client, _experiment_of(client, None)
-    FOLDER.mkdir(exist_ok=True)
-    folder = FOLDER.resolve()
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that create one database break it
-        database = f"sqlite:///{folder / 'mlflow.db'}"
-        client = MlflowClient(database, database)
-        return client, _experiment_of(client, (folder / "artifacts").as_uri())
+def pipeline() -> dict[str, str] | None:
+    """The run of the pipeline that this process belongs to: UNIDOC_RUN, or the `dvc repro` that started it."""
+    name, repro = os.environ.get(PIPELINE), os.environ.get("DVC_ROOT")
+    if name:
+        told = name
+    elif repro:
+        told = f"{repro} {os.getpgid(0)} {_began(os.getpgid(0))}"
+        name = f"dvc repro in {Path(repro).name}"
+    else:
+        return None
+    return {"key": hashlib.sha256(told.encode()).hexdigest()[:32], "name": name}
 
 
-def _experiment_of(client: MlflowClient, artifacts: str | None) -> str:
-    known = client.get_experiment_by_name(EXPERIMENT)
-    if known is not None:
-        return str(known.experiment_id)
-    return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+def _began(process: int) -> str:
+    """When a process did, in the kernel's time: numbers of processes are given again."""
+    file = Path(f"/proc/{process}/stat")
+    return file.read_text().rpartition(")")[2].split()[19] if file.exists() else ""

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-import click
 import pytest
 
 from tests.agent.world import QUESTION, World, reply
-from unidoc_rl import cli
 from unidoc_rl.agent.dialect import parse
 from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.pictures import Pictures
@@ -21,7 +18,7 @@ from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.evaluate.baselines import BASELINES, play_as
 from unidoc_rl.evaluate.measures import ALL_ACTIONS, Cause, cause, region_iou
-from unidoc_rl.params import AgentParams, RewardParams
+from unidoc_rl.params import AgentParams, BaselineName, RewardParams
 from unidoc_rl.types import Answer, AnswerFormat, Box, Malformed, Message, Question, Reply, Search, Trajectory
 
 PARAMS = AgentParams(candidates=2)
@@ -47,7 +44,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(tmp_path_factory.mktemp("world"))
 
 
-def played(world: World, name: str, policy: Reciting, question: Question = QUESTION) -> Trajectory:
+def played(world: World, name: BaselineName, policy: Reciting, question: Question = QUESTION) -> Trajectory:
     pictures = Pictures(world.corpus, PARAMS)
     environment, player = play_as(BASELINES[name], policy, [QUESTION, NONE], world.search, pictures, PARAMS)
     (ended,) = play([(question, 0)], environment, player, 1)
@@ -129,9 +126,3 @@ def test_region_iou_is_of_all_that_was_drawn(world: World, drawn: tuple[Box, ...
     zoom = replace(one.turns[0], said=parse("<bbox>[[1,1,2,2]]</bbox>"))
     zoom = replace(zoom, observation=(replace(whole, boxes=tuple(Box(*box) for box in drawn)),))
     assert region_iou(replace(one, turns=(*one.turns, zoom))) == pytest.approx(overlap)
-
-
-def test_the_command_knows_all_of_them(tmp_path: Path) -> None:
-    option = next(one for one in cli.evaluate.params if one.name == "baselines")
-    assert isinstance(option.type, click.Choice)
-    assert list(option.type.choices) == list(BASELINES)

@@ -24,6 +24,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate.measures import Cause, evaluation, row_of
 from unidoc_rl.evaluate.stage import evaluate, paired
 from unidoc_rl.index.search import Index
+from unidoc_rl.mlflow_server import opened
 from unidoc_rl.params import AgentParams, EvaluateParams, Params, RewardParams
 from unidoc_rl.types import AnswerFormat, Outcome, Split, Trajectory
 
@@ -103,7 +104,7 @@ def test_a_policy_beside_the_ceiling(
     some = [one for one in questions.read(small.file(Split.TEST)) if len(one.evidence) == 1][:3]
     questions.write(tmp_path / "test.json", some)
     agent = AGENT.model_copy(update={"turns": 5, "turn_tokens": 16})
-    params = Params(agent=agent, evaluate=EvaluateParams(at_once=3))
+    params = Params(agent=agent, evaluate=EvaluateParams(at_once=3, baselines=["rag"]))
     history = [{"step": 1, "reward": 0.1, "eval_accuracy": 0.0}, {"step": 2, "reward": 0.3, "eval_accuracy": 0.5}]
     (model / "grpo.json").write_text(json.dumps({"history": history}))
     out = tmp_path / "evaluation"
@@ -117,6 +118,19 @@ def test_a_policy_beside_the_ceiling(
     assert set(table["tiny"]["rows"]) == {one.uid for one in some}
     assert json.loads((out / "metrics.json").read_text())["accuracy"] == 0
     assert len(list(trajectories.read(out / "episodes.jsonl"))) == 3
+    mlflow, experiment = opened(None)
+    (run,) = mlflow.search_runs([experiment])
+    assert run.data.metrics["accuracy"] == 0
+    assert {one.dataset.name for one in run.inputs.dataset_inputs} == {
+        "questions",
+        "corpus",
+        "index",
+        "tiny",
+        "scripted",
+    }
+    traces = mlflow.search_traces(locations=[experiment], run_id=run.info.run_id)
+    assert {one.info.request_preview is not None for one in traces} == {True}
+    assert len(traces) == 3
     tab.open(out / "report.html")
     assert tab.text("h1") == "tiny: 0.0% right"
     assert tab.text("p.verdict").endswith("Worse than scripted (-100.0% [-100.0%, -100.0%]).")
@@ -139,5 +153,6 @@ def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> N
     asked, index, out = small.file(Split.TEST), str(small.index), tmp_path / "out"
     with pytest.raises(UnidocError, match="a policy of the name grpo is evaluated already"):
         evaluate(asked, small.corpus, index, "a/grpo", out, Params(), ["b/grpo"])
+    params = Params(evaluate=EvaluateParams(baselines=["rag"]))
     with pytest.raises(UnidocError, match="a policy of the name rag is evaluated already"):
-        evaluate(asked, small.corpus, index, "a/rag", out, Params(), baselines=["rag"])
+        evaluate(asked, small.corpus, index, "a/rag", out, params)

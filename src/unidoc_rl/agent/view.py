@@ -68,14 +68,18 @@ def view(trajectories: Path, corpus: Path, out: Path, *, limit: int, labels: Seq
 def _drawn(pictures: Pictures, keys: _Keys) -> Iterator[tuple[int, dict[str, Any]]]:
     with progress.bar(len(keys), "drawing", "picture") as bar:
         for picture, key in keys.items():
-            image = pictures.show(picture).copy()
-            if not picture.boxes:
-                image.thumbnail((PAGE_WIDTH, image.height), Image.Resampling.LANCZOS)
-            file = io.BytesIO()
-            image.save(file, "WEBP", quality=QUALITY, method=2)
-            source = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-            yield key, {"src": source, "width": picture.width, "height": picture.height}
+            yield key, {"src": as_text(pictures, picture), "width": picture.width, "height": picture.height}
             bar.update()
+
+
+def as_text(pictures: Pictures, picture: Picture) -> str:
+    """The picture as an address that holds all of it."""
+    image = pictures.show(picture).copy()
+    if not picture.boxes:
+        image.thumbnail((PAGE_WIDTH, image.height), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=QUALITY, method=2)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
 # --- an episode, as the page reads it ---------------------------------------------------------------------------------

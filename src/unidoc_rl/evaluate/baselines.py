@@ -15,7 +15,7 @@ from unidoc_rl.agent.environment import Environment, Episode
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policy import Failed, Policy
 from unidoc_rl.names import split_page_id
-from unidoc_rl.params import AgentParams
+from unidoc_rl.params import AgentParams, BaselineName
 from unidoc_rl.questions import gold_pages
 from unidoc_rl.types import Hit, Query, Question, Reply, Said, Search, Searcher
 
@@ -37,7 +37,7 @@ class Baseline:
 
 
 _READING = {"actions": ["search", "answer"], "turns": 2}
-BASELINES = {
+BASELINES: dict[BaselineName, Baseline] = {
     "rag": Baseline("one search, in the question's own words, and an answer", _READING, shown=True),
     "react": Baseline("ReAct's and Search-R1's actions: search and answer", {"actions": ["search", "answer"]}),
     "vrag": Baseline(

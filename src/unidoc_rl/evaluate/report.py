@@ -96,7 +96,7 @@ def _said(own: Evaluation) -> str:
 def _table(told: Told) -> str:
     head = ("policy", "accuracy", "95 % interval", "gap", "won", "lost", "p", "F1", *(_words(one) for one in _COLUMNS))
     rows = (_line(name, one, told.compared.get(name)) for name, one in told.found.items())
-    meanings = [(name, BASELINES[name].meaning) for name in told.found if name in BASELINES]
+    meanings: list[tuple[str, str]] = [(name, one.meaning) for name, one in BASELINES.items() if name in told.found]
     meanings += [(_words(name), meaning) for name, meaning in FIGURES.items() if meaning and name in _COLUMNS]
     meanings.append(("gap, won, lost, p", "of the first policy to this one, on the same questions; McNemar's test"))
     return webpage.table(head, rows) + webpage.hidden("what these are", webpage.listed(meanings))

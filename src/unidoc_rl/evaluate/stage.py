@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 from unidoc_rl import questions, storage, tracking
@@ -28,7 +29,7 @@ from unidoc_rl.agent.rollouts import rollouts
 from unidoc_rl.agent.scripted import Scripted
 from unidoc_rl.corpus import PAGES
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.evaluate import EVALUATION, report
+from unidoc_rl.evaluate import EVALUATION, report, traces
 from unidoc_rl.evaluate.baselines import BASELINES, play_as
 from unidoc_rl.evaluate.measures import Evaluation, Row, evaluation, row_of
 from unidoc_rl.index.searching import place_of, searching
@@ -51,13 +52,12 @@ def evaluate(
     out: str | Path,
     params: Params,
     beside: Sequence[str] = (),
-    baselines: Sequence[str] = (),
 ) -> Evaluation:
-    """Makes the folder `out`: of the policy, of it with less to do (`baselines`), and of others (`beside`)."""
+    """Makes the folder `out`; `beside`: other policies that play the same questions."""
     read = questions.read(asked)
     if not read:
         raise UnidocError(f"{asked}: holds no question")
-    places = _named(policy, beside, baselines)
+    places = _named([policy, *beside], params.evaluate.baselines)
     folder = storage.local_folder(corpus)
     with storage.writing(out, marker=EVALUATION) as output, searching(index) as search:
         known = [Path(place) if Path(place).is_dir() else place for place in places.values()]
@@ -67,7 +67,8 @@ def evaluate(
         found: dict[str, Evaluation] = {}
         with tracking.run("evaluate", params.services.mlflow, output.work / "run") as run:
             run.params({"policy": policy, "questions": len(read), **params.evaluate.model_dump()})
-            players = _players(places, baselines, read, folder, search, pictures, params)
+            run.inputs({"questions": asked, "corpus": folder / PAGES, "index": place_of(index), **places})
+            players = _players(places, read, folder, search, pictures, params)
             for name, (environment, player) in players:
                 played = output.work / f"{name}.jsonl"
                 rollouts(read, 1, environment, player, params.evaluate.at_once, played)
@@ -88,7 +89,9 @@ def evaluate(
                 folders={name: Path(place) for name, place in places.items() if Path(place).is_dir()},
             )
             report.write(output.new, folder, told)
-            run.metrics([(0, metrics(found[own]))])
+            run.result(metrics(found[own]))
+            for one in islice(trajectories.read(output.new / EPISODES), traces.MOST):
+                run.trace(one.question.uid, traces.told(one, pictures))
             for file in (report.FILE, EVALUATION):
                 run.file(output.new / file)
     return found[own]
@@ -109,13 +112,10 @@ def paired(first: Evaluation, second: Evaluation) -> tuple[list[float], list[flo
     return [before[row.uid] for row in both], [row.value for row in both]
 
 
-def _named(policy: str, beside: Sequence[str], baselines: Sequence[str]) -> dict[str, str]:
-    """Where each policy is, by a short name; the first is the one that is evaluated."""
-    for one in baselines:
-        if one not in BASELINES:
-            raise UnidocError(f"{one}: no such baseline; expected one of {', '.join(BASELINES)}")
+def _named(policies: Sequence[str], baselines: Sequence[str]) -> dict[str, str]:
+    """Where each is, by a short name; the first is the one that is evaluated."""
     named: dict[str, str] = {}
-    for place in (policy, *beside):
+    for place in policies:
         name = document_name(place.rstrip("/").rpartition("/")[2])
         if name in named or name in baselines:
             raise UnidocError(f"{place}: a policy of the name {name} is evaluated already; name another folder")
@@ -125,7 +125,6 @@ def _named(policy: str, beside: Sequence[str], baselines: Sequence[str]) -> dict
 
 def _players(
     places: Mapping[str, str],
-    baselines: Sequence[str],
     asked: Sequence[Question],
     corpus: Path,
     search: Searcher,
@@ -136,8 +135,8 @@ def _players(
     (first, place), *others = places.items()
     environment, player = Environment(search, pictures, params.agent), _player(place, corpus, pictures, params)
     yield first, (environment, player)
-    for name in dict.fromkeys(baselines):
-        yield name, play_as(BASELINES[name], player, asked, search, pictures, params.agent)
+    for baseline in dict.fromkeys(params.evaluate.baselines):
+        yield baseline, play_as(BASELINES[baseline], player, asked, search, pictures, params.agent)
     for name, place in others:
         yield name, (environment, _player(place, corpus, pictures, params))
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unidoc_rl import tracking
+from unidoc_rl import mlflow_server
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION
 
@@ -29,7 +29,7 @@ STALE_SECONDS = 600  # after which a promotion that holds the registry was kille
 class Registry:
     def __init__(self, name: str, address: str | None) -> None:
         self._name = name
-        self._client, self._experiment = tracking.opened(address)
+        self._client, self._experiment = mlflow_server.opened(address)
 
     def alias(self, alias: str) -> ModelVersion | None:
         from mlflow.exceptions import MlflowException
@@ -57,7 +57,7 @@ class Registry:
         client.finalize_logged_model(made.model_id, "READY")
         self._make(self._name)
         told = {**tags, MODEL: made.model_id, **{name: f"{value:.4f}" for name, value in metrics.items()}}
-        with tracking.found_by_itself(client):
+        with mlflow_server.found_by_itself(client):
             return client.create_model_version(
                 self._name, f"models:/{made.model_id}", tags=told, model_id=made.model_id
             )

@@ -1,0 +1,160 @@
+"""MLflow: a server where one is named, else a database below this folder; told in such a way that twice is once."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unidoc_rl import trace
+from unidoc_rl.journal import Event, Journal
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FOLDER = Path(".mlflow")
+EXPERIMENT = "unidoc-rl"
+KEY = "unidoc.key"  # the tag by which a run is found again
+PARENT = "mlflow.parentRunId"
+MOST = 1000  # metrics that it takes at once
+
+
+class Server:
+    """MLflow, which may be told anything twice: it makes no difference."""
+
+    def __init__(self, address: str | None) -> None:
+        self._client, self._experiment = opened(address)
+        self._runs: dict[str, str] = {}  # their ids by their keys
+
+    def take(self, journal: Journal) -> None:
+        """Tells it what is left in the journal."""
+        for event in journal.left():
+            self._take(event, journal)
+
+    def steps(self, key: str) -> list[int]:
+        """Of which a run has told."""
+        run_id = self._run(key)
+        names = self._client.get_run(run_id).data.metrics if run_id else ()
+        return [mark.step for name in names for mark in self._client.get_metric_history(run_id, name)]
+
+    def _take(self, event: Event, journal: Journal) -> None:
+        client, run_id = self._client, self._run(journal.key) or ""
+        match event["what"]:
+            case "begin":
+                self._begin(event, journal.key)
+            case "params":
+                self._params(run_id, event["values"])
+            case "metrics":
+                self._metrics(run_id, event["rows"])
+            case "result":
+                if (parent := client.get_run(run_id).data.tags.get(PARENT)) is not None:
+                    self._metrics(parent, event["rows"])
+            case "inputs":
+                self._inputs(run_id, event["inputs"])
+            case "file":
+                client.log_artifact(run_id, str(journal.files / event["file"]), event["folder"])
+            case "trace":
+                with found_by_itself(client):
+                    trace.send(client, self._experiment, run_id, event)
+            case "end":
+                client.set_terminated(run_id, event["status"], event["at"])
+                if (parent := client.get_run(run_id).data.tags.get(PARENT)) is not None:
+                    client.set_terminated(parent, event["status"], event["at"])
+
+    def _run(self, key: str) -> str | None:
+        if key not in self._runs:
+            found = self._client.search_runs([self._experiment], f"tags.`{KEY}` = '{key}'", max_results=1)
+            if not found:
+                return None
+            self._runs[key] = found[0].info.run_id
+        return self._runs[key]
+
+    def _begin(self, event: Event, key: str) -> None:
+        tags = {KEY: key, **event["tags"]}
+        if event["pipeline"] is not None:
+            parent = event["pipeline"]
+            tags[PARENT] = self._made(parent["key"], parent["name"], {KEY: parent["key"], **event["tags"]})
+        run_id = self._made(key, event["name"], tags)
+        for one in (run_id, tags.get(PARENT)):
+            if one is not None:
+                self._client.update_run(one, status="RUNNING")
+
+    def _made(self, key: str, name: str, tags: Mapping[str, str]) -> str:
+        known = self._run(key)
+        if known is not None:
+            return known
+        return str(self._client.create_run(self._experiment, run_name=name, tags=dict(tags)).info.run_id)
+
+    def _params(self, run_id: str, values: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        known = self._client.get_run(run_id).data.params
+        self._client.log_batch(run_id, params=[Param(*pair) for pair in values.items() if pair[0] not in known])
+
+    def _metrics(self, run_id: str, rows: Sequence[Sequence[Any]]) -> None:
+        from mlflow.entities import Metric
+
+        for start in range(0, len(rows), MOST):
+            self._client.log_batch(run_id, metrics=[Metric(*row) for row in rows[start : start + MOST]])
+
+    def _inputs(self, run_id: str, inputs: Sequence[Mapping[str, str]]) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
+        given = [
+            DatasetInput(Dataset(one["name"], one["digest"], "local", json.dumps({"uri": one["source"]})), [])
+            for one in inputs
+        ]
+        self._client.log_inputs(run_id, datasets=given)
+
+
+def opened(address: str | None) -> tuple[MlflowClient, str]:
+    """A client, and the experiment that holds our runs."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # by itself it goes on for minutes
+    os.environ.setdefault("MLFLOW_ENABLE_ASYNC_TRACE_LOGGING", "false")
+    from mlflow import MlflowClient
+
+    if address is not None:
+        client = MlflowClient(address, address)
+        return client, _experiment_of(client, None)
+    FOLDER.mkdir(exist_ok=True)
+    folder = FOLDER.resolve()
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that create one database break it
+        database = f"sqlite:///{folder / 'mlflow.db'}"
+        client = MlflowClient(database, database)
+        return client, _experiment_of(client, (folder / "artifacts").as_uri())
+
+
+@contextmanager
+def found_by_itself(client: MlflowClient) -> Iterator[None]:
+    """Where this client is, MLflow looks too when it is told of a model by its id alone, or of a trace."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(client.tracking_uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+def _experiment_of(client: MlflowClient, artifacts: str | None) -> str:
+    known = client.get_experiment_by_name(EXPERIMENT)
+    if known is not None:
+        return str(known.experiment_id)
+    return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+
+
+def away() -> tuple[type[Exception], ...]:
+    """What is raised where MLflow, or where it keeps files, cannot be reached or refuses."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+    from mlflow.exceptions import MlflowException
+    from requests import RequestException  # type: ignore[import-untyped]
+
+    return (MlflowException, RequestException, Boto3Error, BotoCoreError, ClientError)
