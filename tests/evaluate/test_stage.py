@@ -108,9 +108,8 @@ def test_a_policy_beside_the_ceiling(
     history = [{"step": 1, "reward": 0.1, "eval_accuracy": 0.0}, {"step": 2, "reward": 0.3, "eval_accuracy": 0.5}]
     (model / "grpo.json").write_text(json.dumps({"history": history}))
     out = tmp_path / "evaluation"
-    found = evaluate(
-        tmp_path / "test.json", small.corpus, str(small.index), str(model), out, params, ["scripted"], ["rag"]
-    )
+    asked, index = tmp_path / "test.json", str(small.index)
+    found = evaluate(asked, small.corpus, index, str(model), out, params, ["scripted"])
     assert found.accuracy.value == 0
     table = json.loads((out / "evaluation.json").read_text())
     assert list(table) == ["tiny", "rag", "scripted"]
