@@ -26,11 +26,10 @@ def scatter(points: Sequence[Point], across: str, up: str) -> str:
     """Points with their names and intervals; y is a share."""
     most = _round_above(max((point.x for point in points), default=1))
     drawn = [_axes(most, 1.0, across, up, percent=True)]
-    taken: list[float] = []  # heights of the names that stand already
-    for point in sorted(points, key=lambda one: -one.y):
+    above = float("-inf")  # where the last name stands
+    for left_over, point in zip(reversed(range(len(points))), sorted(points, key=lambda one: -one.y), strict=True):
         x, y, low, high = _x(point.x, most), _y(point.y, 1), _y(point.low, 1), _y(point.high, 1)
-        at = max([y + 4, *(height + _LINE for height in taken)])
-        taken.append(at)
+        above = at = min(max(y + 4, above + _LINE), HEIGHT - _BOTTOM - left_over * _LINE)
         kind = "own" if point.strong else "other"
         left = x > WIDTH * 0.6
         drawn.append(

@@ -55,7 +55,7 @@ def write(folder: Path, corpus: Path, told: Told) -> None:
     title = f"{name}: {own.accuracy.value:.1%} right"
     body = [
         f"<h1>{html.escape(title)}</h1>",
-        f'<p class="verdict">{html.escape(_verdict(told.compared))}</p>',
+        f'<p class="verdict">{html.escape(_verdict(told.compared))}</p>' if told.compared else "",
         f"<p>{html.escape(_said(own))}</p>",
         f"<h2>Beside others</h2>{_table(told)}",
         webpage.plots(_plots(told)),
