@@ -64,8 +64,8 @@ def write(folder: Path, corpus: Path, told: Told) -> None:
         webpage.charts((f"by {key}", _accuracies(values)) for key, values in own.by.items()),
         webpage.charts([("“not answerable”", _accuracies(own.refusals)), ("why it is not right", _causes(own))]),
     ]
-    if told.compared:
-        body.append(f"<h2>What changed</h2>{''.join(_changes(told))}")
+    if changes := "".join(_changes(told)):
+        body.append(f"<h2>What changed</h2>{changes}")
     labels, cases = _cases(told)
     body.append(f"<h2>Cases to look at</h2>{webpage.episodes(cases, corpus, labels)}")
     (folder / FILE).write_text(webpage.page(title, "".join(body)), encoding="utf-8")
@@ -162,7 +162,8 @@ def _changes(told: Told) -> Iterator[str]:
         for what, uids in _changed(told, other).items():
             some = f", {NAMED} of them here" if len(uids) > NAMED else ""
             listed = webpage.listed((uid, told.queries[uid]) for uid in uids[:NAMED])
-            yield webpage.hidden(f"{what} against {other}: {len(uids)}{some}", listed)
+            if uids:
+                yield webpage.hidden(f"{what} against {other}: {len(uids)}{some}", listed)
 
 
 def _changed(told: Told, other: str) -> dict[str, list[str]]:
