@@ -291,7 +291,11 @@ def grpo(
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--policy", required=True, help="What plays: a model's folder, or an address, http://host:8000/v1#model.")
-@click.option("--beside", multiple=True, help="Another policy to compare with, or `scripted`; may stand several times.")
+@click.option(
+    "--beside",
+    multiple=True,
+    help="Another policy to compare with; `champion`, the registry's; or `scripted`. May stand several times.",
+)
 @click.option("--out", required=True, type=click.Path(), help="The folder of the evaluation to make, or s3://...")
 @_with_params
 def evaluate(

@@ -177,12 +177,16 @@ def _md5(path: Path) -> str | None:
 
 def mirror(uri: str) -> Path:
     """The folder of the cache that holds a copy of an s3:// folder; servers, and folders within folders, kept apart."""
-    cache = Path(os.environ.get("UNIDOC_CACHE") or Path.home() / ".cache" / "unidoc-rl")
     bucket, prefix = _folder(uri)
     with _explained(uri):
         server = _client().meta.endpoint_url
     address = hashlib.sha256(f"{server} {bucket} {prefix}".encode()).hexdigest()[:16]
-    return cache / "s3" / address / (PurePosixPath(prefix).name or bucket)
+    return copies() / "s3" / address / (PurePosixPath(prefix).name or bucket)
+
+
+def copies() -> Path:
+    """The folder of copies of what lies elsewhere; UNIDOC_CACHE names another one."""
+    return Path(os.environ.get("UNIDOC_CACHE") or Path.home() / ".cache" / "unidoc-rl")
 
 
 def _split(uri: str) -> tuple[str, str]:

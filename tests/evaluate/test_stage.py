@@ -26,6 +26,7 @@ from unidoc_rl.evaluate.stage import evaluate, paired
 from unidoc_rl.index.search import Index
 from unidoc_rl.mlflow_server import opened
 from unidoc_rl.params import AgentParams, EvaluateParams, Params, RewardParams
+from unidoc_rl.promote.stage import promote
 from unidoc_rl.types import AnswerFormat, Outcome, Split, Trajectory
 
 AGENT = AgentParams()
@@ -146,6 +147,26 @@ def test_a_policy_beside_the_ceiling(
     assert [row.split("0.0%")[0] for row in tab.texts("table.plain tr")[1:2]] == ["tiny"]
     tab.size(*PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+
+
+@pytest.mark.slow
+def test_the_champion_stands_beside_as_soon_as_there_is_one(
+    small: Small, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNIDOC_CACHE", str(tmp_path / "cache"))
+    questions.write(tmp_path / "test.json", small.asked()[:1])
+    params = Params(agent=AGENT.model_copy(update={"turns": 1, "turn_tokens": 16}))
+
+    def players() -> list[str]:
+        out = tmp_path / "evaluation"
+        evaluate(tmp_path / "test.json", small.corpus, str(small.index), str(model), out, params, ["champion"])
+        return list(json.loads((out / "evaluation.json").read_text()))
+
+    assert players() == ["tiny"]
+    assert "there is no champion yet to stand beside" in capfd.readouterr().err
+    assert promote(model, tmp_path / "evaluation", tmp_path / "promotion", params).promoted
+    assert players() == ["tiny", "champion"]
 
 
 def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ Killed, it goes on with the episodes that were played.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from unidoc_rl import questions, storage, tracking
+from unidoc_rl import progress, questions, storage, tracking
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
@@ -36,6 +36,7 @@ from unidoc_rl.index.searching import place_of, searching
 from unidoc_rl.intervals import difference
 from unidoc_rl.names import document_name
 from unidoc_rl.params import Params
+from unidoc_rl.promote.registry import CHAMPION, Registry
 from unidoc_rl.provenance import key
 from unidoc_rl.types import Question, Searcher, Trajectory
 
@@ -53,48 +54,70 @@ def evaluate(
     params: Params,
     beside: Sequence[str] = (),
 ) -> Evaluation:
-    """Makes the folder `out`; `beside`: other policies that play the same questions."""
+    """Makes the folder `out`; `beside`: other policies on the same questions; `champion` is the registry's."""
     read = questions.read(asked)
     if not read:
         raise UnidocError(f"{asked}: holds no question")
-    places = _named([policy, *beside], params.evaluate.baselines)
+    places = _found(_named([policy, *beside], params.evaluate.baselines), params)
     folder = storage.local_folder(corpus)
     with storage.writing(out, marker=EVALUATION) as output, searching(index) as search:
         known = [Path(place) if Path(place).is_dir() else place for place in places.values()]
         output.goes_on_with(key(asked, folder / PAGES, place_of(index), *known, params.agent))
         pictures = Pictures(folder, params.agent)
-        judge = open_judge(params.rewards.judge, output.work / "verdicts")
-        found: dict[str, Evaluation] = {}
         with tracking.run("evaluate", params.services.mlflow, output.work / "run") as run:
             run.params({"policy": policy, "questions": len(read), **params.evaluate.model_dump()})
             run.inputs({"questions": asked, "corpus": folder / PAGES, "index": place_of(index), **places})
             players = _players(places, read, folder, search, pictures, params)
-            for name, (environment, player) in players:
-                played = output.work / f"{name}.jsonl"
-                rollouts(read, 1, environment, player, params.evaluate.at_once, played)
-                kept = output.new / (f"{name}.jsonl" if found else EPISODES)
-                judged = scored(trajectories.read(played), params.rewards, judge)
-                found[name] = evaluation(row_of(one, environment.actions) for one in _kept(judged, kept))
-                if not found[name].accuracy.count:
-                    raise UnidocError(f"{name}: every episode is void; what was said above tells why")
-            own, *others = found
-            compared = {name: difference(*paired(found[name], found[own])) for name in others}
-            (output.new / EVALUATION).write_text(json.dumps(_table(found), indent=1) + "\n", encoding="utf-8")
-            (output.new / METRICS).write_text(json.dumps(metrics(found[own]), indent=1) + "\n", encoding="utf-8")
-            told = report.Told(
-                found,
-                compared,
-                queries={question.uid: question.query for question in read},
-                played={own: output.new / EPISODES, **{name: output.new / f"{name}.jsonl" for name in others}},
-                folders={name: Path(place) for name, place in places.items() if Path(place).is_dir()},
-            )
-            report.write(output.new, folder, told)
+            found = _measured(players, read, output, params)
+            own = next(iter(found))
+            _write(output.new, found, places, read, folder)
             run.result(metrics(found[own]))
             for one in islice(trajectories.read(output.new / EPISODES), traces.MOST):
                 run.trace(one.question.uid, traces.told(one, pictures))
             for file in (report.FILE, EVALUATION):
                 run.file(output.new / file)
     return found[own]
+
+
+def _measured(
+    players: Iterable[tuple[str, tuple[Environment, Policy]]],
+    asked: Sequence[Question],
+    output: storage.Output,
+    params: Params,
+) -> dict[str, Evaluation]:
+    """Lets everyone play, the one that is evaluated first."""
+    judge = open_judge(params.rewards.judge, output.work / "verdicts")
+    found: dict[str, Evaluation] = {}
+    for name, (environment, player) in players:
+        played = output.work / f"{name}.jsonl"
+        rollouts(asked, 1, environment, player, params.evaluate.at_once, played)
+        kept = output.new / (f"{name}.jsonl" if found else EPISODES)
+        judged = scored(trajectories.read(played), params.rewards, judge)
+        found[name] = evaluation(row_of(one, environment.actions) for one in _kept(judged, kept))
+        if not found[name].accuracy.count:
+            raise UnidocError(f"{name}: every episode is void; what was said above tells why")
+    return found
+
+
+def _write(
+    folder: Path,
+    found: Mapping[str, Evaluation],
+    places: Mapping[str, str],
+    asked: Sequence[Question],
+    corpus: Path,
+) -> None:
+    """The numbers, and the report."""
+    own, *others = found
+    (folder / EVALUATION).write_text(json.dumps(_table(found), indent=1) + "\n", encoding="utf-8")
+    (folder / METRICS).write_text(json.dumps(metrics(found[own]), indent=1) + "\n", encoding="utf-8")
+    told = report.Told(
+        found,
+        compared={name: difference(*paired(found[name], found[own])) for name in others},
+        queries={question.uid: question.query for question in asked},
+        played={own: folder / EPISODES, **{name: folder / f"{name}.jsonl" for name in others}},
+        folders={name: Path(place) for name, place in places.items() if Path(place).is_dir()},
+    )
+    report.write(folder, corpus, told)
 
 
 def metrics(one: Evaluation) -> dict[str, float]:
@@ -121,6 +144,20 @@ def _named(policies: Sequence[str], baselines: Sequence[str]) -> dict[str, str]:
             raise UnidocError(f"{place}: a policy of the name {name} is evaluated already; name another folder")
         named[name] = place
     return named
+
+
+def _found(places: Mapping[str, str], params: Params) -> dict[str, str]:
+    """With the registry's champion as a folder; without it, where there is none yet."""
+    found = dict(places)
+    if CHAMPION in found.values():
+        registry = Registry(params.promote.name, params.services.mlflow)
+        version = registry.alias(CHAMPION)
+        if version is None:
+            progress.tell(f"{params.promote.name}: there is no champion yet to stand beside")
+            del found[CHAMPION]
+        else:
+            found[CHAMPION] = str(registry.policy(version))
+    return found
 
 
 def _players(

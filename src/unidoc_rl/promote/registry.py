@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from unidoc_rl import mlflow_server
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION
+from unidoc_rl.s3 import copies
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -73,6 +74,21 @@ class Registry:
             )
             read: Mapping[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
         return read
+
+    def policy(self, version: ModelVersion) -> Path:
+        """The folder of a version's policy on this machine, fetched once."""
+        from mlflow.artifacts import download_artifacts
+
+        target: Path = copies() / "policies" / version.tags[MODEL]
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            place = self._client.get_logged_model(version.tags[MODEL]).artifact_location
+            with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+                fetched = download_artifacts(
+                    artifact_uri=place, dst_path=folder, tracking_uri=self._client.tracking_uri
+                )
+                Path(fetched).rename(target)
+        return target
 
     def _make(self, name: str, description: str | None = None) -> bool:
         """Whether a model of this name is made; not, where there is one."""
