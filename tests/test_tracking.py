@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.servers import free_port, mlflow_server
-from unidoc_rl import tracking
+from unidoc_rl import cli, tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.journal import Journal
 from unidoc_rl.mlflow_server import KEY, PARENT, opened
@@ -204,3 +205,13 @@ def test_a_run_that_is_at_work_sends_by_itself() -> None:
         code = "from unidoc_rl import tracking; print(tracking.retry())"
         said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.strip() == "(0, 1)"
+
+
+def test_the_command_tells_how_many_runs_were_sent(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / ".mlflow/unsent/key")
+    with journal.held():
+        journal.note({"what": "begin", "name": "sft", "address": None, "pipeline": None, "tags": {}})
+    done = CliRunner().invoke(cli.cli, ["track", "--retry"])
+    assert done.stdout == "1 runs sent\n"
+    found, experiment = opened(None)
+    assert [one.info.run_name for one in found.search_runs([experiment])] == ["sft"]

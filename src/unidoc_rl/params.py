@@ -84,7 +84,8 @@ class AgentParams(Section):
 
     actions: list[ActionName] = Field(
         ["search", "select", "zoom", "answer"],
-        description="that the agent may take: search and answer, and select and zoom as one likes",
+        description="that the agent may take: search and answer, and select and zoom as one likes; without select, an "
+        "episode earns nothing but by rewards.of outcome or vrag",
     )
     turns: int = Field(10, ge=1, le=100, description="after which an episode ends")
     turn_tokens: int = Field(256, ge=16, le=16_384, description="that a policy may write in a turn")
@@ -100,11 +101,12 @@ class AgentParams(Section):
         "pixels", description="how boxes are written: pixels of the picture as shown (Qwen2.5-VL), or 0-1000 (Qwen3-VL)"
     )
 
-    @model_validator(mode="after")
-    def _it_can_search_and_answer(self) -> AgentParams:
-        if not {"search", "answer"} <= set(self.actions) or len(set(self.actions)) < len(self.actions):
-            raise ValueError("actions must name search and answer, and each but once")
-        return self
+    @field_validator("actions")
+    @classmethod
+    def _it_can_search_and_answer(cls, given: list[ActionName]) -> list[ActionName]:
+        if not {"search", "answer"} <= set(given) or len(set(given)) < len(given):
+            raise ValueError("search and answer must be among them, and each but once")
+        return given
 
     @model_validator(mode="after")
     def _pictures_have_room(self) -> AgentParams:
@@ -344,7 +346,8 @@ def _explain(error: ValidationError, source: str, overridden: Mapping[str, Any])
             continue
         known = next(known for known in _prefixes(problem["loc"]) if known in fields)
         given = problem["input"]
-        yield f"{where}: {key}: {given!r} is not possible; expected {_expected(fields[known], given)}"
+        said = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else ""
+        yield f"{where}: {key}: {given!r} is not possible; {said or f'expected {_expected(fields[known], given)}'}"
 
 
 def _prefixes(location: Sequence[int | str]) -> Iterator[str]:
