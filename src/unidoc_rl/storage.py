@@ -104,6 +104,15 @@ def local_folder(path: str | Path) -> Path:
     return target
 
 
+def _work(target: Path) -> Path:
+    return target.with_name(f".{target.name}.work")
+
+
+def _half(target: Path) -> Path:
+    """Stands while a copy from S3 is being made, and after one that was broken off."""
+    return _work(target) / "half"
+
+
 def local_file(path: str | Path) -> Path:
     """A stage's input as a file on this machine; one on S3 is copied into the cache first."""
     if not s3.is_s3(path):
@@ -113,15 +122,6 @@ def local_file(path: str | Path) -> Path:
     with _lock(_work(target), path, wait=True):
         s3.download(str(path), target)
     return target
-
-
-def _work(target: Path) -> Path:
-    return target.with_name(f".{target.name}.work")
-
-
-def _half(target: Path) -> Path:
-    """Stands while a copy from S3 is being made, and after one that was broken off."""
-    return _work(target) / "half"
 
 
 @contextmanager
