@@ -25,7 +25,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@echo "setting up $(VENV) with $$($(PYTHON) --version) (about a minute) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --quiet uv
-	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt $(WHEELS) --editable '.[cluster,dev]'
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt $(WHEELS) --editable '.[cluster,dev]'
 	@touch $@
 
 demo: setup  ## run every stage on the demonstration world, and say what was made and where to look
