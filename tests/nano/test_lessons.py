@@ -13,11 +13,12 @@ from pydantic import ValidationError
 
 from unidoc_rl import boxes
 from unidoc_rl.agent.dialect import parse
+from unidoc_rl.agent.encoding import IMAGE, UNSAID
 from unidoc_rl.nano import lessons, pages
 from unidoc_rl.nano.batches import Maker
-from unidoc_rl.nano.glyphs import EMPTY, PLACES, UNKNOWN, glyphs
+from unidoc_rl.nano.glyphs import EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs
 from unidoc_rl.nano.lessons import Lesson
-from unidoc_rl.nano.model import TOKEN
+from unidoc_rl.nano.model import PROTOCOL, TOKEN, make_tokenizer
 from unidoc_rl.nano.parts import Seen, open_page
 from unidoc_rl.nano.recipe import Stage
 from unidoc_rl.params import SampleParams
@@ -68,6 +69,35 @@ def test_read_aloud_is_what_stands_in_the_picture(family: tuple[pages.DrawnPage,
         said = len("".join(lesson.reply.split()))
         # Two letters whose middles lie in one place count once; of a neighbour that is cut, a letter may be seen.
         assert 0.5 * said <= (seen.glyphs > EMPTY).sum() <= said + 8
+
+
+@settings(max_examples=5)
+@given(SEEDS)
+def test_what_is_copied_stands_where_it_is_said_to(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
+    for task in ("rows", "valuing", "answering"):
+        for lesson in taken(task, family, seed):
+            (seen,) = lesson.seen
+            for reply, places in zip(lesson.replies, lesson.places, strict=True):
+                for letter, place in zip(reply, places, strict=bool(places)):
+                    if place != NOWHERE:
+                        assert class_of(letter) in seen.glyphs[place] or UNKNOWN in seen.glyphs[place]
+
+
+def test_a_token_is_looked_for_where_its_letters_stand(family: tuple[pages.DrawnPage, ...]) -> None:
+    maker = Maker()
+    tokenizer = make_tokenizer(PROTOCOL)
+    image = tokenizer.convert_tokens_to_ids(IMAGE)
+    for lesson in taken("rows", family, 3, 6):
+        (rows,) = maker.collated("rows", [lesson]).rows
+        first = rows.ids[0].tolist().index(image)
+        said = rows.labels[0] != UNSAID
+        *copied, end = (rows.places[0, said] - first).tolist()
+        assert end == [NOWHERE - first] * 2
+        for token, (start, stop) in zip(rows.ids[0, said].tolist(), copied, strict=False):
+            letters = str(tokenizer.decode([token])).strip()
+            if letters:
+                assert class_of(letters[0]) in lesson.seen[0].glyphs[start]
+                assert class_of(letters[-1]) in lesson.seen[0].glyphs[stop]
 
 
 def test_a_letter_is_in_the_place_in_which_its_middle_lies(family: tuple[pages.DrawnPage, ...]) -> None:
