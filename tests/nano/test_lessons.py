@@ -150,13 +150,13 @@ def test_an_answer_is_the_question_s(family: tuple[pages.DrawnPage, ...]) -> Non
             assert known[query] == action.text
 
 
-def test_a_value_that_is_asked_for_stands_in_its_region(family: tuple[pages.DrawnPage, ...]) -> None:
+def test_a_value_that_is_asked_for_stands_in_its_place(family: tuple[pages.DrawnPage, ...]) -> None:
     checked = 0
     for page in family:
         queries = [asked.question.query for asked in page.asked]
         assert len(set(queries)) == len(queries)
         for asked in filter(lessons.is_value, page.asked):
-            (box,) = asked.regions
+            (box,) = asked.places
             cut = boxes.to_pixels(box, page.width, page.height)
             middle = (page.places[:, :2] + page.places[:, 2:]) / 2
             inside = np.asarray(((middle > cut[:2]) & (middle < cut[2:])).all(axis=1))

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Literal
 
 import numpy as np
 
@@ -107,21 +108,21 @@ def transcribing(rng: Random, opened: Opened) -> Lesson | None:
 
 
 def rows(rng: Random, opened: Opened) -> Lesson | None:
-    """What about the region of a question's evidence says, in any size in which a zoom shows it."""
+    """What the row, bar or line of a question's evidence says, in any size in which a zoom may show it."""
     page = opened.page
     if not page.asked:
         return None
-    region = rng.choice(rng.choice(page.asked).regions)
-    return _evidence(opened, _around(rng, region, page), rng.choice((16, 32, FEWEST)))
+    place = rng.choice(rng.choice(page.asked).places)
+    return _evidence(opened, _around(rng, place, page), rng.choice((16, 32, FEWEST)))
 
 
 def transcribing_evidence(rng: Random, opened: Opened) -> Lesson | None:
-    """What the region of a question's evidence says."""
+    """What the row, bar or line of a question's evidence says."""
     page = opened.page
     if not page.asked:
         return None
-    region = rng.choice(rng.choice(page.asked).regions)
-    return _evidence(opened, boxes.to_pixels(region, page.width, page.height), FEWEST)
+    place = rng.choice(rng.choice(page.asked).places)
+    return _evidence(opened, boxes.to_pixels(place, page.width, page.height), FEWEST)
 
 
 def _evidence(opened: Opened, cut: Rectangle, fewest: int) -> Lesson | None:
@@ -136,41 +137,36 @@ def _evidence(opened: Opened, cut: Rectangle, fewest: int) -> Lesson | None:
 
 
 def answering(rng: Random, opened: Opened) -> Lesson | None:
-    """Questions, and the region that has the answer, or the exhibit in which they all lie."""
+    """Questions, and the region in which all of their answers stand."""
     page = opened.page
     if not page.asked:
         return None
     first = rng.choice(page.asked)
-    asked, box = [first], boxes.union(first.regions)
-    if first.exhibit is not None and (len(first.regions) > 1 or rng.random() < 0.7):
-        box = first.exhibit
-        asked = _some([one for one in page.asked if one.exhibit == box], first, rng)
-    seen = opened.zoomed(_around(rng, box, page), rng.choice((16, 32, 64)))
-    if seen.tokens > 2 * MOST:
-        return None
+    asked = _some([one for one in page.asked if one.regions == first.regions], first, rng, 2 * MORE)
+    seen = opened.zoomed(_around(rng, boxes.union(first.regions), page), rng.choice((16, 32, FEWEST)))
     return _answers(seen, asked, page)
 
 
 def valuing(rng: Random, opened: Opened) -> Lesson | None:
-    """The value of a named row, bar or figure, from about its region."""
+    """The value of a named row, bar or figure, from about its place."""
     page = opened.page
     able = [one for one in page.asked if is_value(one)]
     if not able:
         return None
     asked = rng.choice(able)
-    cut = _around(rng, boxes.union(asked.regions), page)
+    cut = _around(rng, boxes.union(asked.places), page)
     return _answers(opened.zoomed(cut, rng.choice((16, 32, FEWEST))), [asked], page)
 
 
-def reading_a_value(rng: Random, opened: Opened, *, whole: bool, exhibit: bool) -> Lesson | None:
-    """The value of a named row, bar or figure; from its region, its table or chart, or the whole page."""
+def reading_a_value(rng: Random, opened: Opened, *, of: Literal["place", "region", "page"]) -> Lesson | None:
+    """The value of a named row, bar or figure; from its place alone, its table or chart, or the whole page."""
     page = opened.page
-    able = [one for one in page.asked if is_value(one) and (one.exhibit or not exhibit)]
+    able = [one for one in page.asked if is_value(one) and (of != "region" or one.regions != one.places)]
     if not able:
         return None
     asked = rng.choice(able)
-    box = asked.exhibit if exhibit and asked.exhibit else boxes.union(asked.regions)
-    seen = opened.whole if whole else opened.zoomed(boxes.to_pixels(box, page.width, page.height), FEWEST)
+    box = boxes.union(asked.regions if of == "region" else asked.places)
+    seen = opened.whole if of == "page" else opened.zoomed(boxes.to_pixels(box, page.width, page.height), FEWEST)
     return _answers(seen, [asked], page)
 
 
@@ -187,7 +183,7 @@ def _copied(asked: Asked, reply: str, seen: Seen, page: DrawnPage) -> Places:
     Commas are passed over: pages write 52,230 and answers 52230.
     """
     answer = asked.question.answer
-    said = passage(page, boxes.to_pixels(boxes.union(asked.regions), page.width, page.height))
+    said = passage(page, boxes.to_pixels(boxes.union(asked.places), page.width, page.height))
     letters = [(one, letter) for one, letter in zip(said.text, said.letters, strict=True) if one != ","]
     first = "".join(one for one, _ in letters).rfind(answer)
     if first < 0:
