@@ -21,8 +21,8 @@ from unidoc_rl.cli import cli
 REPOSITORY = Path(__file__).parents[1]
 DVC: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 STAGES: dict[str, Any] = DVC["stages"]
-NOT_STAGES = {"ask", "doctor", "nano", "search", "serve-index", "status", "view"}
-SHARED = {"agent", "rewards", "services"}  # sections of params.yaml that several stages read
+NOT_STAGES = {"ask", "doctor", "nano", "pipeline", "search", "serve-index", "status", "view"}
+SHARED = {"agent", "pipeline", "rewards", "services"}  # sections of params.yaml that are of no one stage
 
 
 def test_dvc_stages_parameters_commands_and_components_have_the_same_names() -> None:
@@ -73,7 +73,7 @@ def test_a_stage_of_dvc_depends_on_its_code(name: str) -> None:
 
 def test_params_yaml_holds_every_key_with_its_default_in_order() -> None:
     written = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    defaults = json.loads(params.Params().to_json())
+    defaults = params.Params().model_dump()
     assert json.dumps(written) == json.dumps(defaults)
 
 
