@@ -54,7 +54,7 @@ bench: setup  ## measure speed, memory and quality beside the peers; tables on s
 	@$(BIN)/python -m tests.benchmarks.agent
 
 compile: setup  ## write the Kubeflow pipelines that pipelines/ describes
-	@$(BIN)/python -m pipelines.compile
+	@unidoc pipeline compile
 
 constraints: setup  ## pin the newest versions that pyproject.toml and constraints.txt allow
 	@$(UV) pip compile --quiet --no-header --no-annotate --all-extras $(WHEELS) --output-file constraints.txt pyproject.toml

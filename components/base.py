@@ -7,7 +7,7 @@ from kfp import dsl
 
 
 def image(kind: str, tag: str | None = None, registry: str | None = None) -> str:
-    """`kind`: cpu, gpu or vllm, a folder of images/. `tag`: the git commit; the package's version where none is said."""
+    """`kind`: cpu, gpu or vllm, a folder of images/. `tag`: the git commit, or the package's version where not said."""
     name = f"unidoc-rl-{kind}:{tag or importlib.metadata.version('unidoc-rl')}"
     return f"{registry}/{name}" if registry else name
 

@@ -112,7 +112,7 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
 
         `questions` holds train.json, validation.json and test.json. `params` is params.yaml as JSON.
         """
-        with dsl.ExitHandler(tasks.plain(report(params=params)), name="stages"):
+        with dsl.ExitHandler(tasks.plain(report(params=params)).set_caching_options(False), name="stages"):
             files = dsl.importer(artifact_uri=documents, artifact_class=dsl.Dataset)
             files.set_display_name("documents")
             asked = dsl.importer(artifact_uri=questions, artifact_class=dsl.Dataset)
@@ -125,7 +125,7 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
     @dsl.pipeline(name=DEMO, pipeline_config=limits)  # type: ignore[untyped-decorator]  # kfp has no types
     def demo(params: str = given) -> None:
         """From the demonstration world, which the first stage makes. `params` is params.yaml as JSON."""
-        with dsl.ExitHandler(tasks.plain(report(params=params)), name="stages"):
+        with dsl.ExitHandler(tasks.plain(report(params=params)).set_caching_options(False), name="stages"):
             ready = tasks.asks_servers(prerequisites(params=params)).set_caching_options(False)
             made = tasks.plain(sample(params=params)).after(ready)
             _stages(tasks, ready, made.outputs["documents"], made.outputs["questions"], params, cached=True)

@@ -32,5 +32,7 @@ def _git(checkout: Path, *arguments: str) -> str:
     except FileNotFoundError as error:
         raise UnidocError("git is not found, and a version is named after its commit: install it") from error
     except subprocess.CalledProcessError as error:
-        raise UnidocError(f"{checkout}: git {arguments[0]} failed ({error.stderr.strip()}): see to the checkout") from error
+        raise UnidocError(
+            f"{checkout}: git {arguments[0]} failed ({error.stderr.strip()}): see to the checkout"
+        ) from error
     return done.stdout.strip()

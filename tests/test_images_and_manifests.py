@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.base import IMAGE
+from components.base import image
 
 REPOSITORY = Path(__file__).parents[1]
 DOCKERFILES = sorted(REPOSITORY.glob("images/*/Dockerfile"))

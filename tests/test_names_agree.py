@@ -23,13 +23,15 @@ DVC: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 STAGES: dict[str, Any] = DVC["stages"]
 NOT_STAGES = {"ask", "doctor", "nano", "pipeline", "search", "serve-index", "status", "view"}
 SHARED = {"agent", "pipeline", "rewards", "services"}  # sections of params.yaml that are of no one stage
+AROUND = {"prerequisites", "report"}  # tasks of the pipelines, before and after the stages
 
 
 def test_dvc_stages_parameters_commands_and_components_have_the_same_names() -> None:
     stages = list(STAGES)
     assert [name for name in params.Params.model_fields if name not in SHARED] == stages
     assert [name for name in cli.commands if name not in NOT_STAGES] == stages
-    assert {path.parent.name for path in REPOSITORY.glob("components/*/component.py")} == set(stages)
+    components = {path.parent.name for path in REPOSITORY.glob("components/*/component.py")}
+    assert components == {*stages, *AROUND}
     for name, stage in STAGES.items():
         assert stage["params"][0] == name
         assert {*stage["params"][1:]} <= SHARED
@@ -37,14 +39,14 @@ def test_dvc_stages_parameters_commands_and_components_have_the_same_names() -> 
 
 def test_the_pipelines_have_a_task_for_each_stage_in_the_same_order() -> None:
     demo, own = _tasks("unidoc-rl-demo.yaml"), _tasks("unidoc-rl.yaml")
-    assert demo == list(STAGES)
-    assert own == ["documents", "questions", *[name for name in STAGES if name != "sample"]]
+    assert demo == ["prerequisites", *STAGES]
+    assert own == ["documents", "questions", "prerequisites", *[name for name in STAGES if name != "sample"]]
 
 
 def _tasks(file: str) -> list[str]:
     """The names of a compiled pipeline's tasks, each after those that it depends on."""
     text = (REPOSITORY / "pipelines" / file).read_text()
-    tasks = next(yaml.safe_load_all(text))["root"]["dag"]["tasks"]
+    tasks = next(yaml.safe_load_all(text))["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     ordered: list[str] = []
     while len(ordered) < len(tasks):
         ordered += [

@@ -223,7 +223,10 @@ class PipelineParams(Section):
     gpus: int = Field(0, ge=0, le=16, description="of each task, or each node, that trains or plays; 0: its CPUs")
     shared_memory: str = Field("16Gi", pattern=r"^[1-9]\d*[MGT]i$", description="of a task or node that has GPUs")
     nodes: int = Field(
-        0, ge=0, le=1024, description="over which sft and grpo are spread, by Kubeflow Trainer; 0: a task like any other"
+        0,
+        ge=0,
+        le=1024,
+        description="over which sft and grpo are spread, by Kubeflow Trainer; 0: a task like any other",
     )
     hours: float = Field(24.0, gt=0, le=8760, description="that training on these nodes may take; then it is ended")
 
