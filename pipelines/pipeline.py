@@ -22,6 +22,7 @@ from components.promote.component import promote
 from components.report.component import report
 from components.sample.component import sample
 from components.sft.component import sft
+from unidoc_rl import trainjob
 from unidoc_rl.params import Params, PipelineParams
 
 OWN, DEMO = "unidoc-rl", "unidoc-rl-demo"
@@ -36,7 +37,7 @@ KEY_NAMES = (
     "OPENAI_API_KEY",
     "HF_TOKEN",
 )
-SHARED_VOLUME, SHARED = "unidoc-rl-shared", "/shared"  # between a task and the nodes that train for it
+SHARED_VOLUME = "unidoc-rl-shared"  # between a task and the nodes that train for it
 TRIES, WAIT = 2, "60s"
 DAY = 24 * 60 * 60
 
@@ -66,7 +67,9 @@ class _Tasks:
         task = self.plain(task).set_caching_options(False)
         if not self._settings.nodes:
             return self._on_gpus(task)
-        kubernetes.mount_pvc(task, pvc_name=SHARED_VOLUME, mount_path=SHARED)
+        kind = "gpu" if self._settings.gpus else "cpu"
+        task.set_env_variable(trainjob.IMAGE, image(kind, self._tag, self._settings.registry))
+        kubernetes.mount_pvc(task, pvc_name=SHARED_VOLUME, mount_path=str(trainjob.SHARED))
         return task
 
     def _on_gpus(self, task: dsl.PipelineTask) -> dsl.PipelineTask:

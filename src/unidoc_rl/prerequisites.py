@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urldefrag
 
-from unidoc_rl import doctor, questions, s3
+from unidoc_rl import doctor, questions, s3, trainjob
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params
 from unidoc_rl.types import Split
@@ -20,6 +20,7 @@ def check(params: Params, asked: Path | None = None, seconds: float = SECONDS) -
         *(finding.line() for finding in doctor.servers(params, seconds) if not finding.ok and finding.subject != "kfp"),
         *_models(params, seconds),
         *(_questions(asked) if asked else ()),
+        *(_nodes() if params.pipeline.nodes else ()),
     ]
     if problems:
         raise UnidocError("\n".join(problems))
@@ -65,3 +66,10 @@ def _questions(folder: Path) -> Iterator[str]:
                 yield f"{folder / f'{split}.json'}: holds no question; each of {', '.join(Split)} needs some"
         except UnidocError as error:
             yield str(error)
+
+
+def _nodes() -> Iterator[str]:
+    try:
+        trainjob.ready()
+    except UnidocError as error:
+        yield f"pipeline.nodes: {error}"

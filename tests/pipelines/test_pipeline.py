@@ -15,13 +15,16 @@ import pytest
 import yaml
 from kfp import dsl
 
+from components.grpo.component import grpo
 from components.ingest.component import ingest
 from components.sample.component import sample
+from components.sft.component import sft
 from pipelines import compile as compile_pipelines
 from pipelines.local import run
 from pipelines.pipeline import DEMO, OWN
 from tests.agent.models import write_policy
-from unidoc_rl import tracking
+from unidoc_rl import tracking, trainjob
+from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams, Params, PipelineParams, SftParams, from_json
 
@@ -148,6 +151,37 @@ def test_tasks_that_train_and_play_have_the_gpus_of_the_parameters() -> None:
         assert (container["resources"].get("accelerator", {}).get("resourceCount") == "4") == on_gpus
         assert ("nvidia.com/gpu" in [one["key"] for one in told.get("tolerations", [])]) == on_gpus
         assert ("/dev/shm" in [one["mountPath"] for one in told.get("emptyDirMounts", [])]) == on_gpus
+
+
+def test_tasks_that_train_on_other_nodes_share_a_volume_with_them_and_need_no_gpu() -> None:
+    spec, kubernetes = compiled(tag="abc", gpus=4, nodes=2)
+    for name in ("sft", "grpo"):
+        container = spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
+        assert container["image"] == "unidoc-rl-cpu:abc"
+        assert container["env"] == [{"name": "UNIDOC_IMAGE", "value": "unidoc-rl-gpu:abc"}]
+        assert "accelerator" not in container["resources"]
+        (volume,) = kubernetes[f"exec-{name}"]["pvcMount"]
+        assert (volume["constant"], volume["mountPath"]) == ("unidoc-rl-shared", "/shared")
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_a_component_gives_the_nodes_the_command_that_the_stage_is(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each argument is one that the command knows, and each folder one that is sent along."""
+    asked: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(trainjob, "train", lambda _, arguments, inputs, *__: asked.append((arguments, inputs)))
+    names = ("trajectories", "questions", "corpus", "index", "sft", "grpo")
+    taken = {"sft": ("trajectories", "corpus", "sft"), "grpo": names}[stage]
+    folders = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in taken}
+    {"sft": sft, "grpo": grpo}[stage].python_func(**folders, params=json.dumps({"pipeline": {"nodes": 2}}))
+    ((arguments, inputs),) = asked
+    assert inputs == {name: str(tmp_path / name) for name in taken if name != stage}
+    command = [argument.format_map(inputs) for argument in arguments] + ["--out", str(tmp_path / stage)]
+    given = cli.commands[stage].make_context(stage, command).params
+    assert {str(value) for value in given.values() if value} >= {
+        inputs[name] for name in inputs if name not in ("trajectories", "questions")
+    }
 
 
 def test_every_task_has_the_keys_by_reference() -> None:
