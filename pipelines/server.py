@@ -28,7 +28,7 @@ SECONDS = 60
 NO_KEY = f"it wants a key, or yours has run out: set {TOKEN}, {COOKIE} or {KF_PIPELINES_SA_TOKEN_ENV}"
 WHAT_TO_DO = {
     302: NO_KEY,  # to a page to log in
-    400: "it does not understand this: see that its version is 2.0 at least",
+    400: "it does not take this: where its words do not say why, see that its version is 2.5 at least",
     401: NO_KEY,
     403: "your key does not allow this: ask its administrator for the right, and see that pipeline.namespace is yours",
     404: "there is no such thing: look at the name, and at services.kfp",

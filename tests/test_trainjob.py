@@ -139,6 +139,22 @@ def test_other_inputs_are_another_job(cluster: Cluster, inputs: dict[str, str]) 
     assert len({job["metadata"]["name"] for job in cluster.made}) == 2
 
 
+def test_a_job_that_somebody_removes_is_told(cluster: Cluster, inputs: dict[str, str]) -> None:
+    cluster.states = [""]
+
+    def remove(_: float) -> None:
+        cluster.jobs.clear()
+
+    with pytest.raises(UnidocError, match=r"TrainJob unidoc-sft-\w+ has been removed, not by this task"):
+        train(cluster, inputs, sleep=remove)
+
+
+def test_nodes_that_write_elsewhere_are_told(cluster: Cluster, inputs: dict[str, str]) -> None:
+    cluster.train = lambda _: None
+    with pytest.raises(UnidocError, match=r"is complete, and no policy is there: see that its nodes have the volume"):
+        train(cluster, inputs)
+
+
 def test_a_job_that_takes_too_long_is_ended(cluster: Cluster, inputs: dict[str, str]) -> None:
     cluster.states = [""]
     with pytest.raises(UnidocError, match=r"took longer than pipeline.hours allows, and was ended"):

@@ -52,9 +52,11 @@ class Cluster:
     jobs: dict[str, Any] = field(default_factory=dict)
     made: list[dict[str, Any]] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    lingers: int = 2  # questions for which a removed job is still there, while its pods end
     used: set[Right] = field(default_factory=set)
     pods: int = 1  # that the first node has had so far
     url: str = ""
+    _going: dict[str, int] = field(default_factory=dict)
 
     def config(self) -> Any:
         from kubeflow.common.types import KubernetesBackendConfig
@@ -108,10 +110,16 @@ class Cluster:
             case ("create", "trainjobs"):
                 return self._create(json.loads(body))
             case ("get", "trainjobs") if name in self.jobs:
+                if name in self._going:
+                    self._going[name] -= 1
+                    if self._going[name] < 0:
+                        del self._going[name], self.jobs[name]
+                        return self._refusal(404)
+                    return 200, self.jobs[name]
                 return 200, self._now(self.jobs[name])
             case ("delete", "trainjobs") if name in self.jobs:
                 self.removed.append(name)
-                del self.jobs[name]
+                self._going[name] = self.lingers
                 return 200, {"kind": "Status", "status": "Success"}
             case ("list", "pods"):
                 (selector,) = parse_qs(parts.query)["labelSelector"]

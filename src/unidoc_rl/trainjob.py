@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,8 @@ def train(
     `arguments`: with {name} for the folder of that name in `inputs`.
     """
     client = _client(backend)
-    digest = provenance.key(stage, params, *(Path(folder) for folder in inputs.values()))
+    learned_by = params.model_dump_json(include={stage, "agent", "rewards"})  # not by how many nodes, nor how long
+    digest = provenance.key(stage, learned_by, *(Path(folder) for folder in inputs.values()))
     job = f"unidoc-{stage}-{digest[:12]}"
     folder = shared / job
     for name, source in inputs.items():
@@ -66,12 +67,15 @@ def train(
     there = {name: str(folder / name) for name in inputs}
     command = ["torchrun", "--no-python", "unidoc", stage, *(argument.format_map(there) for argument in arguments)]
     command += ["--out", str(folder / "out"), "--params", str(folder / "params.yaml")]
-    _started(client, job, command, params.pipeline)
+    _started(client, job, command, params.pipeline, sleep)
     _followed(client, job, params.pipeline.hours * 3600, sleep)
+    if not (folder / "out" / marker(stage)).is_file():
+        raise UnidocError(
+            f"{folder}: TrainJob {job} is complete, and no policy is there: see that its nodes have the volume"
+        )
     with storage.writing(out, marker=marker(stage)) as output:
         shutil.copytree(folder / "out", output.new, dirs_exist_ok=True)
-    with _explained(f"removing the TrainJob {job}"):
-        client.delete_job(job)
+    _remove(client, job)
     shutil.rmtree(folder)
 
 
@@ -85,7 +89,13 @@ def _put(source: Path, target: Path) -> None:
     half.rename(target)
 
 
-def _started(client: TrainerClient, job: str, command: list[str], settings: PipelineParams) -> None:
+def _started(
+    client: TrainerClient,
+    job: str,
+    command: list[str],
+    settings: PipelineParams,
+    sleep: Callable[[float], object],
+) -> None:
     """Unless it runs already; one that has failed is begun again, and goes on from its last checkpoint."""
     from kubeflow.trainer import CustomTrainerContainer
     from kubeflow.trainer.options import ActiveDeadlineSeconds, Name, TrainerCommand
@@ -93,9 +103,11 @@ def _started(client: TrainerClient, job: str, command: list[str], settings: Pipe
     status = _status_if_there(client, job)
     if status is not None and status != FAILED:
         return
+    if status == FAILED:
+        _remove(client, job)
+        while _status_if_there(client, job) is not None:  # until its pods are gone, its name is taken
+            sleep(POLL_SECONDS)
     with _explained(f"starting the TrainJob {job}"):
-        if status == FAILED:
-            client.delete_job(job)
         runtime = client.get_runtime(RUNTIME)
         resources = {"memory": settings.memory}
         if settings.gpus:
@@ -114,6 +126,11 @@ def _status_if_there(client: TrainerClient, job: str) -> str | None:
         return None
 
 
+def _remove(client: TrainerClient, job: str) -> None:
+    with suppress(_NotThere), _explained(f"removing the TrainJob {job}"):
+        client.delete_job(job)
+
+
 def _followed(client: TrainerClient, job: str, seconds: float, sleep: Callable[[float], object]) -> None:
     """Tells the first node's log until the job has ended; one that takes longer is ended."""
     end = time.monotonic() + seconds
@@ -127,13 +144,14 @@ def _followed(client: TrainerClient, job: str, seconds: float, sleep: Callable[[
                 if found.status in (COMPLETE, FAILED):
                     break
                 _tell(client, found, told)
+        except _NotThere as error:
+            raise UnidocError(f"TrainJob {job} has been removed, not by this task: run again to go on") from error
         except Away:
             lost += 1
             if lost == LOST_TRIES:
                 raise
         if time.monotonic() > end:
-            with _explained(f"ending the TrainJob {job}"):
-                client.delete_job(job)
+            _remove(client, job)
             raise UnidocError(
                 f"TrainJob {job} took longer than pipeline.hours allows, and was ended; run again to go on"
             )

@@ -195,7 +195,7 @@ def test_where_it_serves_several_users_their_namespace_goes_along(kfp: Kfp, tmp_
     ("status_", "said"),
     [
         (302, r"302 .*it wants a key"),
-        (400, r"400 .*see that its version is 2\.0"),
+        (400, r"400 .*see that its version is 2\.5"),
         (403, r"403 .*ask its administrator for the right"),
         (404, r"404 .*look at the name"),
         (409, r"409 .*see whether it is archived"),
