@@ -24,6 +24,7 @@ from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.params import Params
 
 TOKEN, COOKIE = "KFP_TOKEN", "KFP_COOKIE"
+AUTHORITIES = "SSL_CERT_FILE"  # as for OpenSSL
 SECONDS = 60
 NO_KEY = f"it wants a key, or yours has run out: set {TOKEN}, {COOKIE} or {KF_PIPELINES_SA_TOKEN_ENV}"
 WHAT_TO_DO = {
@@ -46,6 +47,8 @@ class Server:
     def __init__(self, params: Params, seconds: int = SECONDS) -> None:
         if not params.services.kfp:
             raise UnidocError("services.kfp: names no Kubeflow Pipelines; give its address, such as http://host:8888")
+        if "@" in params.services.kfp:  # it would be in every error
+            raise UnidocError(f"services.kfp: its address carries a name or key; leave them out, and set {TOKEN}")
         self.address = params.services.kfp.rstrip("/")
         self.namespace = params.pipeline.namespace
         self._seconds = seconds
@@ -55,12 +58,13 @@ class Server:
         with self.explained("asking whether it is well"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it is of version 2
             client = _Client(self.address, self.namespace, self._seconds)
-        if client.health.multi_user is None:
+            health = client.get_kfp_healthz()
+        if health.multi_user is None:
             raise UnidocError(
                 f"{self.address}: something else than Kubeflow Pipelines answers there, perhaps a page to log in: look "
                 f"at services.kfp, and set {TOKEN} or {COOKIE}"
             )
-        if client.health.multi_user and not self.namespace:
+        if health.multi_user and not self.namespace:
             raise UnidocError(f"{self.address}: serves several users: set pipeline.namespace to your profile's")
         return client
 
@@ -85,6 +89,15 @@ class Server:
             if error.status in WHAT_TO_DO:
                 raise UnidocError(f"{said}; {WHAT_TO_DO[error.status]}") from error
             raise Away(f"{said}; look at its log, then do this again: nothing is made twice") from error
+        except AttributeError as error:  # of kfp_server_api, which looks for a body in what TLS refuses
+            refused = error.__context__
+            if not isinstance(refused, kfp_server_api.ApiException):
+                raise
+            reason = " ".join(refused.reason.split())
+            raise UnidocError(
+                f"{where}: no safe connection ({reason}); where its certificate is of your own authority, {AUTHORITIES} "
+                "names that one's file"
+            ) from error
         except urllib3.exceptions.NewConnectionError as error:
             raise Away(f"{where}: cannot be reached ({error}); start it, or correct services.kfp") from error
         except urllib3.exceptions.TimeoutError as error:
@@ -100,8 +113,9 @@ class _Client(kfp.Client):  # type: ignore[misc]  # kfp has no types
 
     def __init__(self, address: str, namespace: str | None, seconds: int) -> None:
         self._seconds = seconds
-        super().__init__(address, namespace=namespace or "kubeflow", **_key())
-        self.health = self.get_kfp_healthz()
+        self._health = None
+        authorities = os.environ.get(AUTHORITIES)
+        super().__init__(address, namespace=namespace or "kubeflow", ssl_ca_cert=authorities, **_key())
 
     def _load_config(self, *options: Any) -> kfp_server_api.Configuration:
         config = super()._load_config(*options)
@@ -109,7 +123,9 @@ class _Client(kfp.Client):  # type: ignore[misc]  # kfp has no types
         return config
 
     def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
-        return self.healthzs.healthz_service_get_healthz(_request_timeout=self._seconds)
+        if self._health is None:
+            self._health = self.healthzs.healthz_service_get_healthz(_request_timeout=self._seconds)
+        return self._health
 
     def set_user_namespace(self, namespace: str) -> None:
         """Not written into the home folder."""

@@ -75,7 +75,7 @@ def test_the_second_finds_all_of_it_and_starts_a_run(kfp: Kfp) -> None:
 
 
 def test_two_at_the_same_time_make_one_version(kfp: Kfp) -> None:
-    kfp.slow_lists = 0.2
+    kfp.two = True
     with ThreadPoolExecutor(2) as pool:
         runs = [*pool.map(lambda _: submitted(kfp), range(2))]
     assert kfp.asked.count("POST /pipelines/upload_version") == 2
@@ -217,6 +217,24 @@ def test_a_server_that_says_nothing_is_given_up() -> None:
 def test_a_server_that_is_down_is_named() -> None:
     with servers.closed_port() as port, pytest.raises(UnidocError, match=rf"127.0.0.1:{port}: .*cannot be reached"):
         at(Kfp(url=f"http://127.0.0.1:{port}"))
+
+
+def test_a_certificate_of_one_s_own_authority_is_trusted_where_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    certificate = tmp_path / "certificate.pem"
+    servers.write_certificate(certificate)
+    with Kfp(certificate=certificate).running() as kfp:
+        with pytest.raises(UnidocError, match=r"no safe connection \(.*self-signed.*\); .*SSL_CERT_FILE"):
+            at(kfp)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        submitted(kfp)
+
+
+def test_a_key_in_the_address_is_refused_and_not_shown() -> None:
+    with pytest.raises(UnidocError, match="carries a name or key") as caught:
+        at(Kfp(url="http://me:hunter2@127.0.0.1:1"))
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_page_to_log_in_is_not_taken_for_the_api(kfp: Kfp) -> None:
