@@ -95,8 +95,8 @@ class Server:
                 raise
             reason = " ".join(refused.reason.split())
             raise UnidocError(
-                f"{where}: no safe connection ({reason}); where its certificate is of your own authority, {AUTHORITIES} "
-                "names that one's file"
+                f"{where}: no safe connection ({reason}); where its certificate is of an authority of yours, "
+                f"{AUTHORITIES} names its file"
             ) from error
         except urllib3.exceptions.NewConnectionError as error:
             raise Away(f"{where}: cannot be reached ({error}); start it, or correct services.kfp") from error
