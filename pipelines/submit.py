@@ -22,6 +22,7 @@ from pipelines.server import Conflict, Server
 from pipelines.version import commit, version
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.params import Params
+from unidoc_rl.prerequisites import lost_with_a_pod
 from unidoc_rl.tracking import EXPERIMENT
 
 CLUSTER_READS = ("s3://", "gs://", "minio://", "oci://")
@@ -43,6 +44,8 @@ def submit(params: Params, pipeline: str, arguments: dict[str, str], server: Ser
     for key, address in arguments.items():
         if not address.startswith(CLUSTER_READS):
             raise UnidocError(f"--{key} {address}: the cluster cannot read it; put it where it can: s3://bucket/prefix")
+    if lost := [*lost_with_a_pod(params)]:
+        raise UnidocError("\n".join(lost))
     name = version(params)
     with tempfile.TemporaryDirectory() as folder:
         package = write(Path(folder), params, commit())[pipeline]

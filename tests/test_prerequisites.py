@@ -17,6 +17,7 @@ from unidoc_rl.types import Split
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
 
 def missing(params: Params, asked: Path | None = None) -> list[str]:
@@ -68,3 +69,10 @@ def test_nodes_that_cannot_be_had_are_told(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     (said,) = missing(Params.model_validate({"pipeline": {"nodes": 2}}))
     assert said.startswith("pipeline.nodes: no cluster can be asked from here")
+
+
+def test_what_a_pod_would_lose_is_told_in_a_pod_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    prerequisites.check(Params())
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    (said,) = missing(Params())
+    assert said.startswith("services.mlflow: names none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urldefrag
@@ -11,6 +12,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params
 from unidoc_rl.types import Split
 
+IN_A_CLUSTER = "KUBERNETES_SERVICE_HOST"  # the variable that every pod has
 SECONDS = 10.0  # for each server; in a cluster they may just be starting
 
 
@@ -21,9 +23,18 @@ def check(params: Params, asked: Path | None = None, seconds: float = SECONDS) -
         *_models(params, seconds),
         *(_questions(asked) if asked else ()),
         *(_nodes() if params.pipeline.nodes else ()),
+        *(lost_with_a_pod(params) if IN_A_CLUSTER in os.environ else ()),
     ]
     if problems:
         raise UnidocError("\n".join(problems))
+
+
+def lost_with_a_pod(params: Params) -> Iterator[str]:
+    """What would be written beside a task, and be gone when it ends."""
+    if params.services.mlflow is None:
+        yield "services.mlflow: names none, and a task's own database is lost with its pod; name one: http://mlflow:5000"
+    if params.index.uri is not None and "://" not in params.index.uri:
+        yield f"index.uri: {params.index.uri} is lost with its task's pod; name a server, http://milvus:19530, or none"
 
 
 def _models(params: Params, seconds: float) -> Iterator[str]:

@@ -33,6 +33,7 @@ def kfp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kfp]:
 
 def pipeline(kfp: Kfp, *arguments: str) -> Result:
     settings = ["--params", str(REPOSITORY / "params.yaml"), "--set", f"services.kfp={kfp.url}"]
+    settings += ["--set", "services.mlflow=http://mlflow:5000"]
     return CliRunner().invoke(cli, ["pipeline", *arguments, *settings])
 
 

@@ -133,6 +133,23 @@ def test_what_the_cluster_cannot_read_is_refused_before_it_is_asked(kfp: Kfp, ke
     assert kfp.asked == []
 
 
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({}, "services.mlflow: names none"),
+        ({"index": {"uri": "my.db"}}, "index.uri: my.db is lost with its task's pod"),
+    ],
+)
+def test_what_would_be_lost_with_a_pod_is_refused_before_it_is_asked(
+    kfp: Kfp, params: dict[str, Any], said: str
+) -> None:
+    server = at(kfp)
+    kfp.asked.clear()
+    with pytest.raises(UnidocError, match=said):
+        submit(Params.model_validate(params), "unidoc-rl", ARGUMENTS, server)
+    assert kfp.asked == []
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 
