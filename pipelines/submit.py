@@ -54,41 +54,11 @@ def submit(params: Params, pipeline: str, arguments: dict[str, str], server: Ser
 
 def start(server: Server, pipeline: str, name: str, package: Path, arguments: dict[str, str]) -> Submitted:
     """A run of the version with this name, which `package` is, where the server has it not yet."""
-    pipeline_id, _ = _found_or_made(
-        lambda: _pipeline(server, pipeline),
-        lambda: (
-            server.call(
-                "pipelines",
-                "pipeline_service_create_pipeline",
-                f"making the pipeline {pipeline}",
-                pipeline=kfp.V2beta1Pipeline(display_name=pipeline, name=pipeline, namespace=server.namespace),
-            ).pipeline_id
-        ),
-    )
+    pipeline_id, _ = _found_or_made(lambda: _pipeline(server, pipeline), lambda: _make_pipeline(server, pipeline))
     version_id, uploaded = _found_or_made(
-        lambda: next((one.pipeline_version_id for one in _versions(server, pipeline_id, name)), None),
-        lambda: (
-            server.call(
-                "pipeline_uploads",
-                "upload_pipeline_version",
-                f"uploading version {name}",
-                str(package),
-                name=name,
-                pipelineid=pipeline_id,
-            ).pipeline_version_id
-        ),
+        lambda: _version(server, pipeline_id, name), lambda: _upload(server, pipeline_id, name, package)
     )
-    experiment_id, _ = _found_or_made(
-        lambda: _experiment(server),
-        lambda: (
-            server.call(
-                "experiments",
-                "experiment_service_create_experiment",
-                f"making the experiment {EXPERIMENT}",
-                experiment=kfp.V2beta1Experiment(display_name=EXPERIMENT, namespace=server.namespace),
-            ).experiment_id
-        ),
-    )
+    experiment_id, _ = _found_or_made(lambda: _experiment(server), lambda: _make_experiment(server))
     called = f"{pipeline} {name} {uuid.uuid4().hex[:8]}"
     run = kfp.V2beta1Run(
         display_name=called,
@@ -122,37 +92,55 @@ def _named(name: str) -> str:
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
 
 
+def _space(server: Server) -> dict[str, str]:
+    return {"namespace": server.namespace} if server.namespace else {}
+
+
 def _pipeline(server: Server, name: str) -> str | None:
-    options = {"namespace": server.namespace} if server.namespace else {}
     doing = f"looking for the pipeline {name}"
-    found = server.call("pipelines", "pipeline_service_list_pipelines", doing, filter=_named(name), **options).pipelines
+    method = "pipeline_service_list_pipelines"
+    found = server.call("pipelines", method, doing, filter=_named(name), **_space(server)).pipelines
     return found[0].pipeline_id if found else None
 
 
-def _versions(server: Server, pipeline_id: str, name: str | None = None) -> Iterator[Any]:
-    options: dict[str, Any] = {"filter": _named(name)} if name else {"sort_by": "created_at desc"}
+def _make_pipeline(server: Server, name: str) -> str:
+    new = kfp.V2beta1Pipeline(display_name=name, name=name, **_space(server))
+    doing = f"making the pipeline {name}"
+    return str(server.call("pipelines", "pipeline_service_create_pipeline", doing, pipeline=new).pipeline_id)
+
+
+def _versions(server: Server, pipeline_id: str, **which: str) -> Iterator[Any]:
+    method, doing = "pipeline_service_list_pipeline_versions", "looking for versions"
+    token = ""
     while True:
-        found = server.call(
-            "pipelines",
-            "pipeline_service_list_pipeline_versions",
-            f"looking for version {name}" if name else "listing versions",
-            pipeline_id,
-            page_size=100,
-            **options,
-        )
+        found = server.call("pipelines", method, doing, pipeline_id, page_size=100, page_token=token, **which)
         yield from found.pipeline_versions or ()
-        if not found.next_page_token:
+        token = found.next_page_token
+        if not token:
             return
-        options["page_token"] = found.next_page_token
+
+
+def _version(server: Server, pipeline_id: str, name: str) -> str | None:
+    return next((one.pipeline_version_id for one in _versions(server, pipeline_id, filter=_named(name))), None)
+
+
+def _upload(server: Server, pipeline_id: str, name: str, package: Path) -> str:
+    method, doing = "upload_pipeline_version", f"uploading version {name}"
+    made = server.call("pipeline_uploads", method, doing, str(package), name=name, pipelineid=pipeline_id)
+    return str(made.pipeline_version_id)
 
 
 def _experiment(server: Server) -> str | None:
-    options = {"namespace": server.namespace} if server.namespace else {}
     doing = f"looking for the experiment {EXPERIMENT}"
-    found = server.call(
-        "experiments", "experiment_service_list_experiments", doing, filter=_named(EXPERIMENT), **options
-    ).experiments
+    method = "experiment_service_list_experiments"
+    found = server.call("experiments", method, doing, filter=_named(EXPERIMENT), **_space(server)).experiments
     return found[0].experiment_id if found else None
+
+
+def _make_experiment(server: Server) -> str:
+    new = kfp.V2beta1Experiment(display_name=EXPERIMENT, **_space(server))
+    doing = f"making the experiment {EXPERIMENT}"
+    return str(server.call("experiments", "experiment_service_create_experiment", doing, experiment=new).experiment_id)
 
 
 def _run(server: Server, experiment_id: str, name: str) -> str | None:
@@ -173,7 +161,7 @@ def versions(server: Server, pipeline: str) -> Iterator[Kept]:
     """Those of a pipeline that the server has, newest first."""
     pipeline_id = _pipeline(server, pipeline)
     if pipeline_id:
-        for one in _versions(server, pipeline_id):
+        for one in _versions(server, pipeline_id, sort_by="created_at desc"):
             yield Kept(one.display_name, f"{one.created_at:%Y-%m-%d %H:%M}", pipeline)
 
 
