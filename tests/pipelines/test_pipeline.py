@@ -238,7 +238,7 @@ def test_one_s_own_documents_and_questions_become_a_champion(
 def test_what_would_fail_hours_later_fails_first_and_is_reported(
     out: Path, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.pipeline.WAIT", "0s")
+    monkeypatch.setattr("pipelines.pipeline.TRIES", 0)
     asked = tmp_path / "questions"
     shutil.copytree(documents.parent / "questions", asked)
     (asked / "test.json").write_text("[]")
