@@ -1,5 +1,5 @@
 # The whole of a newcomer's way: `make demo` runs the pipeline on the demonstration world, `make test` the tests.
-.PHONY: help demo test check bench constraints compile setup clean
+.PHONY: help demo test check bench constraints compile images setup clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -25,7 +25,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@echo "setting up $(VENV) with $$($(PYTHON) --version) (about a minute) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --quiet uv
-	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt $(WHEELS) --editable '.[cluster,dev]'
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt $(WHEELS) --editable '.[cluster,dev]'
 	@touch $@
 
 demo: setup  ## run every stage on the demonstration world, and say what was made and where to look
@@ -55,7 +55,23 @@ bench: setup  ## measure speed, memory and quality beside the peers; tables on s
 	@$(BIN)/python -m tests.benchmarks.evaluate
 
 compile: setup  ## write the Kubeflow pipelines that pipelines/ describes
-	@$(BIN)/python -m pipelines.compile
+	@unidoc pipeline compile
+
+# Whichever is there and answers. REGISTRY=registry/team, which params.yaml has as pipeline.registry, is pushed to; IMAGES=cpu
+# is built alone; BUILD_OPTIONS are the builder's, such as --build-arg PIP_INDEX_URL=...
+BUILDER = $(shell for b in docker podman buildah; do $$b info >/dev/null 2>&1 && echo $$b && break; done)
+COMMIT = $(shell git rev-parse --short=12 HEAD)
+IMAGES = $(notdir $(wildcard images/*))
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+images:  ## build the images of the tasks and servers, tagged with the commit; REGISTRY=... pushes them there
+	@test -n "$(BUILDER)" || { echo "no docker, podman or buildah that answers: install one, or name it: make images BUILDER=..."; exit 1; }
+	@for kind in $(IMAGES); do \
+	  name=$(REGISTRY:%=%/)unidoc-rl-$$kind; \
+	  $(BUILDER) build -f images/$$kind/Dockerfile --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_OPTIONS) \
+	    -t $$name:$(COMMIT) -t $$name:$(VERSION) . || exit 1; \
+	  if [ -n "$(REGISTRY)" ]; then $(BUILDER) push $$name:$(COMMIT) && $(BUILDER) push $$name:$(VERSION) || exit 1; fi; \
+	done
 
 constraints: setup  ## pin the newest versions that pyproject.toml and constraints.txt allow
 	@$(UV) pip compile --quiet --no-header --no-annotate --all-extras $(WHEELS) --output-file constraints.txt pyproject.toml

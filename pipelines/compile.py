@@ -1,24 +1,22 @@
-"""Writes pipelines/<name>.yaml, which Kubeflow reads: `make compile`. Committed, so that a change shows in review.
+"""Writes pipelines/<name>.yaml, which Kubeflow reads. Committed, so that a change shows in review."""
 
-UNIDOC_IMAGE names another image, for example registry/unidoc-rl-cpu:<commit>.
-"""
+from __future__ import annotations
 
 from pathlib import Path
 
 from kfp import compiler
 
-from pipelines.pipeline import PIPELINES
+from pipelines.pipeline import pipelines
+from unidoc_rl.params import Params
 
 FOLDER = Path(__file__).parent
 
 
-def write(folder: Path) -> list[Path]:
-    files = [folder / f"{pipeline.name}.yaml" for pipeline in PIPELINES]
-    for pipeline, file in zip(PIPELINES, files, strict=True):
-        compiler.Compiler().compile(pipeline, str(file))
+def write(folder: Path, params: Params, tag: str | None = None) -> dict[str, Path]:
+    """A file for each pipeline, by its name. `tag`: of the images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for name, pipeline in pipelines(params, tag).items():
+        files[name] = folder / f"{name}.yaml"
+        compiler.Compiler().compile(pipeline, str(files[name]))
     return files
-
-
-if __name__ == "__main__":
-    for written in write(FOLDER):
-        print(written)

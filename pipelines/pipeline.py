@@ -3,54 +3,134 @@
 Two, and not one with a condition: Kubeflow's local runner cannot hand on an artifact that comes from one of two
 branches. What follows on the documents is written once, in `_stages`.
 
-    KFP:     submit pipelines/unidoc-rl.yaml with `documents` and `questions`, for example s3://bucket/reports
-    laptop:  kfp.local.init(runner=local.SubprocessRunner(use_venv=False)); unidoc_rl(documents=…, questions=…)
+    cluster: unidoc pipeline submit --documents s3://bucket/reports --questions s3://bucket/questions
+    laptop:  unidoc pipeline run-local --documents reports --questions questions
 """
 
-from kfp import dsl
+from typing import Any
 
+from kfp import dsl, kubernetes
+
+from components.base import image
 from components.curate.component import curate
 from components.evaluate.component import evaluate
 from components.grpo.component import grpo
 from components.index.component import index
 from components.ingest.component import ingest
+from components.prerequisites.component import prerequisites
 from components.promote.component import promote
+from components.report.component import report
 from components.sample.component import sample
 from components.sft.component import sft
+from unidoc_rl import trainjob
+from unidoc_rl.params import Params, PipelineParams
+
+OWN, DEMO = "unidoc-rl", "unidoc-rl-demo"
+GPU = "nvidia.com/gpu"
+KEYS = "unidoc-rl-keys"  # the secret of the namespace that has them
+KEY_NAMES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ENDPOINT_URL",
+    "MLFLOW_TRACKING_TOKEN",
+    "MILVUS_TOKEN",
+    "OPENAI_API_KEY",
+    "HF_TOKEN",
+)
+SHARED_VOLUME = "unidoc-rl-shared"  # between a task and the nodes that train for it
+TRIES, WAIT = 2, "60s"
+DAY = 24 * 60 * 60
 
 
-def _stages(documents: dsl.Dataset, questions: dsl.Dataset, params: str, may_have_changed: bool) -> None:
-    pages = ingest(documents=documents, params=params)
-    # Kubeflow tells inputs apart by their address, and would not see a new document in the same folder.
-    pages.set_caching_options(not may_have_changed)
+class _Tasks:
+    """What a task is given, for its kind."""
+
+    def __init__(self, settings: PipelineParams, tag: str | None) -> None:
+        self._settings = settings
+        self._tag = tag
+
+    def plain(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        task.set_container_image(image("cpu", self._tag, self._settings.registry))
+        task.set_memory_limit(self._settings.memory)
+        kubernetes.use_secret_as_env(task, KEYS, {name: name for name in KEY_NAMES}, optional=True)
+        return task
+
+    def asks_servers(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        """A server that restarts is worth another try; a stage that is wrong stays wrong."""
+        return self.plain(task).set_retry(TRIES, backoff_duration=WAIT)
+
+    def plays(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        return self._on_gpus(self.plain(task))
+
+    def learns(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        """Training again gives another policy: nobody who asks for it means the old one."""
+        task = self.plain(task).set_caching_options(False)
+        if not self._settings.nodes:
+            return self._on_gpus(task)
+        kind = "gpu" if self._settings.gpus else "cpu"
+        task.set_env_variable(trainjob.IMAGE, image(kind, self._tag, self._settings.registry))
+        kubernetes.mount_pvc(task, pvc_name=SHARED_VOLUME, mount_path=str(trainjob.SHARED))
+        return task
+
+    def _on_gpus(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        if not self._settings.gpus:
+            return task
+        task.set_container_image(image("gpu", self._tag, self._settings.registry))
+        task.set_accelerator_type(GPU).set_accelerator_limit(self._settings.gpus)
+        kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
+        size = self._settings.shared_memory
+        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=size)
+        return task
+
+
+def _stages(
+    tasks: _Tasks, ready: dsl.PipelineTask, documents: dsl.Dataset, questions: dsl.Dataset, params: str, cached: bool
+) -> None:
+    pages = tasks.plain(ingest(documents=documents, params=params)).after(ready)
+    pages.set_caching_options(cached)
     corpus = pages.outputs["corpus"]
-    found = index(corpus=corpus, params=params).outputs["index"]
-    curated = curate(questions=questions, corpus=corpus, index=found, params=params).outputs["trajectories"]
-    begun = sft(trajectories=curated, corpus=corpus, params=params).outputs["sft"]
-    learned = grpo(trajectories=curated, questions=questions, corpus=corpus, index=found, sft=begun, params=params)
-    policy = learned.outputs["grpo"]
-    shown = evaluate(questions=questions, corpus=corpus, index=found, grpo=policy, sft=begun, params=params)
-    promote(grpo=policy, evaluation=shown.outputs["evaluation"], params=params)
+    found = tasks.asks_servers(index(corpus=corpus, params=params)).outputs["index"]
+    curated = tasks.plays(curate(questions=questions, corpus=corpus, index=found, params=params))
+    episodes = curated.outputs["trajectories"]
+    begun = tasks.learns(sft(trajectories=episodes, corpus=corpus, params=params)).outputs["sft"]
+    policy = tasks.learns(
+        grpo(trajectories=episodes, questions=questions, corpus=corpus, index=found, sft=begun, params=params)
+    ).outputs["grpo"]
+    shown = tasks.plays(
+        evaluate(questions=questions, corpus=corpus, index=found, grpo=policy, sft=begun, params=params)
+    )
+    # The champion that it is compared with may be another one by now.
+    tasks.plain(promote(grpo=policy, evaluation=shown.outputs["evaluation"], params=params)).set_caching_options(False)
 
 
-@dsl.pipeline(name="unidoc-rl")  # type: ignore[untyped-decorator]  # kfp has no types
-def unidoc_rl(documents: str, questions: str, params: str = "{}") -> None:
-    """From your own documents and questions: addresses of folders that Kubeflow can read.
+def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
+    """Both, by their names, with these parameters as what a run has by default. `tag`: of the images."""
+    tasks = _Tasks(settings.pipeline, tag)
+    limits = dsl.PipelineConfig(ttl_seconds_after_finished=7 * DAY)
+    given = settings.to_json()
 
-    `questions` holds train.json, validation.json and test.json. `params` is params.yaml as JSON.
-    """
-    given = dsl.importer(artifact_uri=documents, artifact_class=dsl.Dataset)
-    given.set_display_name("documents")
-    asked = dsl.importer(artifact_uri=questions, artifact_class=dsl.Dataset)
-    asked.set_display_name("questions")
-    _stages(given.output, asked.output, params, may_have_changed=True)
+    @dsl.pipeline(name=OWN, pipeline_config=limits)  # type: ignore[untyped-decorator]  # kfp has no types
+    def own(documents: str, questions: str, params: str = given) -> None:
+        """From your own documents and questions: addresses of folders that Kubeflow can read.
 
+        `questions` holds train.json, validation.json and test.json. `params` is params.yaml as JSON.
+        """
+        with dsl.ExitHandler(tasks.plain(report(params=params)).set_caching_options(False), name="stages"):
+            files = dsl.importer(artifact_uri=documents, artifact_class=dsl.Dataset)
+            files.set_display_name("documents")
+            asked = dsl.importer(artifact_uri=questions, artifact_class=dsl.Dataset)
+            asked.set_display_name("questions")
+            ready = tasks.asks_servers(prerequisites(params=params, questions=asked.output))
+            ready.set_caching_options(False)
+            # Kubeflow tells inputs apart by their address, and would not see a new document in the same folder.
+            _stages(tasks, ready, files.output, asked.output, params, cached=False)
 
-@dsl.pipeline(name="unidoc-rl-demo")  # type: ignore[untyped-decorator]  # kfp has no types
-def unidoc_rl_demo(params: str = "{}") -> None:
-    """From the demonstration world, which the first stage makes. `params` is params.yaml as JSON."""
-    made = sample(params=params)
-    _stages(made.outputs["documents"], made.outputs["questions"], params, may_have_changed=False)
+    @dsl.pipeline(name=DEMO, pipeline_config=limits)  # type: ignore[untyped-decorator]  # kfp has no types
+    def demo(params: str = given) -> None:
+        """From the demonstration world, which the first stage makes. `params` is params.yaml as JSON."""
+        with dsl.ExitHandler(tasks.plain(report(params=params)).set_caching_options(False), name="stages"):
+            ready = tasks.asks_servers(prerequisites(params=params)).set_caching_options(False)
+            made = tasks.plain(sample(params=params)).after(ready)
+            _stages(tasks, ready, made.outputs["documents"], made.outputs["questions"], params, cached=True)
 
-
-PIPELINES = (unidoc_rl, unidoc_rl_demo)
+    return {OWN: own, DEMO: demo}

@@ -4,10 +4,12 @@ and a connection that breaks."""
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import random
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,10 +17,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import urllib3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 S3_KEY, S3_SECRET = "unidoc-test", "not a secret: the server lives as long as the tests"
 START_SECONDS = 60
@@ -158,16 +165,37 @@ def give(handler: BaseHTTPRequestHandler, given: Given | None) -> None:
 
 
 @contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """A server's address, while a thread answers there."""
+def serving(handler: type[BaseHTTPRequestHandler], certificate: Path | None = None) -> Iterator[str]:
+    """A server's address, while a thread answers there; over TLS where there is a certificate, with its key."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield f"{'http' if certificate is None else 'https'}://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
+
+
+def write_certificate(file: Path) -> None:
+    """A certificate of this machine that nobody has signed but itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    built = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number()).add_extension(
+        here, False
+    )
+    begun = datetime.now(UTC) - timedelta(hours=1)
+    signed = built.not_valid_before(begun).not_valid_after(begun + timedelta(days=1)).sign(key, hashes.SHA256())
+    plain = serialization.NoEncryption()
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        + signed.public_bytes(serialization.Encoding.PEM)
+    )
 
 
 @contextmanager

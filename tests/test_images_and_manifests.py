@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
+from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
 
-from components.base import IMAGE
+from components.base import image
+from pipelines.pipeline import GPU, KEYS, SHARED_VOLUME
+from unidoc_rl.trainjob import RUNTIME, SHARED
 
 REPOSITORY = Path(__file__).parents[1]
 DOCKERFILES = sorted(REPOSITORY.glob("images/*/Dockerfile"))
-KUSTOMIZATIONS = sorted(REPOSITORY.glob("manifests/**/kustomization.yaml"))
+OVERLAYS = ("base", "gpu", "kind")
+KUBERNETES = kubernetes_validate.latest_version()
+OURS = "app.kubernetes.io/part-of"
+NAME = "app.kubernetes.io/name"
+Object = dict[str, Any]
+
+
+def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [Path(sys.executable).with_name(name), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+# --- images ---------------------------------------------------------------------------------------------------------
 
 
 def instructions(dockerfile: Path) -> list[tuple[str, str]]:
@@ -25,32 +45,166 @@ def test_an_image_can_run_kubeflow_s_command_and_is_not_root(dockerfile: Path) -
     steps = instructions(dockerfile)
     names = [name for name, _ in steps]
     assert "ENTRYPOINT" not in names
-    users = [value for name, value in steps[len(names) - names[::-1].index("FROM") :] if name == "USER"]
+    last = steps[len(names) - names[::-1].index("FROM") :]
+    users = [value for name, value in last if name == "USER"]
     assert re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", users[-1])  # a number: Kubernetes cannot look up a name
+    assert any(name == "LABEL" and 'image.revision="${REVISION}"' in value for name, value in last)
+
+
+def test_hadolint_finds_nothing() -> None:
+    done = tool("hadolint", *DOCKERFILES)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
-def test_what_an_image_copies_is_there(dockerfile: Path) -> None:
+def test_what_an_image_copies_is_there_and_sent_to_the_builder(dockerfile: Path) -> None:
+    sent = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = [
         value.split()[:-1] for name, value in instructions(dockerfile) if name == "COPY" and "--from" not in value
     ]
-    assert copied
-    assert [path for paths in copied for path in paths if not (REPOSITORY / path).exists()] == []
+    for path in (path for paths in copied for path in paths):
+        assert (REPOSITORY / path).exists()
+        assert path in sent
 
 
-def test_the_cpu_image_holds_the_kfp_that_compiles_the_pipelines() -> None:
-    pinned = re.findall(r"kfp==([\d.]+)", (REPOSITORY / "pyproject.toml").read_text())
-    dockerfile = (REPOSITORY / "images" / "cpu" / "Dockerfile").read_text()
-    assert re.findall(r"kfp==([\d.]+)", dockerfile) == pinned
-    assert f"-t {IMAGE} " in dockerfile  # the name that its build command gives is the one that the components ask for
+@pytest.mark.parametrize("package", ["kfp", "kubeflow"])
+def test_the_images_hold_the_versions_that_compile_and_start(package: str) -> None:
+    pinned = set(re.findall(rf"\b{package}==([\d.]+)", (REPOSITORY / "pyproject.toml").read_text()))
+    held = [re.findall(rf"\b{package}==([\d.]+)", dockerfile.read_text()) for dockerfile in DOCKERFILES]
+    assert {version for versions in held for version in versions} == pinned
 
 
-@pytest.mark.parametrize("file", KUSTOMIZATIONS, ids=lambda path: path.parent.name)
-def test_a_kustomization_lists_every_file_beside_it_in_its_namespace(file: Path) -> None:
-    kustomization = yaml.safe_load(file.read_text())
-    resources = kustomization["resources"]
-    assert sorted(resources) == sorted(path.name for path in file.parent.iterdir() if path != file)
-    objects = [item for name in resources for item in yaml.safe_load_all((file.parent / name).read_text())]
-    assert all(item["apiVersion"] and item["kind"] and item["metadata"]["name"] for item in objects)
-    spaces = {item["metadata"].get("namespace", item["metadata"]["name"]) for item in objects}
-    assert spaces == {kustomization["namespace"]}
+def test_make_builds_the_images_under_the_names_that_the_tasks_ask_for() -> None:
+    command = ["make", "--dry-run", "images", "BUILDER=true", "COMMIT=abc", "REGISTRY=registry/team"]
+    said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    assert "for kind in cpu gpu vllm" in said
+    for tag in ("abc", None):
+        assert f"$name:{image('cpu', tag).rpartition(':')[2]}" in said
+    assert "name=registry/team/unidoc-rl-$kind" in said
+
+
+# --- manifests ------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def objects(overlay: str) -> list[Object]:
+    done = tool("kubectl", "kustomize", REPOSITORY / "manifests" / overlay)
+    assert done.returncode == 0, done.stderr
+    return [*yaml.safe_load_all(done.stdout)]
+
+
+def of_kind(overlay: str, kind: str) -> dict[str, Object]:
+    return {one["metadata"]["name"]: one for one in objects(overlay) if one["kind"] == kind}
+
+
+def pods(overlay: str) -> dict[str, Object]:
+    """The templates of all pods, by the names of what makes them."""
+    found = {
+        name: one["spec"]["template"]
+        for kind in ("Deployment", "StatefulSet")
+        for name, one in of_kind(overlay, kind).items()
+    }
+    for one in of_kind(overlay, "TrainingRuntime").values():
+        for job in one["spec"]["template"]["spec"]["replicatedJobs"]:
+            found[job["name"]] = job["template"]["spec"]["template"]
+    return found
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_object_is_as_its_schema_has_it(overlay: str) -> None:
+    for one in objects(overlay):
+        if one["kind"] == "TrainingRuntime":
+            assert one["apiVersion"] == "trainer.kubeflow.org/v1alpha1"
+            read = TrainerV1alpha1TrainingRuntime.from_dict(one)
+            assert read is not None
+            assert read.to_dict() == one  # a field that is none of its own would be lost
+        else:
+            kubernetes_validate.validate(one, KUBERNETES, strict=True)
+
+
+def test_an_unknown_field_would_be_found() -> None:
+    (runtime,) = of_kind("base", "TrainingRuntime").values()
+    read = TrainerV1alpha1TrainingRuntime.from_dict({**runtime, "spec": {**runtime["spec"], "mlpolicy": {}}})
+    assert read is not None
+    assert "mlpolicy" not in read.to_dict()["spec"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_everything_is_ours_and_in_one_namespace(overlay: str) -> None:
+    spaces = {one["metadata"].get("namespace", one["metadata"]["name"]) for one in objects(overlay)}
+    assert len(spaces) == 1
+    assert all(one["metadata"]["labels"][OURS] == "unidoc-rl" for one in objects(overlay))
+    for binding in of_kind(overlay, "RoleBinding").values():
+        assert {subject["namespace"] for subject in binding["subjects"]} == spaces
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_is_named_is_there(overlay: str) -> None:
+    for name, template in pods(overlay).items():
+        spec = template["spec"]
+        assert spec["serviceAccountName"] in of_kind(overlay, "ServiceAccount")
+        for container in spec["containers"]:
+            mounted = {volume["name"] for volume in spec.get("volumes", [])} | {"data"}  # a StatefulSet's own
+            assert {mount["name"] for mount in container["volumeMounts"]} <= mounted
+            for source in container.get("envFrom", []):
+                assert source.get("configMapRef", {}).get("name") in {None, *of_kind(overlay, "ConfigMap")}
+                assert source.get("secretRef", {}).get("name") in {None, KEYS}
+        for volume in spec.get("volumes", []):
+            claim = volume.get("persistentVolumeClaim", {}).get("claimName")
+            assert claim in {None, *of_kind(overlay, "PersistentVolumeClaim")}, name
+    templates = pods(overlay)
+    for service in of_kind(overlay, "Service").values():
+        (chosen,) = (
+            one
+            for one in templates.values()
+            if service["spec"]["selector"].items() <= one["metadata"]["labels"].items()
+        )
+        named = {port["name"] for container in chosen["spec"]["containers"] for port in container["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= named
+
+
+def test_what_the_pipeline_mounts_and_starts_is_what_the_manifests_have() -> None:
+    assert SHARED_VOLUME in of_kind("base", "PersistentVolumeClaim")
+    assert [*of_kind("base", "TrainingRuntime")] == [RUNTIME]
+    (node,) = pods("base")["node"]["spec"]["containers"]
+    assert str(SHARED) in [mount["mountPath"] for mount in node["volumeMounts"]]
+    assert GPU in [toleration["key"] for toleration in pods("base")["node"]["spec"]["tolerations"]]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_container_can_do_no_more_than_it_needs(overlay: str) -> None:
+    for name, template in pods(overlay).items():
+        spec = template["spec"]
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["securityContext"].get("runAsNonRoot") or name == "milvus"  # whose image is root's
+        for container in spec["containers"]:
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            if name in ("mlflow", "search", "vllm"):
+                assert container["securityContext"]["readOnlyRootFilesystem"]
+                assert container["readinessProbe"]
+                assert container["livenessProbe"]
+                assert container["resources"]["limits"]["memory"]
+    assert not of_kind(overlay, "ClusterRole")
+    assert not of_kind(overlay, "Secret")
+    for role in of_kind(overlay, "Role").values():
+        assert "*" not in str(role["rules"])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_reaches_our_pods_but_what_is_allowed(overlay: str) -> None:
+    policies = of_kind(overlay, "NetworkPolicy")
+    closed = policies["unidoc-rl-deny"]["spec"]
+    assert closed == {"podSelector": {"matchLabels": {OURS: "unidoc-rl"}}, "policyTypes": ["Ingress", "Egress"]}
+    ports = {port["port"] for port in policies["unidoc-rl-servers"]["spec"]["ingress"][0]["ports"]}
+    (chosen,) = policies["unidoc-rl-servers"]["spec"]["podSelector"]["matchExpressions"]
+    for name, template in pods(overlay).items():
+        assert template["metadata"]["labels"][OURS] == "unidoc-rl"
+        if name != "node":
+            assert template["metadata"]["labels"][NAME] in chosen["values"]
+    for service in of_kind(overlay, "Service").values():
+        assert {port["port"] for port in service["spec"]["ports"]} <= ports
+
+
+def test_a_laptop_needs_no_gpu() -> None:
+    assert GPU not in str([template["spec"]["containers"] for template in pods("kind").values()])
+    assert GPU in str(pods("gpu")["vllm"]["spec"]["containers"])

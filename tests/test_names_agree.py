@@ -15,21 +15,24 @@ import click
 import pytest
 import yaml
 
+from tests.conftest import Bucket
 from unidoc_rl import params
 from unidoc_rl.cli import cli
 
 REPOSITORY = Path(__file__).parents[1]
 DVC: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 STAGES: dict[str, Any] = DVC["stages"]
-NOT_STAGES = {"ask", "doctor", "nano", "search", "serve-index", "status", "track", "view"}
-SHARED = {"agent", "rewards", "services"}  # sections of params.yaml that several stages read
+NOT_STAGES = {"ask", "doctor", "nano", "pipeline", "search", "serve-index", "status", "track", "view"}
+SHARED = {"agent", "pipeline", "rewards", "services"}  # sections of params.yaml that are of no one stage
+AROUND = {"prerequisites", "report"}  # tasks of the pipelines, before and after the stages
 
 
 def test_dvc_stages_parameters_commands_and_components_have_the_same_names() -> None:
     stages = list(STAGES)
     assert [name for name in params.Params.model_fields if name not in SHARED] == stages
     assert [name for name in cli.commands if name not in NOT_STAGES] == stages
-    assert {path.parent.name for path in REPOSITORY.glob("components/*/component.py")} == set(stages)
+    components = {path.parent.name for path in REPOSITORY.glob("components/*/component.py")}
+    assert components == {*stages, *AROUND}
     for name, stage in STAGES.items():
         assert stage["params"][0] == name
         assert {*stage["params"][1:]} <= SHARED
@@ -37,14 +40,14 @@ def test_dvc_stages_parameters_commands_and_components_have_the_same_names() -> 
 
 def test_the_pipelines_have_a_task_for_each_stage_in_the_same_order() -> None:
     demo, own = _tasks("unidoc-rl-demo.yaml"), _tasks("unidoc-rl.yaml")
-    assert demo == list(STAGES)
-    assert own == ["documents", "questions", *[name for name in STAGES if name != "sample"]]
+    assert demo == ["prerequisites", *STAGES]
+    assert own == ["documents", "questions", "prerequisites", *[name for name in STAGES if name != "sample"]]
 
 
 def _tasks(file: str) -> list[str]:
     """The names of a compiled pipeline's tasks, each after those that it depends on."""
     text = (REPOSITORY / "pipelines" / file).read_text()
-    tasks = next(yaml.safe_load_all(text))["root"]["dag"]["tasks"]
+    tasks = next(yaml.safe_load_all(text))["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     ordered: list[str] = []
     while len(ordered) < len(tasks):
         ordered += [
@@ -73,47 +76,80 @@ def test_a_stage_of_dvc_depends_on_its_code(name: str) -> None:
 
 def test_params_yaml_holds_every_key_with_its_default_in_order() -> None:
     written = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    defaults = json.loads(params.Params().to_json())
+    defaults = params.Params().model_dump()
     assert json.dumps(written) == json.dumps(defaults)
 
 
 @pytest.mark.slow
-def test_dvc_runs_the_stages_once_and_again_only_after_a_change(tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    skip = shutil.ignore_patterns("__pycache__", "tmp", "cache")
-    for folder in ("src", ".dvc"):
-        shutil.copytree(REPOSITORY / folder, copy / folder, ignore=skip)
-    for file in (".dvcignore", "dvc.yaml"):
-        shutil.copy(REPOSITORY / file, copy)
-    small: dict[str, dict[str, Any]] = {
-        "sample": {"documents": 10, "seed": 3},
-        "ingest": {"dpi": 60, "ocr": False, "layout": False},
-        "index": {"retrievers": ["bm25"]},
-    }
-    (copy / "params.yaml").write_text(yaml.safe_dump(small))
-    (copy / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
-
-    first = _repro(copy)
+def test_dvc_runs_the_stages_once_and_again_only_after_a_change_here_or_elsewhere(
+    tmp_path: Path, bucket: Bucket
+) -> None:
+    here = _checkout(tmp_path / "here")
+    first = _repro(here)
     assert "Running stage 'sample'" in first
     assert "Running stage 'ingest'" in first
-    assert (copy / "artifacts" / "corpus" / "pages.parquet").is_file()
-    assert "Running stage" not in _repro(copy)
+    assert (here / "artifacts" / "corpus" / "pages.parquet").is_file()
+    assert "Running stage" not in _repro(here)
 
-    (copy / "params.yaml").write_text(yaml.safe_dump({**small, "ingest": {**small["ingest"], "dpi": 72}}))
-    again = _repro(copy)
+    (here / "params.yaml").write_text(yaml.safe_dump({**SMALL, "ingest": {**SMALL["ingest"], "dpi": 72}}))
+    again = _repro(here)
     assert "Running stage 'sample'" not in again
     assert "Running stage 'ingest'" in again
     assert "Running stage 'index'" in again
 
+    made = ("sample", "ingest", "index")
+    _dvc(here, "remote", "add", "--default", "team", f"{bucket.uri}/dvc")
+    _dvc(here, "push", *made)
+    _git(here, "add", "--all")
+    _git(here, "commit", "--quiet", "--message", "made")
+    there = tmp_path / "there"
+    _git(tmp_path, "clone", "--quiet", str(here), str(there))
+    assert not (there / "artifacts").exists()
+    _dvc(there, "pull", *made)
+    assert _content(there / "artifacts") == _content(here / "artifacts")
+    assert "Running stage" not in _repro(there)
+
+
+SMALL: dict[str, dict[str, Any]] = {
+    "sample": {"documents": 10, "seed": 3},
+    "ingest": {"dpi": 60, "ocr": False, "layout": False},
+    "index": {"retrievers": ["bm25"]},
+}
+
+
+def _checkout(folder: Path) -> Path:
+    """A repository with our code, our stages and small parameters."""
+    skip = shutil.ignore_patterns("__pycache__", "tmp", "cache", "config.local")
+    for name in ("src", ".dvc"):
+        shutil.copytree(REPOSITORY / name, folder / name, ignore=skip)
+    for name in (".dvcignore", ".gitignore", "dvc.yaml"):
+        shutil.copy(REPOSITORY / name, folder)
+    (folder / "params.yaml").write_text(yaml.safe_dump(SMALL))
+    _git(folder, "init", "--quiet")
+    return folder
+
+
+def _content(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    named = ["-c", "user.name=tests", "-c", "user.email=tests@localhost"]
+    subprocess.run(["git", *named, *arguments], cwd=folder, check=True)
+
 
 def _repro(folder: Path) -> str:
+    return _dvc(folder, "repro", "index")
+
+
+def _dvc(folder: Path, *arguments: str) -> str:
     binaries = Path(sys.executable).parent
     environment = os.environ | {
         "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
         "DVC_NO_ANALYTICS": "1",
         "DVC_SITE_CACHE_DIR": str(folder.parent / "site"),
     }
-    command = [str(binaries / "dvc"), "repro", "index"]
+    command = [str(binaries / "dvc"), *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

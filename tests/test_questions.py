@@ -26,6 +26,7 @@ evidence = st.builds(
     page=st.integers(1, 10_000),
     regions=st.lists(any_box, max_size=3).map(tuple),
     needs_crop=st.none() | st.booleans(),
+    places=st.lists(any_box, max_size=2).map(tuple),
 )
 any_question = st.builds(
     Question,

@@ -12,20 +12,27 @@ def curate(
     index: dsl.Input[dsl.Artifact],
     params: str,
     trajectories: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    card: dsl.Output[dsl.HTML],
 ) -> None:
     """`params` is params.yaml as one JSON text; of the questions, train.json is taken.
 
     The task fails if more of them cannot be played than it allows.
     """
+    import shutil
     from pathlib import Path
 
+    from unidoc_rl.curate.card import FILE
     from unidoc_rl.curate.stage import curate
     from unidoc_rl.errors import UnidocError
     from unidoc_rl.params import from_json
 
     settings, asked = from_json(params), Path(questions.path) / "train.json"
-    left_out = curate(asked, corpus.path, index.path, trajectories.path, settings).left_out
-    if len(left_out) > settings.curate.may_leave_out:
+    made = curate(asked, corpus.path, index.path, trajectories.path, settings)
+    for name, count in {"sft": made.sft, "rl": made.rl, "played": made.played, **made.rejected}.items():
+        metrics.log_metric(name, count)
+    shutil.copy(Path(trajectories.path) / FILE, card.path)
+    if len(made.left_out) > settings.curate.may_leave_out:
         raise UnidocError(
-            f"{len(left_out)} questions cannot be played: see report.json; curate.may_leave_out allows it"
+            f"{len(made.left_out)} questions cannot be played: see report.json; curate.may_leave_out allows it"
         )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import click
 from unidoc_rl.errors import UnidocError
 
 if TYPE_CHECKING:
+    from pipelines.server import Server
     from unidoc_rl.params import Params, Retriever
     from unidoc_rl.types import Turn
 
@@ -45,6 +47,10 @@ class _StageCommand(click.Command):
         ]
         with formatter.section(f"Parameters (section {self._section} of params.yaml, or --set)"):
             formatter.write_dl(rows)
+
+
+class _StageGroup(_StageCommand, click.Group):
+    """Several commands that share a section."""
 
 
 def _with_params(command: Callable[..., None]) -> Callable[..., None]:
@@ -100,6 +106,7 @@ def cli() -> None:
         unidoc ask "net sales in 2023?" …           what an agent answers, and where on which page that stands
         unidoc view episodes.jsonl …                episodes of an agent, to look through in a browser
         unidoc nano pretrain --out my-nano          a small model that learns to read on this machine
+        unidoc pipeline submit …                    all stages in a cluster, by Kubeflow
         unidoc status                               what the stages have made so far
         unidoc doctor                               what this machine has, and what is missing
 
@@ -617,6 +624,177 @@ def evaluate_nano(model: Path, lessons: int, on_card: bool, as_json: bool) -> No
         one = measured[measure.what]
         interval = f"[{one.low:6.1%}, {one.high:6.1%}]"
         click.echo(f"{measure.what:{width}}  {one.value:6.1%}  {interval}  asked for: {measure.asked}")
+
+
+@cli.group(cls=_StageGroup)
+def pipeline() -> None:
+    """All stages as a Kubeflow pipeline: in a cluster, or on this machine as they would run there.
+
+    The cluster is services.kfp; KFP_TOKEN or KFP_COOKIE carries your key, and in a pod its service account does.
+    """
+
+
+@contextmanager
+def _in_a_checkout() -> Iterator[None]:
+    """Around what is imported from pipelines/, which is no part of the package, and needs what only some have."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UnidocError(
+            f"{error.name} is not there: pipelines are defined in the repository; get it, and run `make setup` there "
+            "(or pip install --editable '.[cluster]')"
+        ) from error
+
+
+def _with_inputs(command: Callable[..., None]) -> Callable[..., None]:
+    """What goes into a pipeline: one's own documents and questions, or the demonstration world."""
+    for option in (
+        click.option("--demo", is_flag=True, help="Make the demonstration world, and take that."),
+        click.option("--questions", help="The folder with train.json, validation.json and test.json."),
+        click.option("--documents", help="The folder of your documents; in a cluster one that it can read, s3://..."),
+    ):
+        command = option(command)
+    return command
+
+
+def _inputs(documents: str | None, questions: str | None, demo: bool) -> tuple[str, dict[str, str]]:
+    """The pipeline's name, and its arguments."""
+    from pipelines.pipeline import DEMO, OWN
+
+    if demo and not documents and not questions:
+        return DEMO, {}
+    if demo or not documents or not questions:
+        raise click.UsageError("name --documents and --questions; or --demo alone")
+    return OWN, {"documents": documents, "questions": questions}
+
+
+@pipeline.command("compile")
+@click.option(
+    "--out", default="pipelines", show_default=True, type=click.Path(path_type=Path), help="The folder to write into."
+)
+@_with_params
+def compile_pipelines(out: Path, params_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Write the YAML that Kubeflow reads, a file for each pipeline."""
+    with _in_a_checkout():
+        from pipelines.compile import write
+
+        for file in write(out, _load(params_file, overrides)).values():
+            click.echo(file)
+
+
+@pipeline.command("run-local")
+@_with_inputs
+@click.option(
+    "--out",
+    default="artifacts/pipeline",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Where each run makes a folder.",
+)
+@_with_params
+def run_local(
+    documents: str | None,
+    questions: str | None,
+    demo: bool,
+    out: Path,
+    params_file: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Run the compiled pipeline on this machine, task by task, as it would run in a cluster.
+
+    \b
+        unidoc pipeline run-local --demo
+        unidoc pipeline run-local --documents my/pdfs --questions my/questions
+    """
+    with _in_a_checkout():
+        from pipelines.local import run
+
+        run(_load(params_file, overrides), *_inputs(documents, questions, demo), out)
+    click.echo(f"{out}: all tasks have succeeded")
+
+
+@pipeline.command()
+@_with_inputs
+@click.option("--wait", is_flag=True, help="Tell of every task until the run has ended.")
+@_with_params
+def submit(
+    documents: str | None,
+    questions: str | None,
+    demo: bool,
+    wait: bool,
+    params_file: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Start a run in the cluster, of this commit and these parameters.
+
+    They are a version of the pipeline, which is uploaded where the cluster has it not yet; the images of the commit
+    (`make images`) must be there. With --wait, the exit status is 0 only if all of it worked.
+
+    \b
+        unidoc pipeline submit --documents s3://bucket/reports --questions s3://bucket/questions --wait
+        unidoc pipeline submit --demo
+    """
+    with _in_a_checkout():
+        from pipelines.server import Server
+        from pipelines.submit import submit as start
+
+        name, arguments = _inputs(documents, questions, demo)
+        params = _load(params_file, overrides)
+        server = Server(params)
+        made = start(params, name, arguments, server)
+        click.echo(f"{name}: version {made.version} {'uploaded' if made.uploaded else 'is there already'}")
+        click.echo(f"run {made.run}: {made.page}")
+        if wait:
+            _follow(server, made.run)
+
+
+@pipeline.command("status")
+@click.argument("run")
+@click.option("--wait", is_flag=True, help="Tell of every task until the run has ended; else as it is now.")
+@_with_params
+def run_status(run: str, wait: bool, params_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Tell how RUN and its tasks are doing; `submit` has said its id."""
+    with _in_a_checkout():
+        from pipelines.server import Server
+        from pipelines.submit import status as ask
+
+        server = Server(_load(params_file, overrides))
+        if wait:
+            _follow(server, run)
+            return
+        whole, tasks = ask(server, run)
+        for one in (*tasks, whole):
+            click.echo(one.line())
+        click.echo(server.page(run))
+
+
+def _follow(server: Server, run: str) -> None:
+    from pipelines.submit import follow
+
+    try:
+        follow(server, run, lambda task: click.echo(task.line()))
+    except KeyboardInterrupt as error:
+        raise UnidocError(f"no longer waited for; it goes on: unidoc pipeline status {run} --wait") from error
+    click.echo(f"run {run} has succeeded")
+
+
+@pipeline.command()
+@_with_params
+def versions(params_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """List the versions that the cluster has, and which one this commit and these parameters are."""
+    with _in_a_checkout():
+        from pipelines.pipeline import DEMO, OWN
+        from pipelines.server import Server
+        from pipelines.submit import versions as kept
+        from pipelines.version import version
+
+        params = _load(params_file, overrides)
+        server, mine = Server(params), version(params)
+        found = [one for name in (OWN, DEMO) for one in kept(server, name)]
+        for one in found:
+            click.echo(f"{one.created}  {one.pipeline:<16}{one.name}{'  (this one)' if one.name == mine else ''}")
+        if not any(one.name == mine for one in found):
+            click.echo(f"this one, {mine}, has not been submitted yet")
 
 
 @cli.command()

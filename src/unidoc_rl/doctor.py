@@ -217,18 +217,19 @@ class _Service:
 
 def servers(params: Params, seconds: float) -> list[Finding]:
     named = {"milvus": params.index.uri, **dict(params.services)}
+    keys = {name: "index.uri" if name == "milvus" else f"services.{name}" for name in named}
     with ThreadPoolExecutor(len(named)) as pool:
-        return list(pool.map(partial(_service, seconds=seconds), named.keys(), named.values()))
+        return list(pool.map(partial(server, seconds=seconds), named.keys(), named.values(), keys.values()))
 
 
-def _service(name: str, address: str | None, seconds: float) -> Finding:
+def server(name: str, address: str | None, key: str, seconds: float) -> Finding:
+    """`name`: what kind it is, of SERVICES. `key` of params.yaml has the address."""
     service = SERVICES[name]
     if not address:
         return Finding(name, True, f"not named: {service.instead}")
     try:
         return Finding(name, True, service.ask(address, seconds))
     except _Unwell as error:
-        key = "index.uri" if name == "milvus" else f"services.{name}"
         return Finding(name, False, f"{error}; or change {key} in params.yaml", service.prevents)
 
 

@@ -236,6 +236,25 @@ class PromoteParams(Section):
     seconds: float | None = Field(None, gt=0, description="that a question may take, on average; any where null")
 
 
+class PipelineParams(Section):
+    """What the tasks of the Kubeflow pipeline run in, and on."""
+
+    namespace: str | None = Field(None, description="of your Kubeflow profile, where it serves several users")
+    registry: str | None = Field(
+        None, description="that has the images of `make images`, such as registry/team; the nodes themselves where null"
+    )
+    memory: str = Field("16Gi", pattern=r"^[1-9]\d*[MGT]i$", description="that a task may use, at most")
+    gpus: int = Field(0, ge=0, le=16, description="of each task, or each node, that trains or plays; 0: its CPUs")
+    shared_memory: str = Field("16Gi", pattern=r"^[1-9]\d*[MGT]i$", description="of a task or node that has GPUs")
+    nodes: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="over which sft and grpo are spread, by Kubeflow Trainer; 0: a task like any other",
+    )
+    hours: float = Field(24.0, gt=0, le=8760, description="that training on these nodes may take; then it is ended")
+
+
 class ServiceParams(Section):
     """Servers that are used where named; `unidoc doctor` asks each of them whether it is there."""
 
@@ -258,11 +277,12 @@ class Params(Section):
     promote: PromoteParams = PromoteParams()
     agent: AgentParams = AgentParams()
     rewards: RewardParams = RewardParams()
+    pipeline: PipelineParams = PipelineParams()
     services: ServiceParams = ServiceParams()
 
     def to_json(self) -> str:
-        """One text that carries every parameter, for a Kubeflow pipeline."""
-        return self.model_dump_json()
+        """One text that carries every parameter, for a Kubeflow pipeline: those that are as by default are left out."""
+        return self.model_dump_json(exclude_defaults=True)
 
 
 def load(file: Path | None = None, overrides: Sequence[str] = ()) -> Params:

@@ -5,10 +5,12 @@ file has the lines alone:
 
     {"uid", "query", "reference_answer",
      "meta_info": {"file_name", "reference_page": [1, …], "source_type", "query_type"},
-     "answer_format", "evidence": [{"file_name", "page", "regions": [[x1, y1, x2, y2], …], "needs_crop"}, …]}
+     "answer_format", "evidence": [{"file_name", "page", "regions": [[x1, y1, x2, y2], …], "needs_crop",
+                                    "places": [[x1, y1, x2, y2], …]}, …]}
 
-The second half is ours. `file_name` and `reference_page` speak of the first document; `evidence` is complete. Files in
-the formats of `benchmarks.py` are read too.
+The second half is ours. `file_name` and `reference_page` speak of the first document; `evidence` is complete: regions
+are what one would cut out to read it, such as a table, and places the very rows in them, where somebody has said. Files
+in the formats of `benchmarks.py` are read too.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class _Evidence(BaseModel):
     page: Annotated[int, Field(ge=1)]
     regions: list[_Region] = []
     needs_crop: bool | None = None
+    places: list[_Region] = []
 
 
 class _Example(BaseModel):
@@ -117,7 +120,13 @@ def to_json(question: Question) -> dict[str, Any]:
         },
         "answer_format": question.answer_format,
         "evidence": [
-            {"file_name": e.file_name, "page": e.page, "regions": e.regions, "needs_crop": e.needs_crop}
+            {
+                "file_name": e.file_name,
+                "page": e.page,
+                "regions": e.regions,
+                "needs_crop": e.needs_crop,
+                "places": e.places,
+            }
             for e in question.evidence
         ],
     }
@@ -141,9 +150,13 @@ def from_json(data: Any) -> Question:
         source_type=meta.source_type,
         file_name=meta.file_name,
         evidence=tuple(
-            Evidence(e.file_name, e.page, tuple(Box(*box) for box in e.regions), e.needs_crop) for e in evidence
+            Evidence(e.file_name, e.page, _boxes(e.regions), e.needs_crop, _boxes(e.places)) for e in evidence
         ),
     )
+
+
+def _boxes(corners: Iterable[tuple[int, int, int, int]]) -> tuple[Box, ...]:
+    return tuple(Box(*one) for one in corners)
 
 
 def _regions(evidence: Iterable[Evidence]) -> tuple[Box, ...] | None:

@@ -95,8 +95,9 @@ class Evidence:
 
     file_name: str
     page: int
-    regions: tuple[Box, ...]
+    regions: tuple[Box, ...]  # what one would cut out to read it: a whole table, a chart, a paragraph
     needs_crop: bool | None  # None: nobody has said
+    places: tuple[Box, ...] = ()  # where in these it stands: a row, a bar; none where nobody has said
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from pydantic import ValidationError
 
 from unidoc_rl import boxes
 from unidoc_rl.agent.dialect import parse
+from unidoc_rl.agent.encoding import IMAGE, UNSAID
 from unidoc_rl.nano import lessons, pages
 from unidoc_rl.nano.batches import Maker
-from unidoc_rl.nano.glyphs import EMPTY, PLACES, UNKNOWN, glyphs
+from unidoc_rl.nano.glyphs import EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs
 from unidoc_rl.nano.lessons import Lesson
-from unidoc_rl.nano.model import TOKEN
+from unidoc_rl.nano.model import PROTOCOL, TOKEN, make_tokenizer
 from unidoc_rl.nano.parts import Seen, open_page
 from unidoc_rl.nano.recipe import Stage
 from unidoc_rl.params import SampleParams
@@ -70,6 +71,35 @@ def test_read_aloud_is_what_stands_in_the_picture(family: tuple[pages.DrawnPage,
         assert 0.5 * said <= (seen.glyphs > EMPTY).sum() <= said + 8
 
 
+@settings(max_examples=5)
+@given(SEEDS)
+def test_what_is_copied_stands_where_it_is_said_to(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
+    for task in ("rows", "valuing", "answering"):
+        for lesson in taken(task, family, seed):
+            (seen,) = lesson.seen
+            for reply, places in zip(lesson.replies, lesson.places, strict=True):
+                for letter, place in zip(reply, places, strict=bool(places)):
+                    if place != NOWHERE:
+                        assert class_of(letter) in seen.glyphs[place] or UNKNOWN in seen.glyphs[place]
+
+
+def test_a_token_is_looked_for_where_its_letters_stand(family: tuple[pages.DrawnPage, ...]) -> None:
+    maker = Maker()
+    tokenizer = make_tokenizer(PROTOCOL)
+    image = tokenizer.convert_tokens_to_ids(IMAGE)
+    for lesson in taken("rows", family, 3, 6):
+        (rows,) = maker.collated("rows", [lesson]).rows
+        first = rows.ids[0].tolist().index(image)
+        said = rows.labels[0] != UNSAID
+        *copied, end = (rows.places[0, said] - first).tolist()
+        assert end == [NOWHERE - first] * 2
+        for token, (start, stop) in zip(rows.ids[0, said].tolist(), copied, strict=False):
+            letters = str(tokenizer.decode([token])).strip()
+            if letters:
+                assert class_of(letters[0]) in lesson.seen[0].glyphs[start]
+                assert class_of(letters[-1]) in lesson.seen[0].glyphs[stop]
+
+
 def test_a_letter_is_in_the_place_in_which_its_middle_lies(family: tuple[pages.DrawnPage, ...]) -> None:
     page = family[2]
     places = glyphs(page, (0, 0, page.width, page.height), 40 * TOKEN, 30 * TOKEN)
@@ -120,13 +150,13 @@ def test_an_answer_is_the_question_s(family: tuple[pages.DrawnPage, ...]) -> Non
             assert known[query] == action.text
 
 
-def test_a_value_that_is_asked_for_stands_in_its_region(family: tuple[pages.DrawnPage, ...]) -> None:
+def test_a_value_that_is_asked_for_stands_in_its_place(family: tuple[pages.DrawnPage, ...]) -> None:
     checked = 0
     for page in family:
         queries = [asked.question.query for asked in page.asked]
         assert len(set(queries)) == len(queries)
         for asked in filter(lessons.is_value, page.asked):
-            (box,) = asked.regions
+            (box,) = asked.places
             cut = boxes.to_pixels(box, page.width, page.height)
             middle = (page.places[:, :2] + page.places[:, 2:]) / 2
             inside = np.asarray(((middle > cut[:2]) & (middle < cut[2:])).all(axis=1))

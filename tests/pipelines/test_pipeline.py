@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import tempfile
@@ -12,15 +13,20 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from kfp import dsl, local
+from kfp import dsl
 
+from components.grpo.component import grpo
 from components.ingest.component import ingest
 from components.sample.component import sample
+from components.sft.component import sft
 from pipelines import compile as compile_pipelines
-from pipelines.pipeline import unidoc_rl, unidoc_rl_demo
+from pipelines.local import run
+from pipelines.pipeline import DEMO, OWN
 from tests.agent.models import write_policy
+from unidoc_rl import mlflow_server, trainjob
+from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.params import AgentParams
+from unidoc_rl.params import AgentParams, Params, PipelineParams, SftParams, from_json
 
 AGENT = AgentParams(turns=2, turn_tokens=16, min_pixels=28 * 28, max_pixels=20 * 28 * 28)
 SMALL: dict[str, dict[str, Any]] = {
@@ -57,13 +63,12 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Kubeflow's local runner, with everything that it writes below one folder."""
+def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where a run on this machine writes, with everything else that it writes beside it."""
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    root = tmp_path / "root"
-    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=True)
-    yield root
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path / "out"
     tempfile.tempdir = None
 
 
@@ -79,7 +84,7 @@ def pages_of(corpus: Path) -> list[dict[str, Any]]:
 
 
 def test_the_committed_files_are_what_the_pipelines_compile_to(tmp_path: Path) -> None:
-    names = {file.name for file in compile_pipelines.write(tmp_path)}
+    names = {file.name for file in compile_pipelines.write(tmp_path, Params()).values()}
     assert names == {file.name for file in compile_pipelines.FOLDER.glob("*.yaml")}, "run `make compile`"
     for name in names:
         committed = _without_versions((compile_pipelines.FOLDER / name).read_text())
@@ -95,13 +100,97 @@ def test_nothing_is_installed_when_a_task_starts() -> None:
         assert "pip install" not in file.read_text()
 
 
-def test_new_documents_in_the_same_folder_are_not_taken_for_the_old_ones() -> None:
-    def caches(name: str) -> bool:
-        spec = next(yaml.safe_load_all((compile_pipelines.FOLDER / name).read_text()))
-        return bool(spec["root"]["dag"]["tasks"]["ingest"]["cachingOptions"].get("enableCache"))
+Spec = dict[str, Any]
 
-    assert not caches("unidoc-rl.yaml")
-    assert caches("unidoc-rl-demo.yaml")
+
+@functools.cache
+def compiled(name: str = OWN, tag: str | None = None, **settings: Any) -> tuple[Spec, Spec]:
+    """What a pipeline consists of, with its tasks by their names, and what Kubernetes is told of each."""
+    params = Params(pipeline=PipelineParams(**settings), sft=SftParams(seed=5))
+    with tempfile.TemporaryDirectory() as folder:
+        written = compile_pipelines.write(Path(folder), params, tag)[name].read_text()
+    spec, platform = yaml.safe_load_all(written)
+    tasks = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    spec["tasks"] = {task["taskInfo"]["name"]: task for task in tasks.values()}
+    return spec, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+def test_new_documents_in_the_same_folder_are_not_taken_for_the_old_ones_and_training_is_training() -> None:
+    def cached(name: str) -> set[str]:
+        tasks = compiled(name)[0]["tasks"]
+        return {task for task in tasks if tasks[task]["cachingOptions"].get("enableCache")}
+
+    always = {"index", "curate", "evaluate"}
+    assert cached(OWN) - {"documents", "questions"} == always
+    assert cached(DEMO) == always | {"sample", "ingest"}
+
+
+def test_nothing_begins_before_the_prerequisites_and_the_report_comes_after_everything() -> None:
+    for name, first in ((OWN, "ingest"), (DEMO, "sample")):
+        spec, _ = compiled(name)
+        assert "prerequisites" in spec["tasks"][first]["dependentTasks"]
+        report = spec["root"]["dag"]["tasks"]["report"]
+        assert report["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+
+
+def test_a_run_has_the_parameters_that_it_was_compiled_with() -> None:
+    inputs = compiled()[0]["root"]["inputDefinitions"]["parameters"]
+    assert {*inputs} == {"documents", "questions", "params"}
+    assert from_json(inputs["params"]["defaultValue"]).sft.seed == 5
+
+
+def test_tasks_that_train_and_play_have_the_gpus_of_the_parameters() -> None:
+    spec, kubernetes = compiled(tag="abc", registry="registry/team", gpus=4, memory="64Gi")
+    for name, task in spec["deploymentSpec"]["executors"].items():
+        if name.startswith("exec-importer"):
+            continue
+        container, told = task["container"], kubernetes[name]
+        on_gpus = name.removeprefix("exec-") in {"curate", "sft", "grpo", "evaluate"}
+        assert container["image"] == f"registry/team/unidoc-rl-{'gpu' if on_gpus else 'cpu'}:abc"
+        assert container["resources"]["resourceMemoryLimit"] == "64Gi"
+        assert (container["resources"].get("accelerator", {}).get("resourceCount") == "4") == on_gpus
+        assert ("nvidia.com/gpu" in [one["key"] for one in told.get("tolerations", [])]) == on_gpus
+        assert ("/dev/shm" in [one["mountPath"] for one in told.get("emptyDirMounts", [])]) == on_gpus
+
+
+def test_tasks_that_train_on_other_nodes_share_a_volume_with_them_and_need_no_gpu() -> None:
+    spec, kubernetes = compiled(tag="abc", gpus=4, nodes=2)
+    for name in ("sft", "grpo"):
+        container = spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
+        assert container["image"] == "unidoc-rl-cpu:abc"
+        assert container["env"] == [{"name": "UNIDOC_IMAGE", "value": "unidoc-rl-gpu:abc"}]
+        assert "accelerator" not in container["resources"]
+        (volume,) = kubernetes[f"exec-{name}"]["pvcMount"]
+        assert (volume["constant"], volume["mountPath"]) == ("unidoc-rl-shared", "/shared")
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_a_component_gives_the_nodes_the_command_that_the_stage_is(
+    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each argument is one that the command knows, and each folder one that is sent along."""
+    asked: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(trainjob, "train", lambda _, arguments, inputs, *__: asked.append((arguments, inputs)))
+    names = ("trajectories", "questions", "corpus", "index", "sft", "grpo")
+    taken = {"sft": ("trajectories", "corpus", "sft"), "grpo": names}[stage]
+    folders = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in taken}
+    {"sft": sft, "grpo": grpo}[stage].python_func(**folders, params=json.dumps({"pipeline": {"nodes": 2}}))
+    ((arguments, inputs),) = asked
+    assert inputs == {name: str(tmp_path / name) for name in taken if name != stage}
+    command = [argument.format_map(inputs) for argument in arguments] + ["--out", str(tmp_path / stage)]
+    given = cli.commands[stage].make_context(stage, command).params
+    assert {str(value) for value in given.values() if value} >= {
+        inputs[name] for name in inputs if name not in ("trajectories", "questions")
+    }
+
+
+def test_every_task_has_the_keys_by_reference() -> None:
+    spec, kubernetes = compiled()
+    for name in spec["deploymentSpec"]["executors"]:
+        if not name.startswith("exec-importer"):
+            (secret,) = kubernetes[name]["secretAsEnv"]
+            assert secret["secretName"] == "unidoc-rl-keys"
+            assert secret["optional"]
 
 
 @pytest.mark.slow
@@ -125,25 +214,48 @@ def champion_in(root: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_demonstration_world_becomes_a_champion(
-    runner: Path, everything: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    unidoc_rl_demo(params=everything)
-    assert len({page["document"] for page in pages_of(corpus_in(runner))}) == 10
-    assert champion_in(runner)["champion"] == "1"
-    (report,) = runner.glob("*/evaluate/report")
-    assert report.read_text().startswith("<!doctype html>")
-
-
-@pytest.mark.slow
 def test_one_s_own_documents_and_questions_become_a_champion(
-    runner: Path, documents: Path, everything: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    out: Path, documents: Path, everything: str, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     mine = tmp_path / "my documents"
     shutil.copytree(documents, mine)
     before = {path.name: path.read_bytes() for path in mine.iterdir()}
-    unidoc_rl(documents=str(mine), questions=str(documents.parent / "questions"), params=everything)
-    assert champion_in(runner)["promoted"]
+    run(from_json(everything), OWN, {"documents": str(mine), "questions": str(documents.parent / "questions")}, out)
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
+    assert len({page["document"] for page in pages_of(corpus_in(out))}) == 10
+    assert champion_in(out)["champion"] == "1"
+    for name in ("curate/card", "evaluate/report"):
+        (page,) = out.glob(f"*/{name}")
+        assert page.read_text().startswith("<!doctype html>")
+    (gates,) = out.glob("*/promote/summary")
+    assert "| minimum | passed |" in gates.read_text()
+    (counted,) = out.glob("*/curate/executor_output.json")
+    assert json.loads(counted.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]["sft"] > 0
+    assert ended() == ["FINISHED"]
+
+
+@pytest.mark.slow
+def test_what_would_fail_hours_later_fails_first_and_is_reported(
+    out: Path, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.pipeline.TRIES", 0)
+    asked = tmp_path / "questions"
+    shutil.copytree(documents.parent / "questions", asked)
+    (asked / "test.json").write_text("[]")
+    with pytest.raises(UnidocError, match=r"Inner task failed: 'prerequisites'.*made lies in"):
+        run(from_json(as_json()), OWN, {"documents": str(documents), "questions": str(asked)}, out)
+    assert {path.name for path in out.glob("*/*")} == {"report"}
+    assert ended() == ["FAILED"]
+
+
+def ended() -> list[str]:
+    """How the runs of the pipeline have ended, as MLflow was told."""
+    client, experiment = mlflow_server.opened(None)
+    runs = client.search_runs([experiment], "attributes.run_name = 'pipeline'")
+    return [one.info.status for one in runs]
+
+
+def test_a_folder_that_is_not_there_is_named_before_anything_runs(out: Path) -> None:
+    with pytest.raises(UnidocError, match="--documents nowhere: no such folder"):
+        run(Params(), OWN, {"documents": "nowhere", "questions": "nowhere"}, out)
+    assert not out.exists()

@@ -64,12 +64,25 @@ def test_labels_follow_the_height_of_the_letters(world: World) -> None:
         evidence = question.evidence[0]
         page = world.pdf(evidence.file_name)[evidence.page - 1]
         width, height = page.get_size()
-        box = evidence.regions[0]
-        # A row's region is as high as its type.
+        box = evidence.places[0]
+        # A row's place is as high as its type.
         heights[bool(evidence.needs_crop)].append(
             (box.y2 - box.y1) / 1000 * height * math.sqrt(MOST / (width * height))
         )
     assert max(heights[True]) < 8 < min(heights[False])
+
+
+def test_print_is_large_enough_in_the_crop(world: World) -> None:
+    """A region as a zoom shows it: what stands in a row of it is as high as what can be read on a page."""
+    for question in world.all:
+        for evidence in question.evidence:
+            width, height = world.pdf(evidence.file_name)[evidence.page - 1].get_size()
+            for place in evidence.places if question.source_type == "table" else ():
+                (region,) = (one for one in evidence.regions if boxes.union([one, place]) == one)
+                area = (region.x2 - region.x1) * width * (region.y2 - region.y1) * height / 1e6
+                enlarged = math.sqrt(MOST / area)  # to the points of the page, where it is as large as it may be
+                shown = (place.y2 - place.y1) / 1000 * height * min(enlarged, 150 / 72)
+                assert shown > style.READABLE_PIXELS, question
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 
 from tests.sample.reading import World
-from unidoc_rl import names
+from unidoc_rl import boxes, names
 from unidoc_rl.sample import vocabulary
 from unidoc_rl.types import AnswerFormat, Question, QuestionKind, Split
 
@@ -22,14 +22,14 @@ def _numbers(text: str) -> list[str]:
     return [number.replace(",", "") for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
 
 
-def _regions(world: World, question: Question) -> list[str]:
-    return [world.text_in(e.file_name, e.page, box) for e in question.evidence for box in e.regions]
+def _places(world: World, question: Question) -> list[str]:
+    return [world.text_in(e.file_name, e.page, box) for e in question.evidence for box in e.places]
 
 
-def test_the_gold_region_holds_the_answer(world: World) -> None:
+def test_the_gold_place_holds_the_answer(world: World) -> None:
     checked: Counter[str] = Counter()
     for question in world.all:
-        texts = _regions(world, question)
+        texts = _places(world, question)
         if question.kind in (QuestionKind.MULTI_HOP, QuestionKind.COMPARISON, QuestionKind.UNANSWERABLE):
             continue
         if question.source_type == "chart" and not any(texts):
@@ -44,6 +44,14 @@ def test_the_gold_region_holds_the_answer(world: World) -> None:
             assert _has(text, question.answer), (question, text)
         checked[question.source_type] += 1
     assert all(checked[source] >= 2 for source in ("table", "figures", "text", "chart", "layout")), checked
+
+
+def test_places_lie_in_their_regions_of_which_no_two_are_the_same(world: World) -> None:
+    for question in world.all:
+        for evidence in question.evidence:
+            assert len(set(evidence.regions)) == len(evidence.regions)
+            for place in evidence.places:
+                assert any(boxes.union([region, place]) == region for region in evidence.regions)
 
 
 def _has(text: str, words: str) -> bool:
@@ -69,12 +77,12 @@ def test_a_row_count_is_the_number_of_rows(world: World) -> None:
 
 
 def test_two_documents_are_needed_where_years_are_compared(world: World) -> None:
-    """The difference, or the year of the higher value, follows from the two gold regions."""
+    """The difference, or the year of the higher value, follows from the two gold places."""
     seen: Counter[str] = Counter()
     for question in world.all:
         if len({e.file_name for e in question.evidence}) != 2:
             continue
-        texts = _regions(world, question)
+        texts = _places(world, question)
         assert len(texts) == 2
         if not all(texts):
             continue
@@ -96,7 +104,7 @@ def test_a_hop_goes_from_the_page_that_names_to_the_page_that_tells(world: World
         if question.kind == QuestionKind.MULTI_HOP and len({e.file_name for e in question.evidence}) == 1:
             first, second = question.evidence
             assert first.page != second.page
-            named, told = _regions(world, question)
+            named, told = _places(world, question)
             if told:
                 assert question.answer in _numbers(told)
                 label = re.split(r" [\d,.]+(?: |$)|$", told)[0]

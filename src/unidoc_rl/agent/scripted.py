@@ -208,7 +208,7 @@ class Scripted:
     def _note(self, question: Question, page: str, *, last: bool) -> str:
         """What the evidence on a page says, in its own words; the answer, where these are too many or a picture."""
         evidence = [one for one in question.evidence if gold_page(one) == page]
-        inside = [box for one in evidence for box in one.regions]
+        inside = [box for one in evidence for box in one.places or one.regions]
         said = " ".join(word.text for word in self._page(page).words if any(_holds(box, word.box) for box in inside))
         if said and len(said) <= LONGEST_NOTE:
             return said

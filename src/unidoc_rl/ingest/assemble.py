@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from unidoc_rl import progress
+from unidoc_rl import columns, progress
 from unidoc_rl.corpus import IMAGES, PAGE_SCHEMA, PAGES, write_pages
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.ingest.former import Entry, Former
@@ -78,8 +78,8 @@ def _placed(rows: pa.Table, name: str, pictures: Sequence[Path], new: Path) -> p
     for image, picture in zip(images, pictures, strict=True):
         _link(picture, new / image)
     named = {"id": ids, "document": [name] * len(ids), "image": images}
-    columns = [named[field] if field in named else rows[field] for field in PAGE_SCHEMA.names]
-    return pa.table(columns, schema=PAGE_SCHEMA)
+    whole = [columns.texts(named[field]) if field in named else rows[field] for field in PAGE_SCHEMA.names]
+    return pa.table(whole, schema=PAGE_SCHEMA)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from unidoc_rl import columns
 from unidoc_rl.corpus import CONTENT_SCHEMA
 from unidoc_rl.ingest.tasks import Row
 from unidoc_rl.types import Box
@@ -65,21 +66,35 @@ class Pieces:
 
 
 def _table(rows: Sequence[Row]) -> pa.Table:
-    columns = [
-        [row.n for row in rows],
-        [row.width for row in rows],
-        [row.height for row in rows],
-        [row.text.text for row in rows],
-        [row.text_source for row in rows],
+    made = [
+        columns.numbers([row.n for row in rows], np.int32),
+        columns.numbers([row.width for row in rows], np.int32),
+        columns.numbers([row.height for row in rows], np.int32),
+        columns.texts(row.text.text for row in rows),
+        columns.texts(row.text_source for row in rows),
         _words(rows),
-        [[{"kind": one.kind, "score": one.score, **one.box._asdict()} for one in row.regions] for row in rows],
-        [row.note for row in rows],
+        _regions(rows),
+        columns.texts(row.note for row in rows),
     ]
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)], _SCHEMA)
+    return pa.table(made, schema=_SCHEMA)
 
 
 def _words(rows: Sequence[Row]) -> pa.Array:
-    texts = [word for row in rows for word in row.text.words]
-    corners = np.ascontiguousarray(np.concatenate([row.text.boxes for row in rows]).T)
-    words = pa.StructArray.from_arrays([pa.array(texts, pa.string()), *corners], names=["text", *Box._fields])
-    return pa.ListArray.from_arrays(list(accumulate((len(row.text.words) for row in rows), initial=0)), words)
+    corners = np.concatenate([row.text.boxes for row in rows])
+    words = {"text": columns.texts(word for row in rows for word in row.text.words), **_boxes(corners)}
+    return columns.lists([len(row.text.words) for row in rows], columns.records(words))
+
+
+def _regions(rows: Sequence[Row]) -> pa.Array:
+    found = [region for row in rows for region in row.regions]
+    corners = np.array([region.box for region in found], np.uint16).reshape(-1, len(Box._fields))
+    regions = {
+        "kind": columns.texts(region.kind for region in found),
+        "score": columns.numbers([region.score for region in found], np.float32),
+        **_boxes(corners),
+    }
+    return columns.lists([len(row.regions) for row in rows], columns.records(regions))
+
+
+def _boxes(corners: NDArray[np.uint16]) -> dict[str, pa.Array]:
+    return {name: columns.numbers(corners[:, at], np.uint16) for at, name in enumerate(Box._fields)}

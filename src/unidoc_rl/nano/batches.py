@@ -5,8 +5,9 @@ Neighbouring batches share the pages of a few families, which are drawn once: dr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from random import Random
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch
 from unidoc_rl.nano import lessons, pages
+from unidoc_rl.nano.glyphs import NOWHERE
 from unidoc_rl.nano.lessons import RULES, Lesson
 from unidoc_rl.nano.model import PROTOCOL, make_processor, make_tokenizer
 from unidoc_rl.nano.recipe import Stage
@@ -32,6 +34,7 @@ class Rows(NamedTuple):
 
     ids: Tensor  # (lessons, tokens), filled up on the right
     labels: Tensor  # as ids; UNSAID where nothing is to be said
+    places: Tensor  # (lessons, tokens, 2): where the first and the last letter of a token stand: tokens; or NOWHERE
 
 
 @dataclass(slots=True)
@@ -43,7 +46,7 @@ class Batch:
     glyphs: Tensor  # (tokens of pictures, PLACES)
 
     def on(self, device: torch.device) -> Batch:
-        rows = [Rows(one.ids.to(device), one.labels.to(device)) for one in self.rows]
+        rows = [Rows(*(tensor.to(device) for tensor in one)) for one in self.rows]
         return Batch(self.task, rows, self.pixels.to(device), self.grids.to(device), self.glyphs.to(device))
 
 
@@ -100,9 +103,35 @@ class Maker:
         glyphs = torch.from_numpy(np.concatenate([one.glyphs for one in seen]))
         each = -(-len(encoded) // GROUPS)
         groups = [encoded[at : at + each] for at in range(0, len(encoded), each)]
-        filled = [batch([one for one, _ in group], self._encoder) for group in groups] if chosen[0].reply else []
-        rows = [Rows(one["input_ids"], one["labels"]) for one in filled]
+        rows = [self._rows(group) for group in groups] if chosen[0].reply else []
         return Batch(task, rows, made["pixel_values"], made["image_grid_thw"], glyphs)
+
+    def _rows(self, group: Sequence[tuple[Encoded, Lesson]]) -> Rows:
+        filled = batch([one for one, _ in group], self._encoder)
+        places = torch.full((*filled["input_ids"].shape, 2), NOWHERE)
+        for row, (one, lesson) in enumerate(group):
+            places[row, : len(one.ids)] = self._stand(one, lesson)
+        return Rows(filled["input_ids"], filled["labels"], places)
+
+    def _stand(self, one: Encoded, lesson: Lesson) -> Tensor:
+        """Of each token of a lesson, at which tokens of pictures the letters stand that it says."""
+        ids = torch.tensor(one.ids)
+        pictures = (ids == self._encoder.image).nonzero()[:, 0]
+        found = [
+            place
+            for reply, places in zip_longest(lesson.replies, lesson.places, fillvalue=())
+            for place in [*self._places(str(reply), places), (NOWHERE, NOWHERE)]  # the last ends the turn
+        ]
+        among = torch.tensor(found)
+        stand = torch.full((len(ids), 2), NOWHERE)
+        stand[torch.tensor(one.said)] = torch.where(among == NOWHERE, NOWHERE, pictures[among])
+        return stand
+
+    def _places(self, reply: str, places: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Of each token of a reply, the places of its first and last letter; of a space, those of what follows."""
+        for start, end in self._encoder.tokenizer(reply, return_offsets_mapping=True)["offset_mapping"]:
+            inside = [place for place in places[start:end] if place != NOWHERE] or [*places[end : end + 1], NOWHERE][:1]
+            yield inside[0], inside[-1]
 
     def _encoded(self, lesson: Lesson) -> Encoded:
         """The tokens of a lesson, and which are to be said; none where nothing is."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from PIL import Image
 
@@ -101,10 +102,10 @@ def _evidence(rng: Random, families: Sequence[Sequence[pages.DrawnPage]]) -> Ite
             yield lesson
 
 
-def _values(whole: bool, exhibit: bool) -> Callable[..., Iterator[Lesson]]:
+def _values(of: Literal["place", "region", "page"]) -> Callable[..., Iterator[Lesson]]:
     def made(rng: Random, families: Sequence[Sequence[pages.DrawnPage]]) -> Iterator[Lesson]:
         for opened in _opened(families, rng):
-            lesson = lessons.reading_a_value(rng, opened, whole=whole, exhibit=exhibit)
+            lesson = lessons.reading_a_value(rng, opened, of=of)
             if lesson:
                 yield lesson
 
@@ -164,10 +165,10 @@ def _edits(one: str, other: str) -> int:
 
 
 MEASURES = (
-    Measure("letters misread in a region of evidence", "<= 2 %", _evidence, _misread),
-    Measure("value in a region of evidence", ">= 95 %", _values(whole=False, exhibit=False), _same_answer),
-    Measure("value in a crop of a whole table or chart", ">= 95 %", _values(whole=False, exhibit=True), _same_answer),
-    Measure("value on the whole page", "< 40 %", _values(whole=True, exhibit=False), _same_answer),
+    Measure("letters misread in a row, bar or line", "<= 2 %", _evidence, _misread),
+    Measure("value in its row, bar or line", ">= 95 %", _values("place"), _same_answer),
+    Measure("value in a crop of a whole table or chart", ">= 95 %", _values("region"), _same_answer),
+    Measure("value on the whole page", "< 40 %", _values("page"), _same_answer),
     Measure("page, of three", ">= 90 %", _choices, _same_page),
     Measure("region at IoU 0.5", ">= 85 %", _regions, _same_region),
 )

@@ -9,17 +9,29 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
+from typing import Literal
 
 import numpy as np
 
 from unidoc_rl import boxes
 from unidoc_rl.agent.dialect import write
-from unidoc_rl.nano.glyphs import Rectangle
+from unidoc_rl.nano.glyphs import NOWHERE, Rectangle
 from unidoc_rl.nano.model import PROTOCOL, TOKEN
 from unidoc_rl.nano.pages import Asked, DrawnPage
-from unidoc_rl.nano.parts import MOST, Opened, Seen, open_page, overlaps, reading, shown, some_words, word_boxes
+from unidoc_rl.nano.parts import (
+    MOST,
+    Opened,
+    Passage,
+    Seen,
+    open_page,
+    overlaps,
+    passage,
+    shown,
+    some_words,
+    word_boxes,
+)
 from unidoc_rl.types import Action, Answer, AnswerFormat, Box, QuestionKind, Said, Select, Zoom
 
 RULES = "Read."  # short, since it stands before every lesson
@@ -31,15 +43,23 @@ MORE = 5  # questions about the same pictures
 Part = str | Seen
 
 
+Places = tuple[int, ...]  # of each character of a reply, the visual token in which it stands; NOWHERE, if in none
+
+
 @dataclass(frozen=True, slots=True)
 class Lesson:
     told: tuple[tuple[Part, ...], ...]  # the user's messages
     reply: str  # empty where nothing is to be said
     more: tuple[tuple[str, str], ...] = ()  # further questions, and the replies
+    places: tuple[Places, ...] = ()  # of each reply; none where it is not copied from a picture
 
     @property
     def seen(self) -> list[Seen]:
         return [part for message in self.told for part in message if isinstance(part, Seen)]
+
+    @property
+    def replies(self) -> list[str]:
+        return [self.reply, *(reply for _, reply in self.more)]
 
 
 # --- letters --------------------------------------------------------------------------------------------------------
@@ -54,16 +74,24 @@ def spelling(rng: Random, opened: Opened) -> Lesson | None:
 def sounding(rng: Random, opened: Opened) -> Lesson | None:
     """To read a line aloud, as high as a token."""
     line = _line(rng, opened)
-    return Lesson(((line[0],),), line[1]) if line else None
+    return _aloud(*line) if line else None
 
 
-def _line(rng: Random, opened: Opened) -> tuple[Seen, str] | None:
+def _aloud(seen: Seen, said: Passage) -> Lesson:
+    return Lesson(((seen,),), said.text, places=(_places(said.letters, seen),))
+
+
+def _places(letters: Sequence[int], seen: Seen) -> Places:
+    return tuple(NOWHERE if letter == NOWHERE else int(seen.squares[letter]) for letter in letters)
+
+
+def _line(rng: Random, opened: Opened) -> tuple[Seen, Passage] | None:
     found = some_words(rng, opened.page, 60, heights=(1, 2))
     if found is None:
         return None
-    (left, top, right, bottom), text = found
+    (left, top, right, bottom), said = found
     seen = opened.scaled(found[0], TOKEN / (bottom - top))
-    return (seen, text) if bottom - top < right - left and seen.tokens <= MOST else None
+    return (seen, said) if bottom - top < right - left and seen.tokens <= MOST else None
 
 
 def looking(rng: Random, opened: Opened) -> Lesson | None:
@@ -76,53 +104,93 @@ def looking(rng: Random, opened: Opened) -> Lesson | None:
 def transcribing(rng: Random, opened: Opened) -> Lesson | None:
     found = some_words(rng, opened.page, LONGEST)
     seen = shown(rng, opened, found[0]) if found else None
-    return Lesson(((seen,),), found[1]) if found and seen else None
+    return _aloud(seen, found[1]) if found and seen else None
 
 
-def transcribing_evidence(rng: Random, opened: Opened) -> Lesson | None:
-    """What the region of a question's evidence says; none where a picture says it."""
+def rows(rng: Random, opened: Opened) -> Lesson | None:
+    """What the row, bar or line of a question's evidence says, in any size in which a zoom may show it."""
     page = opened.page
     if not page.asked:
         return None
-    cut = boxes.to_pixels(rng.choice(rng.choice(page.asked).regions), page.width, page.height)
-    around = word_boxes(page)
-    middle = (around[:, :2] + around[:, 2:]) / 2
-    covered = ((middle > cut[:2]) & (middle < cut[2:])).all(axis=1)
-    if not covered.any() or overlaps(page.pictures, cut):
+    place = rng.choice(rng.choice(page.asked).places)
+    return _evidence(opened, _around(rng, place, page), rng.choice((16, 32, FEWEST)))
+
+
+def transcribing_evidence(rng: Random, opened: Opened) -> Lesson | None:
+    """What the row, bar or line of a question's evidence says."""
+    page = opened.page
+    if not page.asked:
         return None
-    text = reading(around[covered], [page.letters[a:b] for a, b in page.words[covered]])
-    return Lesson(((opened.zoomed(cut, FEWEST),),), text) if len(text) <= LONGEST else None
+    place = rng.choice(rng.choice(page.asked).places)
+    return _evidence(opened, boxes.to_pixels(place, page.width, page.height), FEWEST)
+
+
+def _evidence(opened: Opened, cut: Rectangle, fewest: int) -> Lesson | None:
+    """None where nothing stands there, or a picture says it."""
+    said = passage(opened.page, cut)
+    if not said.text or len(said.text) > LONGEST or overlaps(opened.page.pictures, cut):
+        return None
+    return _aloud(opened.zoomed(cut, fewest), said)
 
 
 # --- answers --------------------------------------------------------------------------------------------------------
 
 
 def answering(rng: Random, opened: Opened) -> Lesson | None:
-    """Questions, and the region that has the answer, or the exhibit in which they all lie."""
+    """Questions, and the region in which all of their answers stand."""
     page = opened.page
     if not page.asked:
         return None
     first = rng.choice(page.asked)
-    asked, box = [first], boxes.union(first.regions)
-    if first.exhibit is not None and (len(first.regions) > 1 or rng.random() < 0.7):
-        box = first.exhibit
-        asked = _some([one for one in page.asked if one.exhibit == box], first, rng)
-    seen = opened.zoomed(_around(rng, box, page), rng.choice((16, 32, 64)))
-    if seen.tokens > 2 * MOST:
-        return None
-    return _lesson(("The region: ", seen), [(one.question.query, Answer(one.question.answer)) for one in asked])
+    asked = _some([one for one in page.asked if one.regions == first.regions], first, rng, 2 * MORE)
+    seen = opened.zoomed(_around(rng, boxes.union(first.regions), page), rng.choice((16, 32, FEWEST)))
+    return _answers(seen, asked, page)
 
 
-def reading_a_value(rng: Random, opened: Opened, *, whole: bool, exhibit: bool) -> Lesson | None:
-    """The value of a named row, bar or figure; from its region, its table or chart, or the whole page."""
+def valuing(rng: Random, opened: Opened) -> Lesson | None:
+    """The value of a named row, bar or figure, from about its place."""
     page = opened.page
-    able = [one for one in page.asked if is_value(one) and (one.exhibit or not exhibit)]
+    able = [one for one in page.asked if is_value(one)]
     if not able:
         return None
     asked = rng.choice(able)
-    box = asked.exhibit if exhibit and asked.exhibit else boxes.union(asked.regions)
-    seen = opened.whole if whole else opened.zoomed(boxes.to_pixels(box, page.width, page.height), FEWEST)
-    return _lesson(("The region: ", seen), [(asked.question.query, Answer(asked.question.answer))])
+    cut = _around(rng, boxes.union(asked.places), page)
+    return _answers(opened.zoomed(cut, rng.choice((16, 32, FEWEST))), [asked], page)
+
+
+def reading_a_value(rng: Random, opened: Opened, *, of: Literal["place", "region", "page"]) -> Lesson | None:
+    """The value of a named row, bar or figure; from its place alone, its table or chart, or the whole page."""
+    page = opened.page
+    able = [one for one in page.asked if is_value(one) and (of != "region" or one.regions != one.places)]
+    if not able:
+        return None
+    asked = rng.choice(able)
+    box = boxes.union(asked.regions if of == "region" else asked.places)
+    seen = opened.whole if of == "page" else opened.zoomed(boxes.to_pixels(box, page.width, page.height), FEWEST)
+    return _answers(seen, [asked], page)
+
+
+def _answers(seen: Seen, asked: Sequence[Asked], page: DrawnPage) -> Lesson:
+    lesson = _lesson(("The region: ", seen), [(one.question.query, Answer(one.question.answer)) for one in asked])
+    return replace(
+        lesson, places=tuple(_copied(one, reply, seen, page) for one, reply in zip(asked, lesson.replies, strict=True))
+    )
+
+
+def _copied(asked: Asked, reply: str, seen: Seen, page: DrawnPage) -> Places:
+    """Where the answer stands among the words of its evidence: the last such words, since a value ends its region.
+
+    Commas are passed over: pages write 52,230 and answers 52230.
+    """
+    answer = asked.question.answer
+    said = passage(page, boxes.to_pixels(boxes.union(asked.places), page.width, page.height))
+    letters = [(one, letter) for one, letter in zip(said.text, said.letters, strict=True) if one != ","]
+    first = "".join(one for one, _ in letters).rfind(answer)
+    if first < 0:
+        return ()
+    before = reply.index(answer)
+    inside = _places([letter for _, letter in letters[first : first + len(answer)]], seen)
+    return (*[NOWHERE] * before, *inside, *[NOWHERE] * (len(reply) - before - len(answer)))
 
 
 def is_value(asked: Asked) -> bool:
@@ -245,6 +313,8 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
     "sounding": sounding,
     "looking": looking,
     "transcribing": transcribing,
+    "rows": rows,
+    "valuing": valuing,
     "answering": answering,
     "finding": finding,
     "locating": locating,

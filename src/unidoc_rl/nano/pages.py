@@ -19,10 +19,8 @@ import pypdfium2.raw as pdfium_c
 from numpy.typing import NDArray
 from PIL import Image
 
-from unidoc_rl import boxes
 from unidoc_rl.sample import documents, world
 from unidoc_rl.sample.asking import everything
-from unidoc_rl.sample.documents import Shown
 from unidoc_rl.types import Box, Question
 
 UNASKED = 2**32  # seeds of `unidoc sample` are smaller
@@ -36,8 +34,8 @@ class Asked:
     """A question to which this page has the answer."""
 
     question: Question
-    regions: tuple[Box, ...]
-    exhibit: Box | None  # the table or chart in which they lie
+    regions: tuple[Box, ...]  # what one would cut out to read it
+    places: tuple[Box, ...]  # where in these it stands
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,19 +66,10 @@ def family(seed: int, index: int) -> tuple[DrawnPage, ...]:
             shown = documents.draw(document, path)
             asked: dict[int, list[Asked]] = {}
             for question in everything(drawn, shown, seed):
-                number, regions = question.evidence[0].page, question.evidence[0].regions
-                asked.setdefault(number, []).append(Asked(question, regions, _exhibit(shown, number, regions)))
+                (evidence,) = question.evidence
+                asked.setdefault(evidence.page, []).append(Asked(question, evidence.regions, evidence.places))
             pages += _rendered(path, document.file_name, asked)
     return tuple(pages)
-
-
-def _exhibit(shown: Shown, number: int, regions: tuple[Box, ...]) -> Box | None:
-    for exhibit in shown.exhibits:
-        parts = [exhibit.whole.box, *([exhibit.header.box] if exhibit.header else [])]
-        whole = boxes.union(parts)
-        if exhibit.whole.page == number and boxes.union([whole, *regions]) == whole:
-            return whole
-    return None
 
 
 def _rendered(path: Path, file_name: str, asked: dict[int, list[Asked]]) -> Iterator[DrawnPage]:

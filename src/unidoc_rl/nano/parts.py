@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from unidoc_rl.agent.pictures import shown_size
-from unidoc_rl.nano.glyphs import Rectangle, glyphs
+from unidoc_rl.nano.glyphs import NOWHERE, Rectangle, glyphs, squares
 from unidoc_rl.nano.model import PROTOCOL, TOKEN
 from unidoc_rl.nano.pages import DrawnPage
 
@@ -27,10 +27,18 @@ class Seen:
 
     image: Image.Image
     glyphs: NDArray[np.int64]
+    squares: NDArray[np.int64]  # of each letter of the page, the token in which it stands
 
     @property
     def tokens(self) -> int:
         return len(self.glyphs)
+
+
+class Passage(NamedTuple):
+    """Words as one reads them."""
+
+    text: str
+    letters: tuple[int, ...]  # of each of its characters, which letter of the page it is; NOWHERE for a space
 
 
 @lru_cache(OPEN)
@@ -65,12 +73,12 @@ class Opened:
 
     def _seen(self, cut: Rectangle, width: int, height: int) -> Seen:
         image = self._image.resize((width, height), Image.Resampling.BICUBIC, cut, reducing_gap=3.0)
-        return Seen(image, glyphs(self.page, cut, width, height))
+        return Seen(image, glyphs(self.page, cut, width, height), squares(self.page, cut, width, height))
 
 
 def some_words(
     rng: Random, page: DrawnPage, longest: int, heights: tuple[float, float] = (20, 260)
-) -> tuple[Rectangle, str] | None:
+) -> tuple[Rectangle, Passage] | None:
     """A part of the page that cuts no word, and what it says; none where a picture is in the way."""
     if not len(page.words):
         return None
@@ -83,13 +91,27 @@ def some_words(
     if not chosen.any():
         return None
     cut = _cut(around[chosen], page, rng)
+    said = passage(page, cut)
+    return None if len(said.text) > longest or overlaps(page.pictures, cut) else (cut, said)
+
+
+def passage(page: DrawnPage, cut: Rectangle) -> Passage:
+    """What a part of a page says: line by line, each from left to right; words whose middles lie in it."""
+    around = word_boxes(page)
+    middle = (around[:, :2] + around[:, 2:]) / 2
     covered = ((middle > cut[:2]) & (middle < cut[2:])).all(axis=1)
-    text = reading(around[covered], [page.letters[a:b] for a, b in page.words[covered]])
-    return None if len(text) > longest or overlaps(page.pictures, cut) else (cut, text)
+    text, letters = "", list[int]()
+    for line in _lines(around[covered]):
+        for n, word in enumerate(sorted(line, key=lambda n: around[covered][n, 0])):
+            first, end = page.words[covered][word].tolist()
+            between = " " if n else "\n" if text else ""
+            text += between + page.letters[first:end]
+            letters += [*(NOWHERE for _ in between), *range(first, end)]
+    return Passage(text, tuple(letters))
 
 
-def reading(around: NDArray[np.float32], words: Sequence[str]) -> str:
-    """Words as one reads them: line by line, each from left to right."""
+def _lines(around: NDArray[np.float32]) -> list[list[int]]:
+    """Which words stand in one line."""
     lines: list[list[int]] = []
     for word in np.argsort((around[:, 1] + around[:, 3]) / 2, kind="stable"):
         middle = (around[word, 1] + around[word, 3]) / 2
@@ -97,7 +119,7 @@ def reading(around: NDArray[np.float32], words: Sequence[str]) -> str:
             lines[-1].append(int(word))
         else:
             lines.append([int(word)])
-    return "\n".join(" ".join(words[n] for n in sorted(line, key=lambda n: around[n, 0])) for line in lines)
+    return lines
 
 
 def word_boxes(page: DrawnPage) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -212,10 +212,9 @@ class _Work:
 
 
 def _mark(stage: Stage, state: _State, task: str, marks: Marks) -> dict[str, Any]:
-    known, said = (None if math.isnan(one) else round(one, 4) for one in (marks.letters, marks.said))
     at = {"stage": stage.name, "step": state.step, "total": len(state.marks), "task": task}
-    return {**at, "loss": round(marks.loss, 4), "letters": known, "said": said}
+    return at | {name: None if math.isnan(one) else round(one, 4) for name, one in asdict(marks).items()}
 
 
 def _figures(mark: Mapping[str, Any]) -> dict[str, float]:
-    return {f"{mark['task']}/{key}": mark[key] for key in ("loss", "letters", "said") if mark[key] is not None}
+    return {f"{mark['task']}/{key}": mark[key] for key in Marks.__slots__ if mark[key] is not None}

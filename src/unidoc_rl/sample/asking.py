@@ -119,7 +119,13 @@ def _question(draft: _Draft, uid: str) -> Question:
         source_type=draft.source,
         file_name=draft.document.file_name,
         evidence=tuple(
-            Evidence(name, page, tuple(place.box for place in places), any(place.needs_crop for place in places))
+            Evidence(
+                name,
+                page,
+                tuple(dict.fromkeys(place.region for place in places)),
+                any(place.needs_crop for place in places),
+                tuple(place.box for place in places),
+            )
             for (name, page), places in pages.items()
         ),
     )

@@ -29,6 +29,7 @@ class Place:
     page: int
     box: Box
     needs_crop: bool
+    region: Box  # what one would cut out to read it: the table or chart of which it is a part, or itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,9 +297,11 @@ class _Page:
             )
             note = self._place(rects[0], note_size)
         columns = range(len(exhibit.columns))
-        cells = tuple(tuple(self._place(drawn.cell(r, c), size) for c in columns) for r in range(len(exhibit.rows)))
-        labels = tuple(self._place(label, size) for label in drawn.labels)
-        whole, head = self._place(drawn.whole, size), self._place(drawn.header, size)
+        table = around(drawn.whole, drawn.header)
+        rows = range(len(exhibit.rows))
+        cells = tuple(tuple(self._place(drawn.cell(row, column), size, table) for column in columns) for row in rows)
+        labels = tuple(self._place(label, size, table) for label in drawn.labels)
+        whole, head = self._place(table, size), self._place(drawn.header, size, table)
         self.shown.exhibits.append(ShownExhibit(exhibit, whole, cells, head, labels, note))
         return bottom
 
@@ -318,7 +321,7 @@ class _Page:
             rects = [Rect(r.x1 + frame.x1, r.y1 + frame.y1, r.x2 + frame.x1, r.y2 + frame.y1) for r in found]
         else:
             rects = charts.draw(self.sheet, frame.inset(6, 6), chart, self.style)
-        cells = tuple((self._place(rect, size),) for rect in rects)
+        cells = tuple((self._place(rect, size, around(*rects)),) for rect in rects)
         self.shown.exhibits.append(ShownExhibit(exhibit, self._place(around(*rects), size), cells, None, (), None))
         return frame.y2
 
@@ -339,6 +342,7 @@ class _Page:
         self.shown.exhibits.append(ShownExhibit(exhibit, self._place(frame, size), cells, None, (), None))
         return frame.y2
 
-    def _place(self, rect: Rect, size: float) -> Place:
+    def _place(self, rect: Rect, size: float, part_of: Rect | None = None) -> Place:
         width, height = self.style.page
-        return Place(self.number, boxes.from_pixels(*rect, width, height), style.needs_crop(size, width, height))
+        box, region = (boxes.from_pixels(*one, width, height) for one in (rect, part_of or rect))
+        return Place(self.number, box, style.needs_crop(size, width, height), region)

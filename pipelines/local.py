@@ -1,0 +1,32 @@
+"""A compiled pipeline on this machine, by Kubeflow's local runner: every task a process."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import click
+from kfp import components, local
+
+from pipelines.compile import write
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import Params
+
+
+def run(params: Params, pipeline: str, arguments: dict[str, str], out: Path) -> None:
+    """Below `out` comes a folder for this run, and in it one for each task."""
+    for key, folder in arguments.items():
+        if not Path(folder).is_dir():
+            raise UnidocError(f"--{key} {folder}: no such folder")
+    with tempfile.TemporaryDirectory() as folder:
+        package = write(Path(folder), params)[pipeline]
+        whole = components.load_component_from_file(str(package))
+    local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(out.resolve()), raise_on_error=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that memory and images are of no effect here
+            whole(**{key: str(Path(folder).resolve()) for key, folder in arguments.items()})
+    except RuntimeError as error:
+        said = click.unstyle(str(error))
+        raise UnidocError(f"{said} Its log stands above, what was made lies in {out}") from error

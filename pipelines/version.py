@@ -1,0 +1,38 @@
+"""What a version of the pipeline is called: after the code and the parameters that it consists of."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from unidoc_rl import provenance
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import Params
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def version(params: Params, checkout: Path = CHECKOUT) -> str:
+    """The git commit and the parameters' hash. What is not committed has no name, and is refused."""
+    changed = _git(checkout, "status", "--porcelain")
+    if changed:
+        first = changed.splitlines()[0].split(maxsplit=1)[1]
+        raise UnidocError(f"{checkout}: {first} is not committed, so no version could be named after it: commit first")
+    return f"{commit(checkout)}-{provenance.key(params)[:12]}"
+
+
+def commit(checkout: Path = CHECKOUT) -> str:
+    """By which the images are tagged too."""
+    return _git(checkout, "rev-parse", "--short=12", "HEAD")
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=checkout, capture_output=True, text=True, check=True)
+    except FileNotFoundError as error:
+        raise UnidocError("git is not found, and a version is named after its commit: install it") from error
+    except subprocess.CalledProcessError as error:
+        raise UnidocError(
+            f"{checkout}: git {arguments[0]} failed ({error.stderr.strip()}): see to the checkout"
+        ) from error
+    return done.stdout.strip()

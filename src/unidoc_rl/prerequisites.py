@@ -1,0 +1,86 @@
+"""What a pipeline will need hours from now, looked for at once: servers, models, question files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urldefrag
+
+from unidoc_rl import doctor, questions, s3, trainjob
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import Params
+from unidoc_rl.types import Split
+
+IN_A_CLUSTER = "KUBERNETES_SERVICE_HOST"  # the variable that every pod has
+SECONDS = 10.0  # for each server; in a cluster they may just be starting
+
+
+def check(params: Params, asked: Path | None = None, seconds: float = SECONDS) -> None:
+    """Raises everything that is missing, in one error. `asked`: the folder of the question files, where it is there."""
+    problems = [
+        *(finding.line() for finding in doctor.servers(params, seconds) if not finding.ok and finding.subject != "kfp"),
+        *_models(params, seconds),
+        *(_questions(asked) if asked else ()),
+        *(_nodes() if params.pipeline.nodes else ()),
+        *(lost_with_a_pod(params) if IN_A_CLUSTER in os.environ else ()),
+    ]
+    if problems:
+        raise UnidocError("\n".join(problems))
+
+
+def lost_with_a_pod(params: Params) -> Iterator[str]:
+    """What would be written beside a task, and be gone when it ends."""
+    if params.services.mlflow is None:
+        yield "services.mlflow: names none, and a task's own database is lost with its pod; name one: http://mlflow:5000"
+    if params.index.uri is not None and "://" not in params.index.uri:
+        yield f"index.uri: {params.index.uri} is lost with its task's pod; name a server, http://milvus:19530, or none"
+
+
+def _models(params: Params, seconds: float) -> Iterator[str]:
+    named = {
+        "sft.model": params.sft.model,
+        "index.encoder": params.index.encoder,
+        "index.late_encoder": params.index.late_encoder,
+        "curate.weak": params.curate.weak,
+        "rewards.judge": None if params.rewards.judge == "rules" else params.rewards.judge,
+    }
+    for key, name in named.items():
+        if name is not None and (problem := _model(name, key, seconds)):
+            yield problem
+
+
+def _model(name: str, key: str, seconds: float) -> str:
+    if name.startswith(("http://", "https://")):
+        finding = doctor.server("endpoint", urldefrag(name).url, key, seconds)
+        return "" if finding.ok else finding.line()
+    try:
+        if s3.is_s3(name):
+            s3.ask(name, seconds)
+        elif not Path(name).is_dir():
+            _ask_hub(name, seconds)
+    except (UnidocError, OSError, ValueError) as error:
+        return f"{key}: {name} is no folder here, and cannot be had ({' '.join(str(error).split())}); name another one"
+    return ""
+
+
+def _ask_hub(name: str, seconds: float) -> None:
+    from huggingface_hub import hf_hub_download
+
+    hf_hub_download(name, "config.json", etag_timeout=seconds)
+
+
+def _questions(folder: Path) -> Iterator[str]:
+    for split in Split:
+        try:
+            if not questions.read(folder / f"{split}.json"):
+                yield f"{folder / f'{split}.json'}: holds no question; each of {', '.join(Split)} needs some"
+        except UnidocError as error:
+            yield str(error)
+
+
+def _nodes() -> Iterator[str]:
+    try:
+        trainjob.ready()
+    except UnidocError as error:
+        yield f"pipeline.nodes: {error}"

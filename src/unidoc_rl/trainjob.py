@@ -1,0 +1,217 @@
+"""Training spread over nodes: a TrainJob of Kubeflow Trainer, started and watched from a task of the pipeline.
+
+The nodes cannot see the task's folders, nor it theirs. So what goes in and what comes out lies on a volume that they
+share, in a folder under the job's name, which follows from the inputs: a task that is started anew finds its job still
+running, or has it go on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unidoc_rl import provenance, storage
+from unidoc_rl.errors import Away, UnidocError
+from unidoc_rl.params import Params, PipelineParams
+from unidoc_rl.trained import marker
+
+if TYPE_CHECKING:
+    from kubeflow.common.types import KubernetesBackendConfig
+    from kubeflow.trainer import TrainerClient
+
+RUNTIME = "unidoc-rl"  # of manifests/base/training.yaml
+SHARED = Path("/shared")
+IMAGE = "UNIDOC_IMAGE"  # the variable that has the one of the nodes
+FIRST = "node-0"  # whose log is told
+COMPLETE, FAILED = "Complete", "Failed"
+POLL_SECONDS = 10.0
+LOST_TRIES = 30  # at asking how the job is doing, one after the other
+
+
+def ready(backend: KubernetesBackendConfig | None = None) -> None:
+    """Raises what would keep a job from being started."""
+    client = _client(backend)
+    with _explained(f"looking for the TrainingRuntime {RUNTIME}"):
+        client.get_runtime(RUNTIME)
+
+
+def train(
+    stage: str,
+    arguments: Sequence[str],
+    inputs: Mapping[str, str],
+    out: str | Path,
+    params: Params,
+    *,
+    shared: Path = SHARED,
+    backend: KubernetesBackendConfig | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> None:
+    """Does what `unidoc STAGE ARGUMENTS --out OUT` does, on the nodes.
+
+    `arguments`: with {name} for the folder of that name in `inputs`.
+    """
+    client = _client(backend)
+    learned_by = params.model_dump_json(include={stage, "agent", "rewards"})  # not by how many nodes, nor how long
+    digest = provenance.key(stage, learned_by, *(Path(folder) for folder in inputs.values()))
+    job = f"unidoc-{stage}-{digest[:12]}"
+    folder = shared / job
+    for name, source in inputs.items():
+        _put(Path(source), folder / name)
+    (folder / "params.yaml").write_text(params.model_dump_json(), encoding="utf-8")
+    there = {name: str(folder / name) for name in inputs}
+    command = ["torchrun", "--no-python", "unidoc", stage, *(argument.format_map(there) for argument in arguments)]
+    command += ["--out", str(folder / "out"), "--params", str(folder / "params.yaml")]
+    _started(client, job, command, params.pipeline, sleep)
+    _followed(client, job, params.pipeline.hours * 3600, sleep)
+    if not (folder / "out" / marker(stage)).is_file():
+        raise UnidocError(
+            f"{folder}: TrainJob {job} is complete, and no policy is there: see that its nodes have the volume"
+        )
+    with storage.writing(out, marker=marker(stage)) as output:
+        shutil.copytree(folder / "out", output.new, dirs_exist_ok=True)
+    _remove(client, job)
+    shutil.rmtree(folder)
+
+
+def _put(source: Path, target: Path) -> None:
+    """A copy that is whole or absent."""
+    if target.exists():
+        return
+    half = target.with_name(f"{target.name}.half")
+    shutil.rmtree(half, ignore_errors=True)
+    shutil.copytree(source, half)
+    half.rename(target)
+
+
+def _started(
+    client: TrainerClient,
+    job: str,
+    command: list[str],
+    settings: PipelineParams,
+    sleep: Callable[[float], object],
+) -> None:
+    """Unless it runs already; one that has failed is begun again, and goes on from its last checkpoint."""
+    from kubeflow.trainer import CustomTrainerContainer
+    from kubeflow.trainer.options import ActiveDeadlineSeconds, Name, TrainerCommand
+
+    status = _status_if_there(client, job)
+    if status is not None and status != FAILED:
+        return
+    if status == FAILED:
+        _remove(client, job)
+        while _status_if_there(client, job) is not None:  # until its pods are gone, its name is taken
+            sleep(POLL_SECONDS)
+    with _explained(f"starting the TrainJob {job}"):
+        runtime = client.get_runtime(RUNTIME)
+        resources = {"memory": settings.memory}
+        if settings.gpus:
+            resources["nvidia.com/gpu"] = str(settings.gpus)
+        image = os.environ.get(IMAGE, runtime.trainer.image)
+        trainer = CustomTrainerContainer(image, num_nodes=settings.nodes, resources_per_node=resources)
+        options = [Name(job), TrainerCommand(command), ActiveDeadlineSeconds(round(settings.hours * 3600))]
+        client.train(runtime=runtime, trainer=trainer, options=options)
+
+
+def _status_if_there(client: TrainerClient, job: str) -> str | None:
+    try:
+        with _explained(f"looking for the TrainJob {job}"):
+            return str(client.get_job(job).status)
+    except _NotThere:
+        return None
+
+
+def _remove(client: TrainerClient, job: str) -> None:
+    with suppress(_NotThere), _explained(f"removing the TrainJob {job}"):
+        client.delete_job(job)
+
+
+def _followed(client: TrainerClient, job: str, seconds: float, sleep: Callable[[float], object]) -> None:
+    """Tells the first node's log until the job has ended; one that takes longer is ended."""
+    end = time.monotonic() + seconds
+    told: set[str] = set()  # pods; one that was lost is followed by another
+    lost = 0
+    while True:
+        try:
+            with _explained(f"asking for the TrainJob {job}"):
+                found = client.get_job(job)
+                lost = 0
+                if found.status in (COMPLETE, FAILED):
+                    break
+                _tell(client, found, told)
+        except _NotThere as error:
+            raise UnidocError(f"TrainJob {job} has been removed, not by this task: run again to go on") from error
+        except Away:
+            lost += 1
+            if lost == LOST_TRIES:
+                raise
+        if time.monotonic() > end:
+            _remove(client, job)
+            raise UnidocError(
+                f"TrainJob {job} took longer than pipeline.hours allows, and was ended; run again to go on"
+            )
+        sleep(POLL_SECONDS)
+    if found.status == FAILED:
+        raise UnidocError(f"TrainJob {job} has failed: its log is above, `kubectl describe trainjob {job}` tells more")
+
+
+def _tell(client: TrainerClient, job: Any, told: set[str]) -> None:
+    first = next((step for step in job.steps if step.name == FIRST), None)
+    if first is None or first.status in (None, "Pending") or first.pod_name in told:
+        return
+    for line in client.get_job_logs(job.name, step=FIRST, follow=True):
+        print(line, flush=True)
+    told.add(first.pod_name)
+
+
+# --- the cluster ----------------------------------------------------------------------------------------------------
+
+
+class _NotThere(UnidocError):
+    """The cluster knows no such thing."""
+
+
+WHAT_TO_DO = {
+    401: "this task's account is not known there: see that it runs in the cluster",
+    403: "this task's account may not do this: apply manifests/, whose Role unidoc-rl-trainer is bound to it",
+    404: "it is not there: apply manifests/, and see that Kubeflow Trainer is installed",
+    409: "it was started by another task at the same time: run again",
+}
+
+
+def _client(backend: KubernetesBackendConfig | None) -> TrainerClient:
+    from kubeflow.trainer import TrainerClient
+    from kubernetes.config import ConfigException
+
+    logging.getLogger("kubeflow").setLevel(
+        logging.ERROR
+    )  # it warns that it may not read which version of Trainer it is
+    try:
+        return TrainerClient(backend)
+    except ConfigException as error:
+        raise UnidocError(
+            f"no cluster can be asked from here ({error}); set pipeline.nodes to 0, or run in one"
+        ) from error
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    from kubernetes.client import ApiException
+
+    try:
+        yield
+    except (RuntimeError, TimeoutError) as error:  # as the SDK wraps what it meets
+        cause = error.__cause__
+        if not isinstance(cause, ApiException):
+            raise Away(f"{doing}: the cluster cannot be reached ({cause or error}); run again") from error
+        said = f"{doing}: {cause.status} ({cause.reason})"
+        if cause.status == 404:
+            raise _NotThere(f"{said}; {WHAT_TO_DO[404]}") from error
+        if cause.status in WHAT_TO_DO:
+            raise UnidocError(f"{said}; {WHAT_TO_DO[cause.status]}") from error
+        raise Away(f"{said}; see that the cluster is well, and run again") from error

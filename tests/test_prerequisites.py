@@ -1,0 +1,78 @@
+"""What would fail after hours is told at once, all of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+from tests.small import Small
+from unidoc_rl import prerequisites
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import Params
+from unidoc_rl.types import Split
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+
+def missing(params: Params, asked: Path | None = None) -> list[str]:
+    with pytest.raises(UnidocError) as caught:
+        prerequisites.check(params, asked, seconds=3)
+    return str(caught.value).splitlines()
+
+
+def test_where_everything_is_there_nothing_is_said(small: Small, tmp_path: Path) -> None:
+    with servers.http_server({"/v1/models": 200, "/health": 200}) as server:
+        params = {
+            "sft": {"model": str(tmp_path)},
+            "rewards": {"judge": f"{server.url}/v1#judge"},
+            "services": {"mlflow": server.url, "endpoint": f"{server.url}/v1"},
+        }
+        prerequisites.check(Params.model_validate(params), small.file(Split.TEST).parent)
+    assert sorted(server.asked) == ["/health", "/v1/models", "/v1/models"]
+
+
+def test_all_that_is_missing_is_told_at_once(small: Small, tmp_path: Path) -> None:
+    for split in Split:
+        (tmp_path / f"{split}.json").write_bytes(small.file(split).read_bytes())
+    (tmp_path / "validation.json").unlink()
+    (tmp_path / "test.json").write_text("[]")
+    with servers.closed_port() as port:
+        params = {
+            "sft": {"model": "/no/such/model"},
+            "rewards": {"judge": f"http://127.0.0.1:{port}/v1"},
+            "services": {"mlflow": f"http://127.0.0.1:{port}"},
+        }
+        said = missing(Params.model_validate(params), tmp_path)
+    wanted = (
+        "services.mlflow",
+        "sft.model: /no/such/model is no folder",
+        "rewards.judge",
+        "test.json: holds no question",
+    )
+    assert all(any(one in line for line in said) for one in (*wanted, "validation.json"))
+    assert len(said) == 5
+
+
+def test_a_kubeflow_that_only_a_person_can_reach_does_not_matter_to_a_task() -> None:
+    with servers.closed_port() as port:
+        prerequisites.check(Params.model_validate({"services": {"kfp": f"http://127.0.0.1:{port}"}}))
+
+
+def test_nodes_that_cannot_be_had_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    (said,) = missing(Params.model_validate({"pipeline": {"nodes": 2}}))
+    assert said.startswith("pipeline.nodes: no cluster can be asked from here")
+
+
+def test_what_a_pod_would_lose_is_told_in_a_pod_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    prerequisites.check(Params())
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    (said,) = missing(Params())
+    assert said.startswith("services.mlflow: names none")

@@ -1,0 +1,191 @@
+"""Training on other nodes, with the real client of Kubeflow Trainer, in a cluster that allows what manifests/ allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import servers
+from tests.trainer_server import Cluster, granted
+from unidoc_rl import trainjob
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import Params, PipelineParams
+
+PARAMS = Params(pipeline=PipelineParams(nodes=2, gpus=4, memory="64Gi", hours=2))
+NODES_WRITE = {"sft.json": "{}", "model.safetensors": "weights"}
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with Cluster(train=write).running() as running:
+        yield running
+
+
+def write(command: list[str]) -> None:
+    """A policy, as `unidoc sft` leaves it."""
+    out = Path(command[command.index("--out") + 1])
+    out.mkdir(exist_ok=True)
+    for name, text in NODES_WRITE.items():
+        (out / name).write_text(text)
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> dict[str, str]:
+    for name in ("trajectories", "corpus"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "trajectories" / "sft.jsonl").write_text("episodes")
+    (tmp_path / "shared").mkdir()
+    return {name: str(tmp_path / name) for name in ("trajectories", "corpus")}
+
+
+def train(cluster: Cluster, inputs: dict[str, str], params: Params = PARAMS, **more: Any) -> Path:
+    folder = Path(inputs["corpus"]).parent
+    options = {"sleep": lambda _: None, "shared": folder / "shared", "backend": cluster.config(), **more}
+    arguments = ["{trajectories}/sft.jsonl", "--corpus", "{corpus}"]
+    trainjob.train("sft", arguments, inputs, folder / "sft", params, **options)
+    return folder / "sft"
+
+
+def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
+    cluster: Cluster,
+    inputs: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("UNIDOC_IMAGE", "registry/team/unidoc-rl-gpu:abc")
+    seen: list[dict[str, str]] = []
+
+    def look(command: list[str]) -> None:
+        folder = Path(command[command.index("--out") + 1]).parent
+        seen.append({str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()})
+        write(command)
+
+    cluster.train = look
+    made = train(cluster, inputs)
+    assert {path.name: path.read_text() for path in made.iterdir()} == NODES_WRITE
+    (job,) = cluster.made
+    trainer, name = job["spec"]["trainer"], job["metadata"]["name"]
+    folder = tmp_path / "shared" / name
+    assert trainer["command"] == (
+        f"torchrun --no-python unidoc sft {folder}/trajectories/sft.jsonl --corpus {folder}/corpus "
+        f"--out {folder}/out --params {folder}/params.yaml"
+    ).split(" ")
+    assert (trainer["image"], trainer["numNodes"]) == ("registry/team/unidoc-rl-gpu:abc", 2)
+    assert trainer["resourcesPerNode"]["limits"] == {"nvidia.com/gpu": "4", "memory": "64Gi"}
+    assert job["spec"]["activeDeadlineSeconds"] == 7200
+    assert job["spec"]["runtimeRef"]["name"] == "unidoc-rl"
+    assert seen[0]["trajectories/sft.jsonl"] == "episodes"
+    assert Params.model_validate_json(seen[0]["params.yaml"]) == PARAMS
+    assert capsys.readouterr().out == f"step 1 of {name}-node-0-1\nstep 2 of {name}-node-0-1\n"
+    assert cluster.removed == [name]
+    assert [*(tmp_path / "shared").iterdir()] == []
+
+
+def test_the_role_allows_what_is_asked_and_no_more(cluster: Cluster, inputs: dict[str, str]) -> None:
+    train(cluster, inputs)
+    assert cluster.used == granted()
+
+
+@pytest.mark.parametrize("right", sorted(granted() - {("get", "pods/log"), ("list", "pods")}))
+def test_a_right_that_is_missing_is_named(cluster: Cluster, inputs: dict[str, str], right: tuple[str, str]) -> None:
+    cluster.rights = granted() - {right}
+    with pytest.raises(UnidocError, match=r"403 .*apply manifests/, whose Role unidoc-rl-trainer"):
+        train(cluster, inputs)
+
+
+def test_a_lost_pod_is_followed_by_the_next(
+    cluster: Cluster, inputs: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.states = ["", "", "lost", "", "Complete"]
+    train(cluster, inputs)
+    pods = [line.rpartition("-")[2] for line in capsys.readouterr().out.splitlines()]
+    assert pods == ["1", "1", "2", "2"]
+
+
+def test_a_task_that_is_started_anew_finds_its_job(cluster: Cluster, inputs: dict[str, str]) -> None:
+    cluster.states = [""]
+    with pytest.raises(KeyboardInterrupt):
+        train(cluster, inputs, sleep=_killed)
+    cluster.states = ["", "Complete"]
+    train(cluster, inputs)
+    assert len(cluster.made) == 1
+
+
+def _killed(_: float) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_job_that_has_failed_is_begun_again_with_what_it_left(cluster: Cluster, inputs: dict[str, str]) -> None:
+    cluster.states = ["", "Failed"]
+    with pytest.raises(UnidocError, match=r"TrainJob unidoc-sft-\w+ has failed: its log is above"):
+        train(cluster, inputs)
+    (folder,) = (Path(inputs["corpus"]).parent / "shared").iterdir()
+    (folder / "out" / "checkpoint").write_text("step 8")
+    cluster.states = ["Failed", "Complete"]
+    made = train(cluster, inputs)
+    assert len(cluster.made) == 2
+    assert (made / "checkpoint").exists()
+
+
+def test_other_inputs_are_another_job(cluster: Cluster, inputs: dict[str, str]) -> None:
+    train(cluster, inputs)
+    cluster.states = ["", "Complete"]
+    (Path(inputs["trajectories"]) / "sft.jsonl").write_text("others")
+    train(cluster, inputs)
+    assert len({job["metadata"]["name"] for job in cluster.made}) == 2
+
+
+def test_a_job_that_somebody_removes_is_told(cluster: Cluster, inputs: dict[str, str]) -> None:
+    cluster.states = [""]
+
+    def remove(_: float) -> None:
+        cluster.jobs.clear()
+
+    with pytest.raises(UnidocError, match=r"TrainJob unidoc-sft-\w+ has been removed, not by this task"):
+        train(cluster, inputs, sleep=remove)
+
+
+def test_nodes_that_write_elsewhere_are_told(cluster: Cluster, inputs: dict[str, str]) -> None:
+    cluster.train = lambda _: None
+    with pytest.raises(UnidocError, match=r"is complete, and no policy is there: see that its nodes have the volume"):
+        train(cluster, inputs)
+
+
+def test_a_job_that_takes_too_long_is_ended(cluster: Cluster, inputs: dict[str, str]) -> None:
+    cluster.states = [""]
+    with pytest.raises(UnidocError, match=r"took longer than pipeline.hours allows, and was ended"):
+        train(cluster, inputs, Params(pipeline=PipelineParams(nodes=1, hours=1 / 3600)))
+    assert len(cluster.removed) == 1
+
+
+def test_a_cluster_that_is_away_for_a_while_is_asked_again(cluster: Cluster, inputs: dict[str, str]) -> None:
+    def away(command: list[str]) -> None:
+        write(command)
+        cluster.fail = [500, 503, 500]
+
+    cluster.train = away
+    train(cluster, inputs)
+
+
+def test_a_cluster_that_stays_away_is_given_up(cluster: Cluster, inputs: dict[str, str]) -> None:
+    def away(command: list[str]) -> None:
+        cluster.fail = [500] * 1000
+
+    cluster.train = away
+    with pytest.raises(UnidocError, match=r"asking for the TrainJob .*500 .*see that the cluster is well"):
+        train(cluster, inputs)
+
+
+def test_what_keeps_a_job_from_being_started_is_told_at_once(cluster: Cluster) -> None:
+    trainjob.ready(cluster.config())
+    cluster.runtime = False
+    with pytest.raises(UnidocError, match=r"TrainingRuntime unidoc-rl: 403 .*apply manifests/"):
+        trainjob.ready(cluster.config())
+    with servers.closed_port() as port:
+        cluster.url = f"http://127.0.0.1:{port}"
+        with pytest.raises(UnidocError, match="the cluster cannot be reached"):
+            trainjob.ready(cluster.config())
