@@ -178,28 +178,35 @@ def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None,
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("questions", type=click.Path(path_type=Path))
+@click.argument("questions", required=False, type=click.Path(path_type=Path))
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--out", required=True, type=click.Path(), help="The folder of trajectories to make, or s3://...")
 @_with_params
 def curate(
-    questions: Path, corpus: str, index: str, out: str, params_file: Path | None, overrides: tuple[str, ...]
+    questions: Path | None, corpus: str, index: str, out: str, params_file: Path | None, overrides: tuple[str, ...]
 ) -> None:
-    """Turn QUESTIONS into trajectories that are worth learning from.
+    """Turn QUESTIONS, or documents alone, into trajectories that are worth learning from.
 
     QUESTIONS is a file with answers and gold pages, as `unidoc sample` makes it. A teacher plays each of them several
     times; what is wrong, broken, needless, repeated or known too early is left out, counted, and kept with its reason.
     What is made: sft.jsonl (episodes to imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to
-    look at. Killed, it goes on with what was played.
+    look at. Killed, it goes on with what was played, and asks nothing twice.
+
+    The teacher plays what the annotations say, or it is a vision model behind an OpenAI-compatible server
+    (curate.teacher; OPENAI_API_KEY carries the key), which needs answers and gold pages alone. Without QUESTIONS, such
+    a model writes them too, about the pages of the corpus, and checks each of them: questions.json.
 
     \b
         unidoc curate questions/train.json --corpus corpus --index index --out trajectories
+        unidoc curate --corpus corpus --index index --out trajectories --set curate.teacher=http://127.0.0.1:8000/v1
     """
     from unidoc_rl.curate.stage import curate as run
 
     params = _load(params_file, overrides)
     made = run(questions, corpus, index, out, params)
+    if made.written:
+        click.echo(f"{out}/questions.json: {made.questions} questions, of {made.written['written']} that were written")
     click.echo(f"{out}: {made.sft} trajectories of {made.played} to imitate, {made.rl} questions for rewards")
     for why, count in made.rejected.items():
         if count:

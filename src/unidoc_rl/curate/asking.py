@@ -75,43 +75,39 @@ class Asking:
     ) -> _Reply:
         """The reply to this, as such an object; `wrong` tells what is impossible in it. Samples differ."""
         problem = ""
-        for _ in range(READINGS):
+        for number in range(READINGS):
             reminder = (f"\n\nYour last reply cannot be used: {problem}. {ONLY_JSON}",) if problem else ()
-            written = self._written((*content, *reminder), sample)
+            written = self._written((*content, *reminder), f"{self._seed} {sample} {number}")
             try:
                 return read(written, kind, wrong)
             except Unreadable as error:
                 problem = str(error)
         raise Unreadable(f"{READINGS} replies in vain, the last: {problem}: {_beginning(written.text)}")
 
-    def cost(self) -> Cost:
-        kept = [Completion(**json.loads(text)) for text in self._replies]
-        return Cost(len(kept), sum(one.prompt_tokens for one in kept), sum(one.completion_tokens for one in kept))
-
-    def _written(self, content: Content, sample: int) -> Completion:
+    def _written(self, content: Content, draw: str) -> Completion:
         parts = [part if isinstance(part, str) else [type(part).__name__, asdict(part)] for part in content]
-        key = [self.model, self._corpus, self._rules.content, parts, self._seed, sample]
+        key = [self.model, self._corpus, self._rules.content, parts, draw]
         if kept := self._replies.get(key):
             return Completion(**json.loads(kept))
-        written = self._asked(content, sample)
+        written = self._asked(content, draw)
         self._replies.put(key, json.dumps(asdict(written)))
         return written
 
-    def _asked(self, content: Content, sample: int) -> Completion:
+    def _asked(self, content: Content, draw: str) -> Completion:
         for smaller in SMALLER:
             try:
-                return self._completed(content, sample, smaller)
+                return self._completed(content, draw, smaller)
             except (Refused, TooLong) as error:
                 refusal = str(error)
         raise Unreadable(refusal)
 
-    def _completed(self, content: Content, sample: int, smaller: int) -> Completion:
+    def _completed(self, content: Content, draw: str, smaller: int) -> Completion:
         try:
             written = self._endpoint.complete(
                 (self._rules, Message(Role.USER, content)),
                 max_tokens=REPLY_TOKENS,
                 temperature=TEMPERATURE,
-                seed=int.from_bytes(hashlib.sha256(f"{self._seed} {sample}".encode()).digest()[:4]) >> 1,  # 31 bits
+                seed=int.from_bytes(hashlib.sha256(draw.encode()).digest()[:4]) >> 1,  # servers take 31 bits
                 draw=lambda picture: self._draw(picture, smaller),
             )
         except Refused:
@@ -127,6 +123,11 @@ class Asking:
             self._away += 1
             if self._away > AWAY_IN_A_ROW:
                 raise UnidocError(f"{error}; run again to go on where this stopped") from error
+
+
+def cost(replies: Path) -> Cost:
+    kept = [Completion(**json.loads(text)) for text in Kept(replies)]
+    return Cost(len(kept), sum(one.prompt_tokens for one in kept), sum(one.completion_tokens for one in kept))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
