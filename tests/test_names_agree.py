@@ -21,7 +21,7 @@ from unidoc_rl.cli import cli
 REPOSITORY = Path(__file__).parents[1]
 DVC: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 STAGES: dict[str, Any] = DVC["stages"]
-NOT_STAGES = {"ask", "doctor", "nano", "search", "serve-index", "status", "view"}
+NOT_STAGES = {"ask", "doctor", "export", "nano", "search", "serve-index", "status", "view"}
 SHARED = {"agent", "rewards", "services"}  # sections of params.yaml that several stages read
 
 

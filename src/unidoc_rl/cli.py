@@ -88,6 +88,7 @@ def cli() -> None:
         unidoc search index "net sales 2023"        the pages that answer to a text
         unidoc ask "net sales in 2023?" …           what an agent answers, and where on which page that stands
         unidoc view episodes.jsonl …                episodes of an agent, to look through in a browser
+        unidoc export trajectories/sft.jsonl …      the same as a data set for LLaMA-Factory
         unidoc nano pretrain --out my-nano          a small model that learns to read on this machine
         unidoc status                               what the stages have made so far
         unidoc doctor                               what this machine has, and what is missing
@@ -538,6 +539,26 @@ def view(trajectories: Path, corpus: Path, out: Path, limit: int) -> None:
 
     count = run(trajectories, corpus, out, limit=limit)
     click.echo(f"{out}: {count} episodes, {out.stat().st_size / 1e6:.1f} MB; open it in a browser")
+
+
+@cli.command(cls=_StageCommand, section="agent")
+@click.argument("trajectories", type=click.Path(path_type=Path))
+@click.option("--corpus", required=True, type=click.Path(), help="The corpus folder whose pages they show.")
+@click.option("--out", required=True, type=click.Path(), help="The folder to make, local or s3://bucket/prefix.")
+@_with_params
+def export(trajectories: Path, corpus: str, out: str, params_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Make a data set for LLaMA-Factory of TRAJECTORIES: ShareGPT's form, with the pictures as files.
+
+    TRAJECTORIES is the sft.jsonl of `unidoc curate`, and the section `agent` says what it said then. LLaMA-Factory
+    takes the folder as its dataset_dir, and `unidoc` as the name of the data set.
+
+    \b
+        unidoc export trajectories/sft.jsonl --corpus corpus --out sharegpt
+    """
+    from unidoc_rl.curate.sharegpt import export as run
+
+    made = run(trajectories, corpus, out, _load(params_file, overrides).agent)
+    click.echo(f"{out}: {made['trajectories']} conversations, {made['pictures']} pictures")
 
 
 @cli.command()
