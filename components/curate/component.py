@@ -15,7 +15,8 @@ def curate(
 ) -> None:
     """`params` is params.yaml as one JSON text; of the questions, train.json is taken.
 
-    The task fails if more of them cannot be played than it allows.
+    Where there is none, the teacher that `params` names writes questions. The task fails if more questions cannot be
+    played than `params` allows.
     """
     from pathlib import Path
 
@@ -24,7 +25,8 @@ def curate(
     from unidoc_rl.params import from_json
 
     settings, asked = from_json(params), Path(questions.path) / "train.json"
-    left_out = curate(asked, corpus.path, index.path, trajectories.path, settings).left_out
+    given = asked if asked.exists() or settings.curate.teacher is None else None
+    left_out = curate(given, corpus.path, index.path, trajectories.path, settings).left_out
     if len(left_out) > settings.curate.may_leave_out:
         raise UnidocError(
             f"{len(left_out)} questions cannot be played: see report.json; curate.may_leave_out allows it"

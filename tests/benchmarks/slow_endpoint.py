@@ -18,7 +18,6 @@ _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 _QUESTION = re.compile(rb"The question: (.+?)\\n")
 _PHRASES = {phrase.encode(): step for phrase, step in STEPS.items()}
 REPLIES: dict[str, dict[str, Any]] = {
-    "choose": {"pages": [{"number": 0, "says": "the page"}], "thought": "This one.", "number": 0},
     "find": {"regions": [1]},
     "zoom": {"thought": "The print is small.", "zoom": True},
     "read": {"information": "It says 4.", "thought": "So it is.", "answer": "4"},
@@ -43,6 +42,9 @@ class Endpoint:
 
 def _reply(body: bytes) -> dict[str, Any]:
     step = next(step for phrase, step in _PHRASES.items() if body.rfind(phrase) >= 0)
+    if step == "choose":
+        pages = [{"number": number, "says": "a page"} for number in range(body.count(b'"image_url": {'))]
+        return {"pages": pages, "thought": "This one.", "number": 0}
     if step != "search":
         return REPLIES[step]
     question = _QUESTION.search(body)

@@ -72,7 +72,7 @@ def curate(asked: Path | None, corpus: str | Path, index: str, out: str | Path, 
     if asked is None and params.curate.teacher is None:
         raise UnidocError("no questions: name a file of them, or a teacher that writes some (curate.teacher)")
     folder = storage.local_folder(corpus)
-    read = questions.read(asked) if asked else []
+    playable, left_out = _playable(asked, folder) if asked else ([], {})
     with storage.writing(out, marker=REPORT) as output, searching(index) as search:
         inputs = key(asked or "none", folder / PAGES, place_of(index), params.curate, params.agent)
         output.goes_on_with(inputs, but=(REPLIES,))
@@ -81,13 +81,9 @@ def curate(asked: Path | None, corpus: str | Path, index: str, out: str | Path, 
         with tracking.run("curate", params.services.mlflow, output.work / "run") as run:
             run.params(params.curate.model_dump())
             judge = open_judge(params.rewards.judge, output.work / "verdicts")
-            report = Report(len(read))
+            report = Report(len(playable) + len(left_out), left_out)
             if asked is None and teaching:
-                read = _written(teaching, search, judge, output.new, report, params)
-            playable, report.left_out = _playable(read, Corpus(folder))
-            if not playable:
-                why = f"none of {len(read)} questions can be played over {corpus}: {_first(report.left_out)}"
-                raise UnidocError(f"{asked or 'teacher'}: {why}")
+                playable = _written(teaching, search, judge, output.new, report, params)
             played = output.work / "played.jsonl"
             environment = Environment(shuffled(search, params.curate.seed), pictures, params.agent)
             _play(playable, environment, teaching, folder, played, report, params)
@@ -123,9 +119,9 @@ def _shuffled(hits: Sequence[Hit], seed: str) -> list[Hit]:
     return random.Random(seed).sample(hits, len(hits))
 
 
-def _playable(read: Sequence[Question], corpus: Corpus) -> tuple[list[Question], dict[str, str]]:
+def _playable(asked: Path, corpus: Path) -> tuple[list[Question], dict[str, str]]:
     """Questions whose pages are there, and why the others cannot be played."""
-    known = set(corpus.column("id"))
+    read, known = questions.read(asked), set(Corpus(corpus).column("id"))
     left_out: dict[str, str] = {}
     for one in read:
         missing = [page for page in questions.gold_pages(one) if page not in known]
@@ -135,6 +131,8 @@ def _playable(read: Sequence[Question], corpus: Corpus) -> tuple[list[Question],
             left_out[one.uid] = "its answer is empty"
         elif not one.evidence and one.answer_format is not AnswerFormat.NONE:
             left_out[one.uid] = "nobody has said on which page its answer stands"
+    if len(left_out) == len(read):
+        raise UnidocError(f"{asked}: none of its {len(read)} questions can be played over {corpus}: {_first(left_out)}")
     return [one for one in read if one.uid not in left_out], left_out
 
 
@@ -166,7 +164,7 @@ def _play(
     report: Report,
     params: Params,
 ) -> None:
-    """The teacher plays; of whom search or endpoint were away for is left out."""
+    """The teacher plays; a question for which search or endpoint was away is left out."""
     curating = params.curate
     if teaching is None:
         mistakes = Mistakes(search=curating.detours, detour=curating.detours)

@@ -79,7 +79,10 @@ class Teacher:
 
     def _choice(self, known: steps.Known, candidates: Sequence[Picture], sample: int) -> steps.Chosen:
         def wrong(reply: steps.Chosen) -> str:
-            return outside([reply.number, *(one.number for one in reply.pages)], 0, len(candidates) - 1)
+            compared = {one.number for one in reply.pages}
+            if missing := set(range(len(candidates))) - compared:
+                return f"page {min(missing)} is not among the pages compared"
+            return outside([reply.number, *compared], 0, len(candidates) - 1)
 
         return self._asking(steps.choose(known, candidates), steps.Chosen, sample=sample, wrong=wrong)
 
