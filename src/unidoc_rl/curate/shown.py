@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import cycle
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -17,7 +19,9 @@ from unidoc_rl.types import Box, Picture
 LARGEST = 2048 * 28 * 28  # pixels of a page at full resolution; models reduce what has more
 QUALITY = 90
 KEPT = 1024  # pictures, as JPEG of some 100 kB
-FRAME = (225, 30, 60)
+COLOURS = ((225, 30, 60), (20, 90, 200), (0, 130, 80), (150, 50, 170), (190, 95, 0))  # of frames, in turn
+
+Rectangle = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +70,27 @@ class Shown:
         if picture.boxes and not isinstance(picture, Numbered):
             return self._pictures.show(picture).copy()  # saving writes on the image, and others may be saving it
         page = self._pictures.reduced(picture)
-        for number, region in enumerate(picture.boxes, start=1):
-            _frame(page, region, number)
+        _frame(page, picture.boxes)
         return page
 
 
-def _frame(page: Image.Image, region: Box, number: int) -> None:
-    """The number stands on the frame's upper left corner, on a ground of the frame's colour."""
-    pen, size = ImageDraw.Draw(page), max(12, page.height // 70)
-    left, upper, right, lower = boxes.to_pixels(region, *page.size)
-    pen.rectangle((left, upper, right - 1, lower - 1), outline=FRAME, width=max(2, size // 8))
-    text, font = f" {number} ", ImageFont.load_default(size)
-    corner = (max(0, left - size // 2), max(0, upper - size // 2))
-    pen.rectangle(pen.textbbox(corner, text, font), fill=FRAME)
-    pen.text(corner, text, "white", font)
+def _frame(page: Image.Image, regions: Sequence[Box]) -> None:
+    """Each region's number stands left of its frame, in the frame's colour, and hides no other number."""
+    pen, size = ImageDraw.Draw(page), max(12, page.height // 75)
+    font = ImageFont.load_default(size)
+    taken: list[Rectangle] = []
+    for number, (region, colour) in enumerate(zip(regions, cycle(COLOURS), strict=False), start=1):
+        left, upper, right, lower = boxes.to_pixels(region, *page.size)
+        left, upper, right, lower = left - size // 4, upper - size // 4, right + size // 4, lower + size // 4  # air
+        pen.rectangle((left, upper, right - 1, lower - 1), outline=colour, width=max(2, size // 8))
+        width = round(pen.textlength(f" {number} ", font))
+        tag = (max(0, left - width), upper, max(0, left - width) + width, upper + size + 2)
+        while any(_overlap(tag, other) for other in taken):
+            tag = (tag[0], tag[1] + 2, tag[2], tag[3] + 2)
+        taken.append(tag)
+        pen.rectangle(tag, fill=colour)
+        pen.text(tag[:2], f" {number} ", "white", font)
+
+
+def _overlap(one: Rectangle, other: Rectangle) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -116,7 +116,7 @@ def choose(known: Known, candidates: Sequence[Picture]) -> Content:
 
 def find(known: Known, numbered: Picture) -> Content:
     return (
-        f"{known.told()}The regions of this page are framed and numbered at their upper left corner. ",
+        f"{known.told()}The regions of this page are framed; left of each frame, in its colour, stands its number. ",
         numbered,
         "\nWhich of them hold what the question needs, and no more than that? None, if the page does not help. "
         '{"regions": [1, …]}',

@@ -148,7 +148,7 @@ class Writer:
         )
         both = " that can only be answered by whoever has read both pages" * (len(aims) > 1)
         return (
-            "Regions are framed and numbered at their upper left corner.",
+            "Regions are framed; left of each frame, in its colour, stands its number.",
             *parts,
             f"\nWrite one question{both}, about: {about}. Somebody asks it who has never seen the page, and wants to "
             "know the thing, not the page: no word of pages, regions, frames, or of what stands above or below. "
