@@ -106,16 +106,19 @@ class Stub:
         return self._learned(question, page, fault, last="This was the last search" in told, noted=noted)
 
     def _about_writing(self, body: Body, told: str) -> dict[str, Any]:
-        """Of a page that an annotated question is about, that question; of others, one that finds nothing."""
-        if step_of(body) != "write":
+        """Of pages that an annotated question is about, that question; of others, one that finds nothing."""
+        step, shown = step_of(body), list(pictures_of(body))
+        if step != "write":
             question = next((one for one in self.asked if one.query in told), None)
-            fault = self.errs.get(question.uid, "") if question else ""
-            knows = fault == "known" if step_of(body) == "guess" else fault != "unconfirmed"
-            return {"answer": question.answer if question and knows else None}
-        pages = [self._pages.get(_digest(picture)) for picture in pictures_of(body)]
+            if question is None:
+                return {"answer": None}
+            fault, enough = self.errs.get(question.uid, ""), len(shown) >= len(question.evidence)
+            knows = fault == "known" if step == "guess" else enough and fault != "unconfirmed"
+            return {"answer": question.answer if knows else None}
+        pages = [self._pages.get(_digest(picture)) for picture in shown]
         evidence = [{"page": at, "region": 1} for at in range(1, len(pages) + 1)]
-        fits = (one for one in self.asked if len(pages) == 1 and gold_pages(one) == (pages[0],))
-        question = next(fits, None)
+        fits = (one for one in self.asked if set(gold_pages(one)) <= set(pages))
+        question = max(fits, key=lambda one: len(one.evidence), default=None)
         if question is None:
             return {"question": "What is it?", "answer": "This.", "answer_format": "str", "evidence": evidence}
         form = str(question.answer_format).upper()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -131,17 +132,21 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
     asked = [question for question in small.asked() if question.evidence]
     errs = {question.uid: fault for question, fault in zip(asked, ["known", "unconfirmed", "", ""] * 99, strict=False)}
     stub = Stub(with_regions, asked, errs)
-    sorry = iter([completion("I am sorry.")] * 3)  # for one question
+    first: list[str] = []
 
     def answer(body: Body) -> Given:
-        return next(sorry, None) or stub(body) if step_of(body) == "write" else stub(body)
+        if step_of(body) != "write":
+            return stub(body)
+        drawn = hashlib.sha256(next(pictures_of(body))).hexdigest()
+        first[:] = first or [drawn]
+        return completion("I am sorry.") if drawn == first[0] else stub(body)
 
     with Chat(answer).running() as chat:
-        params = Params(curate=CurateParams(teacher=chat.url, questions=110, at_once=1))
+        params = Params(curate=CurateParams(teacher=chat.url, questions=70))
         report = curate(None, with_regions, str(small.index), tmp_path / "out", params)
-    assert report.written["written"] == 110 == report.questions + sum(report.written[reason] for reason in REASONS)
+    assert report.written["written"] == 70 == report.questions + sum(report.written[reason] for reason in REASONS)
     assert all(report.written[reason] for reason in REASONS)
-    assert report.written["given_up"] == 1
+    assert 1 <= report.written["given_up"] <= 3  # whoever asks about that page
     wrote = questions.read(tmp_path / "out" / "questions.json")
     known = {question.query: question for question in asked}
     for question in wrote:

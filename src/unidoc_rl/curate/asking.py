@@ -122,7 +122,8 @@ class Asking:
         with self._one:
             self._away += 1
             if self._away > AWAY_IN_A_ROW:
-                raise UnidocError(f"{error}; run again to go on where this stopped") from error
+                hint = "curate.at_once and curate.per_minute say how much it is asked"
+                raise UnidocError(f"{error}; {hint}; run again to go on where this stopped") from error
 
 
 def cost(replies: Path) -> Cost:

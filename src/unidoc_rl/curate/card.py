@@ -37,6 +37,7 @@ _MEANINGS = {
 _DROPPED = {
     "too_vague": "its page is not among the first that it finds",
     "known_without": "it is answered without its page",
+    "one_is_enough": "one of its two pages alone gives its answer",
     "not_confirmed": "its evidence alone does not give its answer",
     "given_up": "the teacher's replies could not be understood, or it was away",
     "twin": "another one asks the same",

@@ -22,7 +22,7 @@ from unidoc_rl.types import Searcher
 
 REPLIES = "replies"  # the folder in which they are kept
 SECONDS = 300  # that an endpoint may compute for a reply
-TRIES = 6
+TRIES = 10  # some minutes, in which it may be started anew
 
 
 class Teaching:
