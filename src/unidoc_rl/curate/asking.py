@@ -84,30 +84,30 @@ class Asking:
                 problem = str(error)
         raise Unreadable(f"{READINGS} replies in vain, the last: {problem}: {_beginning(written.text)}")
 
-    def _written(self, content: Content, draw: str) -> Completion:
+    def _written(self, content: Content, dice: str) -> Completion:
         parts = [part if isinstance(part, str) else [type(part).__name__, asdict(part)] for part in content]
-        key = [self.model, self._corpus, self._rules.content, parts, draw]
+        key = [self.model, self._corpus, self._rules.content, parts, dice]
         if kept := self._replies.get(key):
             return Completion(**json.loads(kept))
-        written = self._asked(content, draw)
+        written = self._asked(content, dice)
         self._replies.put(key, json.dumps(asdict(written)))
         return written
 
-    def _asked(self, content: Content, draw: str) -> Completion:
+    def _asked(self, content: Content, dice: str) -> Completion:
         for smaller in SMALLER:
             try:
-                return self._completed(content, draw, smaller)
+                return self._completed(content, dice, smaller)
             except (Refused, TooLong) as error:
                 refusal = str(error)
         raise Unreadable(refusal)
 
-    def _completed(self, content: Content, draw: str, smaller: int) -> Completion:
+    def _completed(self, content: Content, dice: str, smaller: int) -> Completion:
         try:
             written = self._endpoint.complete(
                 (self._rules, Message(Role.USER, content)),
                 max_tokens=REPLY_TOKENS,
                 temperature=TEMPERATURE,
-                seed=int.from_bytes(hashlib.sha256(draw.encode()).digest()[:4]) >> 1,  # servers take 31 bits
+                seed=int.from_bytes(hashlib.sha256(dice.encode()).digest()[:4]) >> 1,  # servers take 31 bits
                 draw=lambda picture: self._draw(picture, smaller),
             )
         except Refused:
