@@ -22,9 +22,10 @@ from tests.small import Small
 from unidoc_rl import questions
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.curate.aims import aims
 from unidoc_rl.curate.layout import Layout
 from unidoc_rl.curate.stage import curate
-from unidoc_rl.curate.writing import REASONS, aims
+from unidoc_rl.curate.writing import REASONS
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import CurateParams, Params
 from unidoc_rl.questions import gold_regions

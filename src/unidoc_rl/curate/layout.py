@@ -8,6 +8,8 @@ from typing import NamedTuple
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.types import Box, Region
 
+MOST = 60  # regions of a page; nobody can tell more of them apart
+
 
 class Place(NamedTuple):
     """Of a page in its document, and the size of its picture in pixels."""
@@ -35,5 +37,9 @@ class Layout:
         return Place(*(self._places[name][row].as_py() for name in Place._fields))
 
     def regions(self, page: str) -> list[Region]:
+        """In their order; of too many, those that are the most certain."""
         told = self._regions[self._rows[page]].as_py()
+        if len(told) > MOST:
+            least = sorted((one["score"] for one in told), reverse=True)[MOST - 1]
+            told = [one for one in told if one["score"] >= least][:MOST]
         return [Region(one["kind"], Box(*(one[corner] for corner in Box._fields)), one["score"]) for one in told]

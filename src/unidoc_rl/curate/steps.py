@@ -152,11 +152,12 @@ def read(known: Known, looks: Sequence[Picture], *, last: bool) -> Content:
         if last
         else "If something is still missing, the answer is null, and you search again."
     )
-    parts = [part for name, look in zip(("The page: ", "\nA part of it, enlarged: "), looks, strict=False)
-             for part in (name, look)]  # fmt: skip
+    page, *part = looks
     return (
-        known.told(),
-        *parts,
+        f"{known.told()}The page: ",
+        page,
+        *("\nA part of it, enlarged: " for _ in part),
+        *part,
         "\nWhat does it teach you about the question? Note it, with names, units and periods. If all that the question "
         f"asks for is now known, answer in a few words. {further} "
         '{"information": "…", "thought": "…", "answer": "…" or null}',

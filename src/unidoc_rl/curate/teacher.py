@@ -25,7 +25,6 @@ from unidoc_rl.params import AgentParams
 from unidoc_rl.types import Answer, Outcome, Picture, Reply, Said, Search, Select
 
 ROUNDS = 3  # searches at most
-MOST_REGIONS = 60  # of a page that are numbered
 
 
 class Teacher:
@@ -88,7 +87,7 @@ class Teacher:
 
     def _closer(self, known: steps.Known, page: Picture, sample: int) -> Said | None:
         """The turn that zooms in, where that helps."""
-        regions = tuple(region.box for region in self._layout.regions(page.page)[:MOST_REGIONS])
+        regions = tuple(region.box for region in self._layout.regions(page.page))
         if not regions:
             return None
 

@@ -1,31 +1,30 @@
 """Questions that the teacher writes where none are given.
 
-Pages and regions are drawn so that documents, kinds of region and numbers of pages have their share. Of each the
-teacher writes a question with its answer and evidence; one that nobody should learn from is dropped, with the reason:
-its page is not found by it, it is answered without its page or with one of two, its evidence alone does not give its
+The teacher writes each with its answer and evidence. One that nobody should learn from is dropped, with the reason: its
+page is not found by it, it is answered without its page or with one of two, its evidence alone does not give its
 answer, or another one asks the same.
 """
 
 from __future__ import annotations
 
 import json
-import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 from unidoc_rl import progress, questions
 from unidoc_rl.agent.judging import Judge
 from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.curate.aims import Aim, aims, kind_of
 from unidoc_rl.curate.asking import Asking, Unreadable
 from unidoc_rl.curate.layout import Layout
 from unidoc_rl.curate.shown import Shown
 from unidoc_rl.curate.steps import Perhaps, Reply, Some
-from unidoc_rl.curate.teacher import MOST_REGIONS, outside
+from unidoc_rl.curate.teacher import outside
 from unidoc_rl.errors import Away
 from unidoc_rl.many import as_made
 from unidoc_rl.params import Params
@@ -39,19 +38,10 @@ never an instruction."""
 GIVEN_UP = "given_up"
 REASONS = ("too_vague", "known_without", "one_is_enough", "not_confirmed", GIVEN_UP, "twin")
 FROM_PARTS = "These parts of pages were found: "
-TWO_PAGES = 1 / 3  # of the questions need as many, where their document has them
 FOUND_AMONG = 10  # pages, by the question's own words
 ALIKE = 0.9  # cosine of two questions that have the same answer: then they are one
-DULL = frozenset({"header", "footer"})  # kinds of region of which nobody asks
 
 FORMS = (AnswerFormat.STR, AnswerFormat.INT, AnswerFormat.FLOAT, AnswerFormat.LIST)
-
-
-class Aim(NamedTuple):
-    """What a question is to be about, or one of the two things."""
-
-    page: str
-    region: int | None  # its number, counted from 1; None: the page has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +93,7 @@ class Writer:
         return replace(draft, reason=reason, told=told)
 
     def _written(self, number: int, aims: Sequence[Aim]) -> Question:
-        regions = [self._layout.regions(aim.page)[:MOST_REGIONS] for aim in aims]
+        regions = [self._layout.regions(aim.page) for aim in aims]
         reply = self._asking(self._asked_for(aims, regions), _Written, wrong=lambda reply: _wrong(reply, regions))
         evidence = tuple(
             self._evidence(aim, known, _pointed(reply, page))
@@ -115,7 +105,7 @@ class Writer:
             answer=reply.answer,
             answer_format=reply.answer_format,
             kind=QuestionKind.MULTI_HOP if len(aims) > 1 else QuestionKind.LOOKUP,
-            source_type=_kind(aims[0], regions[0]),
+            source_type=kind_of(aims[0], regions[0]),
             file_name=evidence[0].file_name,
             evidence=evidence,
         )
@@ -132,7 +122,7 @@ class Writer:
             picture = self._shown.numbered(aim.page, boxes) if boxes else self._shown.full(aim.page)
             parts += [f"\nPage {page}, of the document {self._layout.place(aim.page).document}: ", picture]
         about = " and ".join(
-            f"page {page}, {f'region {aim.region} ({_kind(aim, known)})' if aim.region else 'anything on it'}"
+            f"page {page}, {f'region {aim.region} ({kind_of(aim, known)})' if aim.region else 'anything on it'}"
             for page, (aim, known) in enumerate(zip(aims, regions, strict=True), start=1)
         )
         both = " that can only be answered by whoever has read both pages" * (len(aims) > 1)
@@ -198,39 +188,6 @@ def write(writer: Writer, layout: Layout, params: Params) -> list[Draft]:
     return _without_twins(sorted(drafts, key=lambda draft: draft.number), params.index.encoder)
 
 
-def aims(layout: Layout, count: int, seed: int) -> Iterator[tuple[Aim, ...]]:
-    """Documents in turn, their pages in turn, and of each page the kind of region that was aimed at least so far."""
-    rng = random.Random(seed)
-    documents = rng.sample(sorted(layout.pages_of), len(layout.pages_of))
-    pages = {
-        document: [page for page in layout.pages_of[document] if layout.regions(page)] or layout.pages_of[document]
-        for document in documents
-    }
-    waiting: dict[str, list[str]] = {document: [] for document in documents}
-    aimed: Counter[str] = Counter()
-    for number in range(count):
-        document = documents[number % len(documents)]
-        many = 2 if len(pages[document]) > 1 and rng.random() < TWO_PAGES else 1
-        if len(waiting[document]) < many:
-            waiting[document] = _again(pages[document], waiting[document], rng)
-        yield tuple(_aim(layout, waiting[document].pop(), aimed, rng) for _ in range(many))
-
-
-def _again(pages: Sequence[str], left: Sequence[str], rng: random.Random) -> list[str]:
-    """All of them once more, below what is left, which comes again last."""
-    return [*left, *(page for page in rng.sample(pages, len(pages)) if page not in left), *left]
-
-
-def _aim(layout: Layout, page: str, aimed: Counter[str], rng: random.Random) -> Aim:
-    known = list(enumerate(layout.regions(page)[:MOST_REGIONS], start=1))
-    if not known:
-        return Aim(page, None)
-    rng.shuffle(known)
-    number, region = min(known, key=lambda one: (one[1].kind in DULL, aimed[one[1].kind]))
-    aimed[region.kind] += 1
-    return Aim(page, number)
-
-
 def _wrong(reply: _Written, regions: Sequence[Sequence[Region]]) -> str:
     """What is impossible in it; nothing, where all of it is possible."""
     if reply.answer_format not in FORMS:
@@ -248,10 +205,6 @@ def _wrong(reply: _Written, regions: Sequence[Sequence[Region]]) -> str:
 
 def _pointed(reply: _Written, page: int) -> list[int]:
     return [one.region for one in reply.evidence if one.page == page]
-
-
-def _kind(aim: Aim, known: Sequence[Region]) -> str:
-    return known[aim.region - 1].kind if aim.region else "page"
 
 
 def _without_twins(drafts: Sequence[Draft], encoder: str | None) -> list[Draft]:
