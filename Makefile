@@ -53,6 +53,7 @@ bench: setup  ## measure speed, memory and quality beside the peers; tables on s
 	@$(BIN)/python -m tests.benchmarks.service --data $(BENCH_DATA)
 	@$(BIN)/python -m tests.benchmarks.agent
 	@$(BIN)/python -m tests.benchmarks.evaluate
+	@$(BIN)/python -m tests.benchmarks.curate
 
 compile: setup  ## write the Kubeflow pipelines that pipelines/ describes
 	@unidoc pipeline compile

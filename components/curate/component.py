@@ -17,7 +17,8 @@ def curate(
 ) -> None:
     """`params` is params.yaml as one JSON text; of the questions, train.json is taken.
 
-    The task fails if more of them cannot be played than it allows.
+    Where there is none, the teacher that `params` names writes questions. The task fails if more questions cannot be
+    played than `params` allows.
     """
     import shutil
     from pathlib import Path
@@ -28,7 +29,8 @@ def curate(
     from unidoc_rl.params import from_json
 
     settings, asked = from_json(params), Path(questions.path) / "train.json"
-    made = curate(asked, corpus.path, index.path, trajectories.path, settings)
+    given = asked if asked.exists() or settings.curate.teacher is None else None
+    made = curate(given, corpus.path, index.path, trajectories.path, settings)
     for name, count in {"sft": made.sft, "rl": made.rl, "played": made.played, **made.rejected}.items():
         metrics.log_metric(name, count)
     shutil.copy(Path(trajectories.path) / FILE, card.path)

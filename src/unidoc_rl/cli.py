@@ -105,6 +105,7 @@ def cli() -> None:
         unidoc search index "net sales 2023"        the pages that answer to a text
         unidoc ask "net sales in 2023?" …           what an agent answers, and where on which page that stands
         unidoc view episodes.jsonl …                episodes of an agent, to look through in a browser
+        unidoc export trajectories/sft.jsonl …      the same as a data set for LLaMA-Factory
         unidoc nano pretrain --out my-nano          a small model that learns to read on this machine
         unidoc pipeline submit …                    all stages in a cluster, by Kubeflow
         unidoc status                               what the stages have made so far
@@ -196,29 +197,36 @@ def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None,
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("questions", type=_LocalFile())
+@click.argument("questions", required=False, type=_LocalFile())
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--out", required=True, type=click.Path(), help="The folder of trajectories to make, or s3://...")
 @_with_params
 def curate(
-    questions: Path, corpus: str, index: str, out: str, params_file: Path | None, overrides: tuple[str, ...]
+    questions: Path | None, corpus: str, index: str, out: str, params_file: Path | None, overrides: tuple[str, ...]
 ) -> None:
-    """Turn QUESTIONS into trajectories that are worth learning from.
+    """Turn QUESTIONS, or documents alone, into trajectories that are worth learning from.
 
     QUESTIONS is a file with answers and gold pages, here or on S3, as `unidoc sample` makes it, or as MMLongBench-Doc,
-    SlideVQA and ViDoSeek publish theirs. A teacher plays each of them several
-    times; what is wrong, broken, needless, repeated or known too early is left out, counted, and kept with its reason.
-    What is made: sft.jsonl (episodes to imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to
-    look at. Killed, it goes on with what was played.
+    SlideVQA and ViDoSeek publish theirs. A teacher plays each of them several times; what is wrong, broken, needless,
+    repeated or known too early is left out, counted, and kept with its reason. What is made: sft.jsonl (episodes to
+    imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to look at. Killed, it goes
+    on with what was played, and asks nothing twice.
+
+    The teacher plays what the annotations say, or it is a vision model behind an OpenAI-compatible server
+    (curate.teacher; OPENAI_API_KEY carries the key), which needs answers and gold pages alone. Without QUESTIONS, such
+    a model writes them too, about the pages of the corpus, and checks each of them: questions.json.
 
     \b
         unidoc curate questions/train.json --corpus corpus --index index --out trajectories
+        unidoc curate --corpus corpus --index index --out trajectories --set curate.teacher=http://127.0.0.1:8000/v1
     """
     from unidoc_rl.curate.stage import curate as run
 
     params = _load(params_file, overrides)
     made = run(questions, corpus, index, out, params)
+    if made.written:
+        click.echo(f"{out}/questions.json: {made.questions} questions, of {made.written['written']} that were written")
     click.echo(f"{out}: {made.sft} trajectories of {made.played} to imitate, {made.rl} questions for rewards")
     for why, count in made.rejected.items():
         if count:
@@ -556,6 +564,26 @@ def view(trajectories: Path, corpus: Path, out: Path, limit: int) -> None:
 
     count = run(trajectories, corpus, out, limit=limit)
     click.echo(f"{out}: {count} episodes, {out.stat().st_size / 1e6:.1f} MB; open it in a browser")
+
+
+@cli.command(cls=_StageCommand, section="agent")
+@click.argument("trajectories", type=click.Path(path_type=Path))
+@click.option("--corpus", required=True, type=click.Path(), help="The corpus folder whose pages they show.")
+@click.option("--out", required=True, type=click.Path(), help="The folder to make, local or s3://bucket/prefix.")
+@_with_params
+def export(trajectories: Path, corpus: str, out: str, params_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Make a data set for LLaMA-Factory of TRAJECTORIES: ShareGPT's form, with the pictures as files.
+
+    TRAJECTORIES is the sft.jsonl of `unidoc curate`, and the section `agent` says what it said then. LLaMA-Factory
+    takes the folder as its dataset_dir, and `unidoc` as the name of the data set.
+
+    \b
+        unidoc export trajectories/sft.jsonl --corpus corpus --out sharegpt
+    """
+    from unidoc_rl.curate.sharegpt import export as run
+
+    made = run(trajectories, corpus, out, _load(params_file, overrides).agent)
+    click.echo(f"{out}: {made['trajectories']} conversations, {made['pictures']} pictures")
 
 
 @cli.command()

@@ -21,7 +21,7 @@ def check(params: Params, asked: Path | None = None, seconds: float = SECONDS) -
     problems = [
         *(finding.line() for finding in doctor.servers(params, seconds) if not finding.ok and finding.subject != "kfp"),
         *_models(params, seconds),
-        *(_questions(asked) if asked else ()),
+        *(_questions(asked, params.curate.teacher is not None) if asked else ()),
         *(_nodes() if params.pipeline.nodes else ()),
         *(lost_with_a_pod(params) if IN_A_CLUSTER in os.environ else ()),
     ]
@@ -43,7 +43,8 @@ def _models(params: Params, seconds: float) -> Iterator[str]:
         "index.encoder": params.index.encoder,
         "index.late_encoder": params.index.late_encoder,
         "curate.weak": params.curate.weak,
-        "rewards.judge": None if params.rewards.judge == "rules" else params.rewards.judge,
+        "curate.teacher": params.curate.teacher,
+        "rewards.judge": params.rewards.judge if "://" in params.rewards.judge else None,
     }
     for key, name in named.items():
         if name is not None and (problem := _model(name, key, seconds)):
@@ -70,8 +71,11 @@ def _ask_hub(name: str, seconds: float) -> None:
     hf_hub_download(name, "config.json", etag_timeout=seconds)
 
 
-def _questions(folder: Path) -> Iterator[str]:
+def _questions(folder: Path, taught: bool) -> Iterator[str]:
+    """`taught`: a teacher writes those to learn from, where none are given."""
     for split in Split:
+        if taught and split is Split.TRAIN and not (folder / f"{split}.json").exists():
+            continue
         try:
             if not questions.read(folder / f"{split}.json"):
                 yield f"{folder / f'{split}.json'}: holds no question; each of {', '.join(Split)} needs some"

@@ -1,8 +1,9 @@
-"""Asking a server over HTTP again while it is busy, restarting or out of reach."""
+"""Asking a server over HTTP: again while it is busy, restarting or out of reach, and no more often than it allows."""
 
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
@@ -52,6 +53,22 @@ class Patience:
                 self.sleep(min(last.seconds, LONGEST_WAIT) + self.chance() * longest)
                 longest = min(2 * longest, LONGEST_WAIT)
         raise InVain(f"{self.tries} tries in {time.monotonic() - start:.0f} s, the last: {last}") from last
+
+
+class Pace:
+    """Lets through no more than so many a minute, evenly, for any number of threads."""
+
+    def __init__(self, per_minute: float | None) -> None:
+        self._seconds = 60 / per_minute if per_minute else 0.0
+        self._next = 0.0
+        self._one = threading.Lock()
+
+    def wait(self) -> None:
+        with self._one:
+            now = time.monotonic()
+            at = max(self._next, now)
+            self._next = at + self._seconds
+        time.sleep(at - now)
 
 
 def client(address: str, timeout: httpx2.Timeout, headers: Mapping[str, str] | None = None) -> httpx2.Client:

@@ -221,6 +221,7 @@ class Outcome(StrEnum):
     OUT_OF_TURNS = "out_of_turns"
     OUT_OF_PICTURES = "out_of_pictures"  # it was shown more than it may hold
     OUT_OF_CONTEXT = "out_of_context"  # it is longer than the model can read
+    GAVE_UP = "gave_up"  # the agent could not go on
     VOID = "void"  # search, policy or judge failed, not the agent: it counts nowhere
 
 

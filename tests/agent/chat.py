@@ -29,7 +29,7 @@ class _Text(_Strict):
 
 
 class _Url(_Strict):
-    url: Annotated[str, Field(pattern=r"^data:image/png;base64,[A-Za-z0-9+/]+=*$")]
+    url: Annotated[str, Field(pattern=r"^data:image/(?:png|jpeg);base64,[A-Za-z0-9+/]+=*$")]
 
 
 class _Image(_Strict):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from tests.index.models import letters
-from unidoc_rl.agent.dialect import ACTING, LONGEST, parse, system_prompt, teach, write
+from unidoc_rl.agent.dialect import ACTING, LONGEST, parse, system_prompt, teach, untagged, write
 from unidoc_rl.params import AgentParams
 from unidoc_rl.types import Action, Answer, Malformed, Said, Search, Select, Zoom
 
@@ -87,6 +87,13 @@ actions = st.one_of(
 @given(st.builds(Said, words, words, actions))
 def test_what_is_written_is_understood(said: Said) -> None:
     assert parse(write(said)) == said
+
+
+@given(st.lists(st.sampled_from([*PIECES, "<se", "arch>", "<", "|im_end|>", "think>", " a "])).map("".join))
+def test_a_text_without_its_tags_is_fit_for_a_part_of_a_turn(text: str) -> None:
+    thought = untagged(text)
+    assert untagged(thought) == thought
+    assert parse(write(Said(thought, "", Answer("42")))) == Said(thought, "", Answer("42"))
 
 
 @given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=20)), max_size=40).map("".join))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests import servers
 from tests.agent.chat import Chat, Given, completion, error, scripted
-from unidoc_rl.agent.endpoint import KEY, Completion, Endpoint, EndpointAway, TooLong
+from unidoc_rl.agent.endpoint import KEY, Completion, Endpoint, EndpointAway, Refused, TooLong
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.types import Message, Picture, Role
 
@@ -206,9 +206,9 @@ def test_too_long_a_conversation_is_told_apart(given: Given) -> None:
         ((401, {}, '{"error": "Unauthorized"}'), UnidocError, r"wants a key; set OPENAI_API_KEY \(401: Unauthorized\)"),
         (error(403, "not yours"), UnidocError, r"OPENAI_API_KEY \(403: not yours\)"),
         (error(404, "The model `x` does not exist."), UnidocError, r"no model served, or .*/v1 \(404: The model `x`"),
-        (error(400, "At most 4\n {images}"), EndpointAway, r"refuses .*\(400: At most 4 \{images\}\)"),
-        ((422, {}, '{"detail": [{"loc": ["body"]}]}'), EndpointAway, r'\(422: \[\{"loc": \["body"\]\}\]\)'),
-        ((413, {}, "<html>nginx</html>"), EndpointAway, r"\(413: <html>nginx"),
+        (error(400, "At most 4\n {images}"), Refused, r"refuses .*\(400: At most 4 \{images\}\)"),
+        ((422, {}, '{"detail": [{"loc": ["body"]}]}'), Refused, r'\(422: \[\{"loc": \["body"\]\}\]\)'),
+        ((413, {}, "<html>nginx</html>"), Refused, r"\(413: <html>nginx"),
         ((302, {"Location": "/"}, ""), EndpointAway, r"unexpected answer \(302: \); check the address"),
         ((200, {}, "<html>welcome</html>"), EndpointAway, r"unexpected answer \(200: <html>welcome"),
         (completion("a", choices=[]), EndpointAway, "unexpected answer"),

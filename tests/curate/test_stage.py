@@ -18,19 +18,32 @@ from tests.browser import PHONE, Tab
 from tests.small import Small
 from unidoc_rl import questions
 from unidoc_rl.agent import trajectories
+from unidoc_rl.agent.dialect import write
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rollouts import play
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import Mistakes, Scripted
-from unidoc_rl.curate.filters import FILTERS, Traits, answer_in_question, reason, surplus
+from unidoc_rl.curate.filters import FILTERS, Traits, answer_in_question, reason, repetition, surplus
 from unidoc_rl.curate.stage import curate, shuffled
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.search import Index
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
 from unidoc_rl.questions import gold_pages
-from unidoc_rl.types import Answer, Query, Question, Search, Split, Trajectory
+from unidoc_rl.types import (
+    Answer,
+    AnswerFormat,
+    Outcome,
+    Query,
+    Question,
+    Reply,
+    Said,
+    Search,
+    Split,
+    Trajectory,
+    Turn,
+)
 
 AGENT = AgentParams()
 TWICE = Params(curate=CurateParams(attempts=2))
@@ -119,6 +132,25 @@ def test_no_value_has_more_than_its_share() -> None:
     assert kinds.count("a") <= 1.2 * 300 / 2
     assert kinds.count("b") == [one.kind for one in kept].count("b")
     assert not surplus(kept, 1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        ("Page 0: the annual report of Acme for 2021. Page 1: the annual report of Acme for 2022. "
+         "Page 2: the annual report of Acme for 2023. Page 2 it is.", False),
+        ("I look at the table. " * 2 + "It says 4.", False),
+        ("So. " + "I look at the table again. " * 3, True),
+        ("no " * 15, True),
+        ("", False),
+    ],
+)  # fmt: skip
+def test_who_goes_round_in_circles_is_told_from_who_compares(text: str, loops: bool) -> None:
+    said = Said(text, "", Answer("4"))
+    turn = Turn(Reply(write(said), 1, 1, 0), said, (), 0)
+    question = Question("q", "How many?", "4", AnswerFormat.INT, "", "", "report", ())
+    one = Trajectory(question, 0, "agent", (turn,), Outcome.ANSWERED, "", None)
+    assert repetition(one, CurateParams()) == loops
 
 
 # --- the stage --------------------------------------------------------------------------------------------------------
@@ -211,5 +243,5 @@ def test_killed_while_playing_it_goes_on(small: Small, made: Path, tmp_path: Pat
 def without_times(line: str) -> str:
     read = json.loads(line)
     for turn in read.get("turns", []):
-        turn["seconds"] = 0
+        turn["seconds"] = turn["reply"]["seconds"] = 0
     return json.dumps(read, sort_keys=True)

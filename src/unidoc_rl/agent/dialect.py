@@ -80,6 +80,13 @@ def harmless(text: str) -> str:
     return text.replace("<|", "< |")
 
 
+def untagged(text: str) -> str:
+    """Without tags, whoever may have written it: fit for a part of a turn."""
+    while (without := _TAG.sub("", text)) != text:  # what is left may make a tag again
+        text = without
+    return harmless(text).strip()
+
+
 def tags() -> list[str]:
     """All of them, for a tokenizer that gives each a token."""
     return [f"<{end}{name}>" for name in (*_NOTES, *ACTING) for end in ("", "/")]

@@ -24,6 +24,7 @@ from unidoc_rl.types import Content, Message, Picture
 
 KEY = "OPENAI_API_KEY"
 CONNECT_SECONDS = 10  # a server that computes for minutes still accepts connections at once
+JPEG = b"\xff\xd8"  # how one begins
 BUSY = frozenset({408, 409, 429, *range(500, 600)})
 # As vLLM, SGLang, llama.cpp and OpenAI say it; some give a code too, but none without one of these words in it.
 TOO_LONG = re.compile(r"context[ _](?:length|size|window)|maximum model length", re.IGNORECASE)
@@ -31,6 +32,10 @@ TOO_LONG = re.compile(r"context[ _](?:length|size|window)|maximum model length",
 
 class EndpointAway(Away):
     """The server was not there, or would not answer this conversation; another conversation may fare better."""
+
+
+class Refused(EndpointAway):
+    """It was there, and does not take this request; a smaller one it may."""
 
 
 class TooLong(Exception):
@@ -80,6 +85,7 @@ class Endpoint:
 
     `address`: up to and with /v1. `model`: the one that is served there, where it is not named. `seconds`: how long
     the server may be silent, and it is while it computes. `tries`: how often it is asked before it counts as away.
+    `per_minute`: completions that it is asked for at most, tries counted.
     """
 
     def __init__(
@@ -89,6 +95,7 @@ class Endpoint:
         *,
         seconds: float = 600,
         tries: int = 8,
+        per_minute: float | None = None,
         sleep: Callable[[float], object] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -97,6 +104,7 @@ class Endpoint:
         self._address = address.rstrip("/")
         self._model = model
         self._patience = retry.Patience(tries, sleep, chance)
+        self._pace = retry.Pace(per_minute)
         self._key = _key()
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
@@ -125,7 +133,7 @@ class Endpoint:
         seed: int | None = None,
         draw: Callable[[Picture], bytes] | None = None,
     ) -> Completion:
-        """What the model writes next; `draw` gives the PNG of a picture, and is needed where there are pictures."""
+        """What the model writes next; `draw` gives the PNG or JPEG of a picture, and is needed where there are some."""
         asked = {
             "model": self.model,
             "messages": [
@@ -137,9 +145,12 @@ class Endpoint:
         }
         body = json.dumps({name: value for name, value in asked.items() if value is not None})
         headers = {"Content-Type": "application/json"}
-        response = self._ask(
-            lambda: self._http.post("/chat/completions", content=body, headers=headers), f"model {self.model}"
-        )
+
+        def send() -> httpx2.Response:
+            self._pace.wait()
+            return self._http.post("/chat/completions", content=body, headers=headers)
+
+        response = self._ask(send, f"model {self.model}")
         found = self._read(_Completion, response)
         if found.usage is None:
             raise UnidocError(f"endpoint {self._address}: does not count its tokens (no `usage`); use one that does")
@@ -171,7 +182,7 @@ class Endpoint:
             case 400 | 413 | 422 if TOO_LONG.search(_reason(response)):
                 raise TooLong(f"endpoint {self._address}: the conversation is too long {told}")
             case 400 | 413 | 422:
-                raise EndpointAway(f"endpoint {self._address}: refuses this request {told}")
+                raise Refused(f"endpoint {self._address}: refuses this request {told}")
         raise self._unexpected(response)
 
     def _read(self, kind: type[_Read], response: httpx2.Response) -> _Read:
@@ -206,7 +217,9 @@ def _block(part: str | Picture, draw: Callable[[Picture], bytes] | None) -> dict
         return {"type": "text", "text": part}
     if draw is None:
         raise ValueError("a conversation with pictures, and nothing that draws them")
-    url = f"data:image/png;base64,{base64.b64encode(draw(part)).decode()}"
+    drawn = draw(part)
+    kind = "jpeg" if drawn.startswith(JPEG) else "png"
+    url = f"data:image/{kind};base64,{base64.b64encode(drawn).decode()}"
     return {"type": "image_url", "image_url": {"url": url}}
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from unidoc_rl.errors import UnidocError
@@ -42,6 +43,12 @@ class Kept:
             new.replace(file)
         except OSError as error:
             raise self._unusable(error) from error
+
+    def __iter__(self) -> Iterator[str]:
+        """All replies, in no order."""
+        for file in self._folder.glob("??/*"):
+            if not file.suffix:  # else it was never whole
+                yield file.read_text(encoding="utf-8")
 
     def _file(self, asked: object) -> Path:
         name = digest(asked)

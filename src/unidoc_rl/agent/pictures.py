@@ -62,16 +62,17 @@ class Pictures:
         """The pixels, not to be changed; the same for the same picture, whenever they are asked for."""
         return self._drawn(picture)
 
+    def reduced(self, picture: Picture) -> Image.Image:
+        """The pixels of a whole page, drawn anew."""
+        size = (picture.width, picture.height)
+        return self._load(picture.page, size).resize(size, _SAMPLING)
+
     def _draw(self, picture: Picture) -> Image.Image:
         if not picture.boxes:
-            return self._reduced(picture)
+            return self.reduced(picture)
         page = self._decoded(picture.page)
         parts = [page.crop(_rectangle(region, picture.margin, *page.size)) for region in picture.boxes]
         return _stacked(parts).resize((picture.width, picture.height), _SAMPLING)
-
-    def _reduced(self, picture: Picture) -> Image.Image:
-        size = (picture.width, picture.height)
-        return self._load(picture.page, size).resize(size, _SAMPLING)
 
     def _load(self, page: str, at_least: tuple[int, int] | None = None) -> Image.Image:
         """At full size; or a JPEG at a half or a quarter of it, where that is enough: in half the time."""

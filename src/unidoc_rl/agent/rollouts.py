@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from threading import Event
 
 from unidoc_rl import progress
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment, Episode
 from unidoc_rl.agent.policy import Failed, Policy
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.many import as_made
 from unidoc_rl.types import Outcome, Question, Trajectory
 
 Job = tuple[Question, int]  # a question, and which attempt at it
+Play = Callable[[Iterable[Job], Environment, Policy, int], Iterator[Trajectory]]
 
 
 def play(jobs: Iterable[Job], environment: Environment, policy: Policy, at_once: int) -> Iterator[Trajectory]:
-    """Episodes as they end; one that ends makes room for the next."""
+    """Episodes as they end, turn by turn together; one that ends makes room for the next."""
     waiting = iter(jobs)
     playing = [environment.reset(*job) for job in islice(waiting, at_once)]
     while playing:
@@ -26,6 +29,25 @@ def play(jobs: Iterable[Job], environment: Environment, policy: Policy, at_once:
         yield from (episode.trajectory(policy.name) for episode in playing if episode.outcome is not None)
         playing = [episode for episode in playing if episode.outcome is None]
         playing += [environment.reset(*job) for job in islice(waiting, at_once - len(playing))]
+
+
+def play_apart(jobs: Iterable[Job], environment: Environment, policy: Policy, at_once: int) -> Iterator[Trajectory]:
+    """Likewise, each in its own time: for policies that wait for servers, and ask them more than once in a turn."""
+    over = Event()
+
+    def played(job: Job) -> Trajectory:
+        episode = environment.reset(*job)
+        while episode.outcome is None:
+            if over.is_set():
+                episode.outcome, episode.failure = Outcome.VOID, "interrupted"
+            else:
+                take_turn([episode], environment, policy)
+        return episode.trajectory(policy.name)
+
+    try:
+        yield from as_made(played, jobs, at_once)
+    finally:
+        over.set()
 
 
 def take_turn(playing: Sequence[Episode], environment: Environment, policy: Policy) -> None:
@@ -41,7 +63,13 @@ def take_turn(playing: Sequence[Episode], environment: Environment, policy: Poli
 
 
 def rollouts(
-    questions: Sequence[Question], samples: int, environment: Environment, policy: Policy, at_once: int, out: Path
+    questions: Sequence[Question],
+    samples: int,
+    environment: Environment,
+    policy: Policy,
+    at_once: int,
+    out: Path,
+    play: Play = play,
 ) -> dict[str, int]:
     """Plays each question so many times into the file `out`; what it holds is not played again. Counts all outcomes.
 

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary, proxy
 from unidoc_rl import boxes
 from unidoc_rl.agent.dialect import write
 from unidoc_rl.agent.environment import Episode
-from unidoc_rl.agent.policy import Failed
+from unidoc_rl.agent.policy import Failed, written
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.params import AgentParams
 from unidoc_rl.questions import gold_page, gold_regions
@@ -124,14 +124,7 @@ class Scripted:
         if episode not in self._scripts:  # a script that held its episode would keep it for ever
             self._scripts[episode] = self._script(proxy(episode))
         script = self._scripts[episode]
-        text = write(next(script))
-        tokens = len(text) // 3
-        read = sum(self._tokens(part) for message in episode.messages for part in message.content)
-        return Reply(text, tokens, read + tokens, seconds=0)
-
-    def _tokens(self, part: str | Picture) -> int:
-        """About as many as a model would count."""
-        return len(part) // 3 if isinstance(part, str) else part.width * part.height // self._params.patch**2
+        return written(write(next(script)), episode, self._params, seconds=0)
 
     # --- the script ---------------------------------------------------------------------------------------------------
 
@@ -164,8 +157,8 @@ class Scripted:
             regions = left.pop(wanted)
             wrong = bool(others) and makes("select")
             yield self._kept(makes.one_of(others) if wrong else shown.index(wanted), makes)
-            if not wrong and (zoom := self._zoom(episode, regions, makes)):
-                yield Said(makes.one_of(_ZOOMS), "", zoom)
+            if not wrong and (closer := self._zoom(episode, regions, makes)):
+                yield Said(makes.one_of(_ZOOMS), "", closer)
             noted = "" if silent else self._note(question, wanted, last=not left)
             if not left:
                 break
@@ -202,8 +195,7 @@ class Scripted:
             drawn = (NOWHERE,)
         if not drawn or page is None:
             return None
-        size = (page.width, page.height) if self._params.coordinates == "pixels" else (boxes.SCALE, boxes.SCALE)
-        return Zoom(tuple(_on_picture(box, *size) for box in drawn))
+        return zoom(drawn, page, self._params)
 
     def _note(self, question: Question, page: str, *, last: bool) -> str:
         """What the evidence on a page says, in its own words; the answer, where these are too many or a picture."""
@@ -232,10 +224,11 @@ def _keywords(text: str) -> str:
     return " ".join(word for word in words if word and word.lower() not in _ASKING)
 
 
-def _on_picture(box: Box, width: int, height: int) -> tuple[float, float, float, float]:
-    """As a model would write it: whole numbers, on the picture as shown."""
-    left, top, right, bottom = boxes.to_pixels(box, width, height)
-    return float(left), float(top), float(right), float(bottom)
+def zoom(regions: Sequence[Box], page: Picture, params: AgentParams) -> Zoom:
+    """Into regions of a page as shown, written as a model would: in whole numbers."""
+    size = (page.width, page.height) if params.coordinates == "pixels" else (boxes.SCALE, boxes.SCALE)
+    drawn = (boxes.to_pixels(box, *size) for box in regions)
+    return Zoom(tuple((float(left), float(top), float(right), float(bottom)) for left, top, right, bottom in drawn))
 
 
 def _answer(question: Question, mistaken: bool) -> str:

@@ -13,11 +13,14 @@ from unidoc_rl.agent import trajectories
 from unidoc_rl.boxes import SCALE
 from unidoc_rl.curate import SFT
 from unidoc_rl.curate.filters import FILTERS, traits
+from unidoc_rl.curate.writing import REASONS
 from unidoc_rl.types import Trajectory, Zoom
 
 FILE = "card.html"
 SHOWN = 10  # episodes
 _MEANINGS = {
+    "void": "its answer could not be judged",
+    "gave_up": "the teacher's replies could not be understood",
     "unanswered": "no answer came",
     "wrong_answer": "the answer is wrong",
     "broken_format": "the protocol is not kept",
@@ -30,6 +33,14 @@ _MEANINGS = {
     "leaked_answer": "the answer was known before it was seen",
     "twin": "word for word another one",
     "surplus": "too many of its kind, document or position",
+}
+_DROPPED = {
+    "too_vague": "its page is not among the first that it finds",
+    "known_without": "it is answered without its page",
+    "one_is_enough": "one of its two pages alone gives its answer",
+    "not_confirmed": "its evidence alone does not give its answer",
+    "given_up": "the teacher's replies could not be understood, or it was away",
+    "twin": "another one asks the same",
 }
 _AREAS = ((2, "< 2 % of the page"), (10, "2–10 %"), (30, "10–30 %"), (101, "> 30 %"))
 
@@ -79,6 +90,12 @@ def write(folder: Path, corpus: Path, report: Mapping[str, Any], seed: int) -> N
         f"<h2>Through the filters</h2><table>{webpage.bars(_funnel(report), report['played'])}</table>",
         f"<h2>What is kept</h2>{webpage.charts((name, _counted(name, one)) for name, one in counts.tables.items())}",
     ]
+    if report["written"]:
+        bars = webpage.bars(_dropped(report["written"]), report["written"]["written"])
+        body.insert(1, f"<h2>Questions that the teacher wrote</h2><table>{bars}</table>")
+    if report["cost"]:
+        cost = "{requests:,} requests, {prompt_tokens:,} tokens read and {completion_tokens:,} written"
+        body.insert(1, f"<p>The teacher: {cost.format(**report['cost'])}</p>")
     if report["left_out"]:
         body.append(f"<h2>Questions that cannot be played</h2>{webpage.listed(report['left_out'].items())}")
     body.append(f"<h2>Some of them</h2>{webpage.episodes(some, corpus)}")
@@ -91,6 +108,14 @@ def _funnel(report: Mapping[str, Any]) -> Iterator[tuple[str, str, float, str]]:
     for name in (*FILTERS, "twin", "surplus"):
         left -= report["rejected"][name]
         yield f"− {report['rejected'][name]} {name}", _MEANINGS[name], left, str(left)
+
+
+def _dropped(written: Mapping[str, int]) -> Iterator[tuple[str, str, float, str]]:
+    left = written["written"]
+    yield "written", "", left, str(left)
+    for name in REASONS:
+        left -= written[name]
+        yield f"− {written[name]} {name}", _DROPPED[name], left, str(left)
 
 
 def _counted(name: str, counted: Counter[str]) -> str:

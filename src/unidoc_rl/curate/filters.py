@@ -8,19 +8,28 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from unidoc_rl.agent.rewards import kept_format, zoomed
 from unidoc_rl.agent.rules import says_there_is_none
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.params import CurateParams
-from unidoc_rl.questions import gold_pages, gold_regions
-from unidoc_rl.types import Box, Malformed, Outcome, Question, Search, Select, Trajectory, Turn, Zoom
+from unidoc_rl.questions import gold_page, gold_pages, gold_regions
+from unidoc_rl.types import Box, Evidence, Malformed, Outcome, Question, Search, Select, Trajectory, Turn, Zoom
 
 Filter = Callable[[Trajectory, CurateParams], bool]  # whether it is to be rejected
-LOOP = 4  # words, which a turn that goes round in circles says again and again
+LOOP = 4  # words at least, which a turn that goes round in circles says again and again
 ROUNDS = 3  # as often
 _WORD = re.compile(r"[\w.]*\w")
+
+
+def void(one: Trajectory, params: CurateParams) -> bool:
+    return one.outcome is Outcome.VOID
+
+
+def gave_up(one: Trajectory, params: CurateParams) -> bool:
+    return one.outcome is Outcome.GAVE_UP
 
 
 def unanswered(one: Trajectory, params: CurateParams) -> bool:
@@ -94,6 +103,8 @@ def _tells(question: Question, turn: Turn) -> bool:
 FILTERS: Mapping[str, Filter] = {
     check.__name__: check
     for check in (
+        void,
+        gave_up,
         unanswered,
         wrong_answer,
         broken_format,
@@ -111,6 +122,18 @@ FILTERS: Mapping[str, Filter] = {
 def reason(one: Trajectory, params: CurateParams) -> str | None:
     """The first filter that a trajectory does not pass."""
     return next((name for name, rejects in FILTERS.items() if rejects(one, params)), None)
+
+
+def labelled(one: Trajectory) -> Question:
+    """Its question, with what nobody has said of it and the episode found out: whether and where one must zoom in."""
+    drawn = {picture.page: picture.boxes for turn in one.turns for picture in pictures_of(turn) if picture.boxes}
+
+    def said(evidence: Evidence) -> Evidence:
+        boxes = drawn.get(gold_page(evidence), ())
+        return replace(evidence, needs_crop=bool(boxes), regions=evidence.regions or boxes)
+
+    evidence = (each if each.needs_crop is not None else said(each) for each in one.question.evidence)
+    return replace(one.question, evidence=tuple(evidence))
 
 
 class Traits(NamedTuple):
@@ -158,9 +181,22 @@ def _zoomed_into(one: Trajectory) -> set[str]:
 
 
 def _loops(text: str) -> bool:
+    """One round after the other: who compares several pages says alike things of each, but other things between."""
     words = text.split()
     counted = Counter(tuple(words[at : at + LOOP]) for at in range(len(words) - LOOP + 1))
-    return any(count >= ROUNDS for count in counted.values())
+    if max(counted.values(), default=0) < ROUNDS:
+        return False
+    return any(_goes_round(words, length) for length in range(LOOP, len(words) // ROUNDS + 1))
+
+
+def _goes_round(words: Sequence[str], length: int) -> bool:
+    """Whether so many words are said again and again."""
+    same = 0
+    for word, later in zip(words, words[length:], strict=False):
+        same = same + 1 if word == later else 0
+        if same == (ROUNDS - 1) * length:
+            return True
+    return False
 
 
 def _plain(text: str) -> str:

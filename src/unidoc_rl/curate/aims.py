@@ -1,0 +1,58 @@
+"""What written questions are about: pages and regions, drawn so that each kind of them has its share."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from unidoc_rl.curate.layout import Layout
+from unidoc_rl.types import Region
+
+TWO_PAGES = 1 / 3  # of the questions need as many, where their document has them
+DULL = frozenset({"header", "footer"})  # kinds of region of which nobody asks
+
+
+class Aim(NamedTuple):
+    """What a question is to be about, or one of the two things."""
+
+    page: str
+    region: int | None  # its number, counted from 1; None: the page has none
+
+
+def aims(layout: Layout, count: int, seed: int) -> Iterator[tuple[Aim, ...]]:
+    """Documents in turn, their pages in turn, and of each page the kind of region that was aimed at least so far."""
+    rng = random.Random(seed)
+    documents = rng.sample(sorted(layout.pages_of), len(layout.pages_of))
+    pages = {
+        document: [page for page in layout.pages_of[document] if layout.regions(page)] or layout.pages_of[document]
+        for document in documents
+    }
+    waiting: dict[str, list[str]] = {document: [] for document in documents}
+    aimed: Counter[str] = Counter()
+    for number in range(count):
+        document = documents[number % len(documents)]
+        many = 2 if len(pages[document]) > 1 and rng.random() < TWO_PAGES else 1
+        if len(waiting[document]) < many:
+            waiting[document] = _again(pages[document], waiting[document], rng)
+        yield tuple(_aim(layout, waiting[document].pop(), aimed, rng) for _ in range(many))
+
+
+def _again(pages: Sequence[str], left: Sequence[str], rng: random.Random) -> list[str]:
+    """All of them once more, below what is left, which comes again last."""
+    return [*left, *(page for page in rng.sample(pages, len(pages)) if page not in left), *left]
+
+
+def _aim(layout: Layout, page: str, aimed: Counter[str], rng: random.Random) -> Aim:
+    known = list(enumerate(layout.regions(page), start=1))
+    if not known:
+        return Aim(page, None)
+    rng.shuffle(known)
+    number, region = min(known, key=lambda one: (one[1].kind in DULL, aimed[one[1].kind]))
+    aimed[region.kind] += 1
+    return Aim(page, number)
+
+
+def kind_of(aim: Aim, known: Sequence[Region]) -> str:
+    return known[aim.region - 1].kind if aim.region else "page"

@@ -1,0 +1,57 @@
+"""The teacher behind its endpoint, whether it writes questions or plays them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import urldefrag
+
+from unidoc_rl import provenance
+from unidoc_rl.agent.endpoint import Endpoint
+from unidoc_rl.agent.judging import Judge
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.corpus import PAGES
+from unidoc_rl.curate import steps, writing
+from unidoc_rl.curate.asking import Asking, cost
+from unidoc_rl.curate.layout import Layout
+from unidoc_rl.curate.shown import Shown
+from unidoc_rl.curate.teacher import Teacher
+from unidoc_rl.curate.writing import Writer
+from unidoc_rl.params import Params
+from unidoc_rl.types import Searcher
+
+REPLIES = "replies"  # the folder in which they are kept
+SECONDS = 300  # that an endpoint may compute for a reply
+TRIES = 10  # some minutes, in which it may be started anew
+
+
+class Teaching:
+    def __init__(self, corpus: Path, pictures: Pictures, work: Path, params: Params) -> None:
+        address, model = urldefrag(str(params.curate.teacher))
+        self._endpoint = Endpoint(
+            address, model or None, seconds=SECONDS, tries=TRIES, per_minute=params.curate.per_minute
+        )
+        self._corpus = provenance.digest(corpus / PAGES)
+        self.layout = Layout(corpus)
+        self._shown = Shown(pictures, self.layout)
+        self._replies = work / REPLIES
+        self._params = params
+
+    def player(self) -> Teacher:
+        return Teacher(self._asking(steps.RULES), self._shown, self.layout, self._params.agent)
+
+    def writer(self, search: Searcher, judge: Judge) -> Writer:
+        return Writer(self._asking(writing.RULES), self._shown, self.layout, search, judge)
+
+    def cost(self) -> dict[str, int]:
+        return asdict(cost(self._replies))
+
+    def _asking(self, rules: str) -> Asking:
+        return Asking(
+            self._endpoint,
+            rules,
+            self._shown.jpeg,
+            self._replies,
+            corpus=self._corpus,
+            seed=self._params.curate.seed,
+        )

@@ -1,0 +1,150 @@
+"""How much can be curated in a time: python -m tests.benchmarks.curate [--only endpoint|scripted] [--questions N].
+
+endpoint   a teacher behind an endpoint that answers in a second, with 256 episodes in flight: how many of the requests
+           that the endpoint could answer it is asked for
+scripted   questions of the sample world, played by their annotations and filtered, searched by words and vectors
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.measure import MB, UNIDOC, resident, save, table
+from unidoc_rl import questions
+from unidoc_rl.agent.environment import Environment
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.rollouts import play_apart
+from unidoc_rl.curate.stage import curate, shuffled
+from unidoc_rl.curate.teaching import Teaching
+from unidoc_rl.index.search import Index
+from unidoc_rl.params import CurateParams, Params
+from unidoc_rl.types import Question, Split
+
+IN_FLIGHT = 256
+SECONDS_OF_ASKING = 40
+CALLS = 5  # of the teacher for an episode that ends after one search
+WITHOUT = 8  # seconds at the beginning and the end, in which not all are in flight
+
+
+def made_world(work: Path, documents: int) -> None:
+    def unidoc(*parts: str | Path) -> None:
+        subprocess.run([UNIDOC, *parts], check=True)
+
+    chosen = f"sample.documents={documents}"
+    unidoc("sample", "--documents", work / "pdf", "--questions", work / "questions", "--set", chosen)
+    unidoc("ingest", work / "pdf", "--out", work / "corpus", "--set", "ingest.ocr=false", "--set", "ingest.dpi=100")
+    unidoc("index", work / "corpus", "--out", work / "index")
+
+
+def asked(work: Path) -> list[Question]:
+    return [one for split in Split for one in questions.read(work / "questions" / f"{split}.json")]
+
+
+# --- the endpoint -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def slow_endpoint() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tests.benchmarks.slow_endpoint", str(port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        yield f"http://127.0.0.1:{port}/v1#served", process
+
+
+def report_endpoint(work: Path, _: int) -> dict[str, Any]:
+    os.environ["no_proxy"] = "127.0.0.1"
+    corpus, params = work / "corpus", Params()
+    jobs = [
+        (one, sample) for sample, one in enumerate(islice(cycle(asked(work)), IN_FLIGHT * SECONDS_OF_ASKING // CALLS))
+    ]
+    with (
+        slow_endpoint() as (url, process),
+        Index(work / "index", ["bm25"]) as search,
+        tempfile.TemporaryDirectory() as replies,
+    ):
+        pictures = Pictures(corpus, params.agent)
+        environment = Environment(shuffled(search, 1), pictures, params.agent)
+        curating = CurateParams(teacher=url, at_once=IN_FLIGHT)
+        player = Teaching(corpus, pictures, Path(replies), Params(curate=curating)).player()
+        before, peak, start = os.times(), 0, time.monotonic()
+        for _one in play_apart(jobs, environment, player, IN_FLIGHT):
+            peak = max(peak, resident())
+        wall, after = time.monotonic() - start, os.times()
+        told, _none = process.communicate()
+    moments = json.loads(told)
+    counted = [moment for moment in moments if moments[0] + WITHOUT <= moment <= moments[-1] - WITHOUT]
+    rate = len(counted) / (counted[-1] - counted[0])
+    cpu = (after.user + after.system - before.user - before.system) / len(moments)
+    rows = [
+        ("", "requests", "seconds", "a second", "of what it allows", "processor a request", "peak memory"),
+        (
+            f"{IN_FLIGHT} in flight, 1 s each",
+            f"{len(moments):,}",
+            f"{wall:.0f}",
+            f"{rate:.0f}",
+            f"{rate / IN_FLIGHT:.1%}",
+            f"{1000 * cpu:.1f} ms",
+            f"{peak / MB:.0f} MB",
+        ),
+        ("wanted", "", "", "", ">= 90 %", "", ""),
+    ]
+    table("A teacher behind an endpoint", rows)
+    return {"requests_a_second": rate, "share": rate / IN_FLIGHT, "cpu_ms": 1000 * cpu, "peak_mb": peak / MB}
+
+
+# --- the annotations --------------------------------------------------------------------------------------------------
+
+
+def report_scripted(work: Path, count: int) -> dict[str, Any]:
+    some = [replace(one, uid=f"{one.uid} {n}") for n, one in enumerate(islice(cycle(asked(work)), count))]
+    questions.write(work / "asked.jsonl", some)
+    os.chdir(work)
+    start = time.monotonic()
+    report = curate(work / "asked.jsonl", work / "corpus", str(work / "index"), work / "trajectories", Params())
+    seconds = time.monotonic() - start
+    rate = count / seconds
+    rows = [
+        ("questions", "seconds", "a second", "10,000 would take", "kept"),
+        (f"{count:,}", f"{seconds:.0f}", f"{rate:.1f}", f"{10_000 / rate / 60:.1f} minutes", str(report.sft)),
+        ("wanted", "", "", "< 10 minutes", ""),
+    ]
+    table("Questions played by their annotations, from the file to the card", rows)
+    return {"questions_a_second": rate, "questions": count}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--world", type=Path, help="a folder with corpus, index and questions; made where not given")
+    parser.add_argument("--documents", type=int, default=24, help="of the sample world that is made")
+    parser.add_argument("--questions", type=int, default=10_000, help="that are played by their annotations")
+    parser.add_argument("--only", choices=["endpoint", "scripted"])
+    options = parser.parse_args()
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        work = options.world or Path(folder)
+        if not options.world:
+            made_world(work, options.documents)
+        parts = {"endpoint": report_endpoint, "scripted": report_scripted}
+        figures = {name: part(work, options.questions) for name, part in parts.items() if options.only in (None, name)}
+        os.chdir(here)
+    save("curate", figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The teacher behind an endpoint: what it plays can be learned from, and what it gets wrong is rejected by its name."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from tests.agent.chat import Chat
+from tests.curate.stub import Stub
+from tests.small import Small
+from unidoc_rl.agent.environment import Environment
+from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.rewards import score
+from unidoc_rl.agent.rollouts import play_apart
+from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.curate.filters import answer_in_question, reason
+from unidoc_rl.curate.stage import shuffled
+from unidoc_rl.curate.teaching import Teaching
+from unidoc_rl.index.search import Index
+from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
+from unidoc_rl.questions import gold_regions
+from unidoc_rl.types import Outcome, Question, Trajectory
+
+AGENT = AgentParams()
+FAULTS = {  # of the stub, and the filter that names it
+    "answer": "wrong_answer",
+    "select": "wrong_page",
+    "needless": "needless_zoom",
+    "missing": "missing_zoom",
+    "region": "wrong_region",
+    "broken": "gave_up",
+    "leak": "leaked_answer",
+}
+
+
+def taught(small: Small, corpus: Path, stub: Stub, work: Path) -> dict[str, Trajectory]:
+    """By the question's uid."""
+    with Chat(stub).running() as chat, Index(small.index) as search:
+        pictures = Pictures(corpus, AGENT)
+        environment = Environment(shuffled(search, 1), pictures, AGENT)
+        player = Teaching(corpus, pictures, work, Params(curate=CurateParams(teacher=chat.url))).player()
+        played = list(play_apart([(question, 0) for question in stub.asked], environment, player, 8))
+    return {one.question.uid: one for one in score(played, RewardParams(), by_rules)}
+
+
+def faults_of(asked: list[Question]) -> dict[str, str]:
+    """Each in its turn, where it can be made."""
+    must, may = cycle(["missing", "region", "select"]), cycle(["needless", "leak", "broken", "answer"])
+    return {one.uid: next(must if any(gold_regions(one).values()) else may) for one in asked if one.evidence}
+
+
+@pytest.mark.slow
+def test_faults_are_found_and_nothing_else(small: Small, with_regions: Path, tmp_path: Path) -> None:
+    asked, params = [question for question in small.asked() if not answer_in_question(question)], CurateParams()
+    errs = faults_of(asked)
+    stub = Stub(with_regions, asked)
+    faultless = taught(small, with_regions, stub, tmp_path / "faultless")
+    passed = {uid for uid, one in faultless.items() if reason(one, params) is None}
+    assert len(passed) >= 0.85 * len(asked)
+    stub.errs = {uid: fault for number, (uid, fault) in enumerate(errs.items()) if number % 9}  # some are made by none
+    faulty = taught(small, with_regions, stub, tmp_path / "faulty")
+    for fault, name in FAULTS.items():
+        made = {uid for uid in passed & set(stub.errs) if stub.errs[uid] == fault and differs(faultless, faulty, uid)}
+        found = {uid for uid in passed if reason(faulty[uid], params) == name}
+        assert len(made) >= 5, fault
+        assert len(made & found) >= 0.95 * len(made), fault
+        assert len(made & found) >= 0.98 * len(found), fault
+
+
+def differs(ones: dict[str, Trajectory], others: dict[str, Trajectory], uid: str) -> bool:
+    first, second = ([turn.reply.text for turn in one[uid].turns] for one in (ones, others))
+    return first != second
+
+
+@pytest.mark.slow
+def test_replies_dressed_as_models_do_make_the_same_turns(small: Small, with_regions: Path, tmp_path: Path) -> None:
+    asked = [question for question in small.asked() if question.evidence][:8]
+    plain = taught(small, with_regions, Stub(with_regions, asked), tmp_path / "plain")
+    dressed = Stub(
+        with_regions, asked, dress=lambda text: f"<think>{{}}?</think>Voilà :\n```json\n{text}\n```\nもっと{{"
+    )
+    others = taught(small, with_regions, dressed, tmp_path / "dressed")
+    assert not any(differs(plain, others, uid) for uid in plain)
+    assert {one.outcome for one in others.values()} == {Outcome.ANSWERED}

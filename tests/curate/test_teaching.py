@@ -1,0 +1,194 @@
+"""The stage with a teacher behind an endpoint: with questions and without, and killed in the middle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.agent.chat import Body, Chat, Given, completion, error
+from tests.browser import Tab
+from tests.curate.stub import Stub, pictures_of, step_of, text_of
+from tests.curate.test_stage import without_times
+from tests.small import Small
+from unidoc_rl import questions
+from unidoc_rl.agent import trajectories
+from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.curate.aims import aims
+from unidoc_rl.curate.layout import Layout
+from unidoc_rl.curate.stage import curate
+from unidoc_rl.curate.writing import REASONS
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import CurateParams, Params
+from unidoc_rl.questions import gold_regions
+from unidoc_rl.types import Box, Region
+
+AT_ONCE = 4
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In which all stages of these tests are started: MLflow's database is made there once."""
+    return tmp_path_factory.mktemp("here")
+
+
+@pytest.fixture(autouse=True)
+def _here(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(here)
+
+
+@pytest.mark.slow
+def test_what_the_teacher_finds_out_is_learned_from(small: Small, with_regions: Path, tmp_path: Path) -> None:
+    """With answers and gold pages alone: where one must zoom in comes out of the episodes."""
+    of_one_page = [question for question in small.asked() if len(question.evidence) == 1]
+    small_print = [question for question in of_one_page if any(gold_regions(question).values())]
+    annotated = [*small_print[:5], *[question for question in of_one_page if question not in small_print][:5]]
+    some = tmp_path / "asked.json"
+    bare = [questions.to_json(question) for question in annotated]
+    for example in bare:
+        del example["evidence"]
+    some.write_text(json.dumps(bare))
+    with Chat(Stub(with_regions, annotated)).running() as chat:
+        params = Params(curate=CurateParams(teacher=chat.url))
+        report = curate(some, with_regions, str(small.index), tmp_path / "out", params)
+    assert report.rl >= 8
+    assert report.cost["requests"] == len(chat.asked)
+    truth = {question.uid: gold_regions(question) for question in annotated}
+    found = {question.uid: gold_regions(question) for question in questions.read(tmp_path / "out" / "rl.jsonl")}
+    for uid, regions in found.items():
+        assert regions.keys() == truth[uid].keys()
+        for page, boxes in regions.items():
+            assert np.array(sorted(boxes or ())) == pytest.approx(np.array(sorted(truth[uid][page] or ())), abs=2)
+
+
+@pytest.mark.slow
+def test_killed_it_asks_nothing_twice_and_loses_nothing(small: Small, with_regions: Path, tmp_path: Path) -> None:
+    some = tmp_path / "asked.json"
+    asked = [question for question in small.asked() if question.evidence][:9]
+    questions.write(some, asked)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom unidoc_rl.curate.stage import curate\n"
+        "from unidoc_rl.params import CurateParams, Params\n"
+        f"params = Params(curate=CurateParams(teacher=sys.argv[5] + '#served', at_once={AT_ONCE}))\n"
+        "curate(Path(sys.argv[1]), *sys.argv[2:5], params)\n"
+    )
+    stub, answered, running = Stub(with_regions, asked), Counter[str](), list[subprocess.Popen[bytes]]()
+
+    def answer(body: Body) -> Given:
+        answered[json.dumps(body)] += 1
+        if answered.total() == 45:
+            running[0].kill()
+        return stub(body)
+
+    def run(url: str) -> int:
+        command: list[str | Path] = [sys.executable, "-c", code, some, with_regions, small.index, tmp_path / "out", url]
+        running[:] = [subprocess.Popen(command, stderr=subprocess.DEVNULL)]
+        return running[0].wait()
+
+    with Chat(answer).running() as chat:
+        assert run(chat.url) == -signal.SIGKILL
+        before = list(trajectories.read(tmp_path / ".out.work" / "played.jsonl"))
+        assert run(chat.url) == 0
+        assert answered.total() - len(answered) <= AT_ONCE  # whose answers were under way
+        params = Params(curate=CurateParams(teacher=f"{chat.url}#served", at_once=AT_ONCE))
+        curate(some, with_regions, str(small.index), tmp_path / "whole", params)
+    assert 0 < len(before) < len(asked)
+    for name in ("sft.jsonl", "rl.jsonl"):
+        lines = [sorted(map(without_times, (tmp_path / out / name).open())) for out in ("out", "whole")]
+        assert lines[0] == lines[1]
+
+
+@pytest.mark.slow
+def test_what_an_endpoint_will_not_answer_is_listed(small: Small, with_regions: Path, tmp_path: Path) -> None:
+    asked = [question for question in small.asked() if question.evidence][:4]
+    questions.write(tmp_path / "asked.json", asked)
+    stub = Stub(with_regions, asked)
+
+    def answer(body: Body) -> Given:
+        lost = asked[0].query in text_of(body)
+        refused = asked[1].query in text_of(body) and any(pictures_of(body))
+        return error(302, "elsewhere") if lost else error(400, "no such pictures") if refused else stub(body)
+
+    with Chat(answer).running() as chat:
+        params = Params(curate=CurateParams(teacher=chat.url))
+        report = curate(tmp_path / "asked.json", with_regions, str(small.index), tmp_path / "out", params)
+    assert list(report.left_out) == [asked[0].uid]
+    assert "302: elsewhere" in report.left_out[asked[0].uid]
+    (line,) = (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()
+    assert json.loads(line)["reason"] == "gave_up"
+    assert "no such pictures" in json.loads(line)["trajectory"]["failure"]
+    assert report.sft == 2
+
+
+@pytest.mark.slow
+def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp_path: Path, tab: Tab) -> None:
+    asked = [question for question in small.asked() if question.evidence]
+    errs = {question.uid: fault for question, fault in zip(asked, ["known", "unconfirmed", "", ""] * 99, strict=False)}
+    stub = Stub(with_regions, asked, errs)
+    first: list[str] = []
+
+    def answer(body: Body) -> Given:
+        if step_of(body) != "write":
+            return stub(body)
+        drawn = hashlib.sha256(next(pictures_of(body))).hexdigest()
+        first[:] = first or [drawn]
+        return completion("I am sorry.") if drawn == first[0] else stub(body)
+
+    with Chat(answer).running() as chat:
+        params = Params(curate=CurateParams(teacher=chat.url, questions=70))
+        report = curate(None, with_regions, str(small.index), tmp_path / "out", params)
+    assert report.written["written"] == 70 == report.questions + sum(report.written[reason] for reason in REASONS)
+    assert all(report.written[reason] for reason in REASONS)
+    assert 1 <= report.written["given_up"] <= 3  # whoever asks about that page
+    wrote = questions.read(tmp_path / "out" / "questions.json")
+    known = {question.query: question for question in asked}
+    for question in wrote:
+        true = known[question.query]
+        assert by_rules([(true, question.answer)])[0].value == 1
+        assert gold_regions(question).keys() == gold_regions(true).keys()
+        assert errs[true.uid] == ""
+    dropped = [json.loads(line) for line in (tmp_path / "out" / "dropped.jsonl").read_text().splitlines()]
+    assert Counter(one["reason"] for one in dropped) == {name: report.written[name] for name in REASONS}
+    assert report.sft > 0
+    tab.open(tmp_path / "out" / "card.html")
+    assert "Questions that the teacher wrote" in tab.texts("h2")
+
+
+def test_without_questions_and_teacher_nothing_begins(small: Small, tmp_path: Path) -> None:
+    with pytest.raises(UnidocError, match=r"curate\.teacher"):
+        curate(None, small.corpus, str(small.index), tmp_path / "out", Params())
+    assert os.listdir(tmp_path) == []
+
+
+class _Drawn(Layout):
+    """Documents of several pages, with tables on some of them alone."""
+
+    def __init__(self) -> None:
+        self.pages_of = {f"d{n}": [f"d{n}_{page}" for page in range(1, 2 + n)] for n in range(1, 6)}
+
+    def regions(self, page: str) -> list[Region]:
+        kinds = ["text"] * 9 + ["table"] * page.endswith("_1") + ["header"]
+        return [Region(kind, Box(0, 10 * n, 100, 10 * n + 9), 1.0) for n, kind in enumerate(kinds)]
+
+
+def test_documents_pages_kinds_and_hops_have_their_share() -> None:
+    layout = _Drawn()
+    drawn = list(aims(layout, 300, 1))
+    assert drawn == list(aims(layout, 300, 1)) != list(aims(layout, 300, 2))
+    pages = Counter(aim.page for several in drawn for aim in several)
+    for document, own in layout.pages_of.items():
+        assert sum(several[0].page in own for several in drawn) == 60, document
+        assert max(pages[page] for page in own) - min(pages[page] for page in own) <= 1
+    kinds = Counter(layout.regions(aim.page)[(aim.region or 0) - 1].kind for several in drawn for aim in several)
+    assert kinds["table"] >= 0.9 * sum(pages[page] for page in pages if page.endswith("_1"))
+    assert kinds["header"] == 0
+    assert 80 <= sum(len(several) == 2 for several in drawn) <= 120
+    assert all(len({aim.page for aim in several}) == len(several) for several in drawn)
