@@ -227,8 +227,8 @@ class EvaluateParams(Section):
 
     baselines: list[BaselineName] = Field(
         [],
-        description="the same policy with less to do: rag (one search, and an answer), react (search and answer, as "
-        "ReAct and Search-R1), vrag (search, zoom and answer, as VRAG-RL), oracle (the gold pages, and an answer)",
+        description="the same policy with less to do: rag (one search, answer), react (search, answer), vrag (search, "
+        "zoom, answer), oracle (gold pages, answer)",
     )
     at_once: int = Field(16, ge=1, le=4096, description="episodes that are played together")
 
