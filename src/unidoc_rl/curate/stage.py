@@ -80,6 +80,8 @@ def curate(asked: Path | None, corpus: str | Path, index: str, out: str | Path, 
         teaching = Teaching(folder, pictures, output.work, params) if params.curate.teacher else None
         with tracking.run("curate", params.services.mlflow, output.work / "run") as run:
             run.params(params.curate.model_dump())
+            given = {"questions": asked} if asked is not None else {}
+            run.inputs({**given, "corpus": folder / PAGES, "index": place_of(index)})
             judge = open_judge(params.rewards.judge, output.work / "verdicts")
             report = Report(len(playable) + len(left_out), left_out)
             if asked is None and teaching:
