@@ -6,31 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unidoc_rl.nano.evaluate import _edits, _iou, _misread, _same_answer, _same_page, _same_region
+from unidoc_rl.nano.evaluate import _iou, _misread, _same_answer, _same_page, _same_region
 from unidoc_rl.nano.lessons import Lesson
 
-WORDS = st.text("abc ", max_size=12)
 CORNERS = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(1, 50))
 
 
 def lesson(reply: str) -> Lesson:
     return Lesson((), reply)
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "edits"),
-    [("", "", 0), ("abc", "", 3), ("", "ab", 2), ("kitten", "sitting", 3), ("12.5", "125", 1), ("flaw", "lawn", 2)],
-)
-def test_edits_by_hand(one: str, other: str, edits: int) -> None:
-    assert _edits(one, other) == edits
-
-
-@given(WORDS, WORDS, WORDS)
-def test_edits_are_a_distance(one: str, other: str, third: str) -> None:
-    assert _edits(one, one) == 0
-    assert _edits(one, other) == _edits(other, one) <= max(len(one), len(other))
-    assert _edits(one, third) <= _edits(one, other) + _edits(other, third)
-    assert _edits(one, other) >= abs(len(one) - len(other))
 
 
 @given(CORNERS, CORNERS)

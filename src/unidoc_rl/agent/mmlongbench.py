@@ -15,6 +15,7 @@ from typing import Any
 
 from unidoc_rl.agent.judging import Verdict
 from unidoc_rl.agent.rules import says_there_is_none
+from unidoc_rl.edits import edits
 from unidoc_rl.types import AnswerFormat, Question
 
 NAME = "mmlongbench"
@@ -65,7 +66,7 @@ def worth(form: AnswerFormat, reference: str, answer: str) -> float:
 def likeness(true: str, told: str) -> float:
     """ANLS of one pair: 1 less the share of letters that must be changed; 0 where that is half of them or more."""
     longest = max(len(true), len(told))
-    alike = 1 - (_distance(true, told) / longest if longest else 0.0)
+    alike = 1 - (edits(true, told) / longest if longest else 0.0)
     return alike if alike > _NEAR else 0.0
 
 
@@ -134,13 +135,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _distance(one: str, other: str) -> int:
-    """How many letters must be put in, left out or changed."""
-    row = list(range(len(other) + 1))
-    for at, letter in enumerate(one, start=1):
-        before, row[0] = row[0], at
-        for to, against in enumerate(other, start=1):
-            before, row[to] = row[to], min(row[to] + 1, row[to - 1] + 1, before + (letter != against))
-    return row[-1]

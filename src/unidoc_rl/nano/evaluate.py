@@ -18,6 +18,7 @@ from unidoc_rl import progress
 from unidoc_rl.agent.dialect import parse
 from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.edits import edits
 from unidoc_rl.intervals import Measured, share
 from unidoc_rl.nano import lessons, pages
 from unidoc_rl.nano.lessons import RULES, Lesson
@@ -127,7 +128,7 @@ def _choices(rng: Random, families: Sequence[Sequence[pages.DrawnPage]]) -> Iter
 
 
 def _misread(reply: str, lesson: Lesson) -> tuple[float, float]:
-    return _edits(reply, lesson.reply), len(lesson.reply)
+    return edits(reply, lesson.reply), len(lesson.reply)
 
 
 def _same_answer(reply: str, lesson: Lesson) -> tuple[float, float]:
@@ -152,16 +153,6 @@ def _iou(one: Sequence[float], other: Sequence[float]) -> float:
     both = max(0.0, x2 - x1) * max(0.0, y2 - y1)
     areas = sum(max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1]) for box in (one, other))
     return both / (areas - both) if areas > both else 0.0
-
-
-def _edits(one: str, other: str) -> int:
-    """The least number of letters to put in, take out or exchange."""
-    row = list(range(len(other) + 1))
-    for n, letter in enumerate(one, start=1):
-        above, row[0] = row[0], n
-        for m, wanted in enumerate(other, start=1):
-            above, row[m] = row[m], min(row[m] + 1, row[m - 1] + 1, above + (letter != wanted))
-    return row[-1]
 
 
 MEASURES = (
