@@ -48,6 +48,12 @@ class Run:
         for start in range(0, len(all_of_them), MOST):
             self._client.log_batch(self.id, metrics=all_of_them[start : start + MOST])
 
+    def last_step(self) -> int:
+        """The last of which it was told anything; -1 where it was told nothing."""
+        names = self._client.get_run(self.id).data.metrics
+        told = (mark.step for name in names for mark in self._client.get_metric_history(self.id, name))
+        return max(told, default=-1)
+
     def file(self, path: Path, folder: str | None = None) -> None:
         self._client.log_artifact(self.id, str(path), folder)
 

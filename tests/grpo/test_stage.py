@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
@@ -21,7 +20,7 @@ from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.grpo.stage import _config, grpo
+from unidoc_rl.grpo.stage import grpo
 from unidoc_rl.grpo.trainer import AgentTrainer, Game
 from unidoc_rl.params import AgentParams, GrpoParams, Params, RewardParams
 from unidoc_rl.types import Outcome, Scores, Trajectory
@@ -57,15 +56,7 @@ def trainer(world: World, model: Path, tmp_path: Path) -> AgentTrainer:
         )
 
     game = Game(QUESTIONS, [], world.environment(AGENT), encoder, policy, some_are_void, RewardParams(of="outcome"))
-    return AgentTrainer(
-        AutoModelForImageTextToText.from_pretrained(model),
-        args=_config(PARAMS, tmp_path),
-        train_dataset=Dataset.from_dict({"number": [0, 1]}),
-        eval_dataset=Dataset.from_dict({"number": []}),
-        processing_class=encoder.tokenizer,
-        game=game,
-        params=PARAMS,
-    )
+    return AgentTrainer.of(AutoModelForImageTextToText.from_pretrained(model), PARAMS, game, tmp_path)
 
 
 @pytest.mark.slow
@@ -76,7 +67,7 @@ def test_what_is_learned_from_is_what_was_drawn(trainer: AgentTrainer, model: Pa
     names = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
     told: dict[str, Any] = {name: made.get(name) for name in names}
     length = made["completion_ids"].size(1)
-    logps, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, ids, real, length, batch_size=2, **told)
+    logps, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, ids, real, length, **told)
     alone: Any = AutoModelForImageTextToText.from_pretrained(model)
     picture = 0
     for row in range(4):

@@ -1,0 +1,45 @@
+"""A training that was killed, wherever, ends as one that was not."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import trainings
+from tests.trainings import Learnable, learn, marks, told
+
+SFT = {"sft": {"epochs": 4.0, "batch": 2, "together": 1, "rate": 5e-3, "save_steps": 2}}
+GRPO = {"grpo": {"steps": 6, "questions": 1, "group": 4, "together": 2, "rate": 1e-2, "save_steps": 2, "scale": "kind"}}
+DEATHS = [
+    ("in a step", 1),
+    ("while a checkpoint is written", 1),
+    ("before a checkpoint is marked", 2),
+    ("between steps", 2),
+    ("after the last step", 1),
+]
+
+
+@pytest.fixture(scope="module")
+def learnable(tmp_path_factory: pytest.TempPathFactory) -> Learnable:
+    return trainings.make(tmp_path_factory.mktemp("learnable"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "sections"), [("sft", SFT), ("grpo", GRPO)])
+def test_killed_again_and_again_it_ends_as_if_it_never_was(
+    learnable: Learnable, tmp_path: Path, stage: str, sections: dict[str, Any]
+) -> None:
+    params = learnable.params(**sections)
+    whole, killed = tmp_path / "whole" / stage, tmp_path / "killed" / stage
+    assert learn(learnable, stage, whole, params) == 0
+    for death in DEATHS:
+        assert learn(learnable, stage, killed, params, death) == -signal.SIGKILL, death
+        assert not killed.exists()
+    assert learn(learnable, stage, killed, params) == 0
+    assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert marks(killed, stage) == marks(whole, stage)
+    assert told(killed.parent) == told(whole.parent)
+    assert sorted(path.name for path in killed.parent.iterdir()) == [".mlflow", stage]
