@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import multiprocessing
+import multiprocessing.process
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.agent.models import write_policy
 from tests.agent.world import QUESTION, World, played
-from unidoc_rl import questions, spread
+from unidoc_rl import questions, spread, watching
 from unidoc_rl.agent import trajectories
 from unidoc_rl.params import AgentParams, Params
 
-AGENT = AgentParams(turns=3, turn_tokens=16, max_pixels=20 * 28 * 28, min_pixels=28 * 28)
+AGENT = AgentParams(turns=2, turn_tokens=16, max_pixels=6 * 28 * 28, min_pixels=28 * 28)
 TURNS = (
     "<think>a</think><search>bees</search>",
     "<select>0</select>",
     "<information>a</information><answer>b</answer>",
 )
 PROCESSES = multiprocessing.get_context("forkserver")  # what takes long to import is imported once
-PROCESSES.set_forkserver_preload(["unidoc_rl.sft.stage", "unidoc_rl.grpo.stage", "mlflow.tracking", "peft"])
+STAGES = ("unidoc_rl.sft.stage", "unidoc_rl.grpo.stage")
+PROCESSES.set_forkserver_preload(["tests.trainings", *STAGES, "mlflow.store.tracking.sqlalchemy_store", "peft"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +82,48 @@ def learn(learnable: Learnable, stage: str, out: Path, params: Params, dies: tup
 
 
 def _learn(learnable: Learnable, stage: str, out: Path, params: Params, dies: tuple[str, int] | None) -> None:
+    gc.freeze()  # what was imported is not looked through again
+    watching.SENT_EVERY = 2
     if dies:
         deadly(*dies)
     learnable.learn(stage, out, params)
+
+
+def learn_where_the_disk_is_small(learnable: Learnable, stage: str, out: Path, params: Params, sizes: list[str]) -> int:
+    """The exit code of a process whose disk is too small in all its attempts but the last."""
+    out.parent.mkdir()
+    process = PROCESSES.Process(target=_learn_where_it_is_small, args=(learnable, stage, out, params, sizes))
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _learn_where_it_is_small(learnable: Learnable, stage: str, out: Path, params: Params, sizes: list[str]) -> None:
+    disk = out.parent / "disk"
+    disk.mkdir()
+    *small, enough = sizes
+    for attempt, size in enumerate(small):
+        _mount(disk, size, again=attempt > 0)
+        with pytest.raises(OSError, match="No space left on device"):
+            learnable.learn(stage, disk / stage, params)
+        assert not (disk / stage).exists()
+    _mount(disk, enough, again=True)
+    learnable.learn(stage, disk / stage, params)
+    shutil.copytree(disk / stage, out)  # out of the name space in which the disk is
+
+
+def _mount(folder: Path, size: str, again: bool) -> None:
+    """A disk in memory, in a name space of this process's own."""
+    libc, new_user, new_mounts, remount = ctypes.CDLL(None, use_errno=True), 0x10000000, 0x20000, 0x20
+    if not again:
+        me = {"uid_map": f"0 {os.getuid()} 1", "gid_map": f"0 {os.getgid()} 1"}
+        if libc.unshare(new_user | new_mounts):
+            raise OSError(ctypes.get_errno(), "unshare")
+        for file, text in {"setgroups": "deny", **me}.items():
+            Path("/proc/self", file).write_text(text)
+    if libc.mount(b"none", bytes(folder), b"tmpfs", remount if again else 0, f"size={size}".encode()):
+        raise OSError(ctypes.get_errno(), "mount")
 
 
 def deadly(place: str, time: int) -> None:
@@ -105,6 +151,20 @@ def deadly(place: str, time: int) -> None:
     setattr(owner, name, dying)
 
 
+def serve(index: Path, port: int) -> multiprocessing.process.BaseProcess:
+    """The search service of an index."""
+    process = PROCESSES.Process(target=_serve, args=(index, port))
+    process.start()
+    return process
+
+
+def _serve(index: Path, port: int) -> None:
+    from unidoc_rl.index import service
+    from unidoc_rl.index.search import Index
+
+    service.serve(lambda: Index(index), str(index), port=port)
+
+
 def told(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """All that the one run in MLflow was told, but for what a clock says."""
     from mlflow import MlflowClient
@@ -120,3 +180,28 @@ def told(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 def marks(out: Path, stage: str) -> Any:
     return json.loads((out / f"{stage}.json").read_text())["marks"]
+
+
+def learn_together(
+    learnable: Learnable, stage: str, out: Path, params: Params, dies: tuple[str, int] | None = None
+) -> None:
+    """By two processes, as torchrun starts them: anew, where one of them has died."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    out.parent.mkdir(exist_ok=True)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        max_restarts=1,
+        run_id=stage,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        start_method="forkserver",
+    )
+    elastic_launch(config, _learn_ranked)(learnable, stage, out, params, dies)
+
+
+def _learn_ranked(learnable: Learnable, stage: str, out: Path, params: Params, dies: tuple[str, int] | None) -> None:
+    second_of_first_start = (os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]) == ("1", "0")
+    _learn(learnable, stage, out, params, dies if second_of_first_start else None)

@@ -128,6 +128,22 @@ def test_it_learns_is_tried_on_the_validation_and_leaves_the_eyes_alone(
 
 
 @pytest.mark.slow
+def test_low_rank_changes_begin_as_the_model_does_and_are_merged(
+    world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = []
+    real = AgentTrainer.log
+    monkeypatch.setattr(AgentTrainer, "log", lambda self, logs, *rest: (real(self, logs, *rest), told.append(logs)))
+    params = Params(agent=AGENT, grpo=PARAMS.model_copy(update={"lora": 4}))
+    grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
+    assert next(row["kl"] for row in told if "kl" in row) == pytest.approx(0, abs=1e-6)
+    before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
+    assert before.keys() == after.keys()
+    assert not [name for name in before if "visual" in name and not torch.equal(before[name], after[name])]
+
+
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_it_and_names_the_questions(
     world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
