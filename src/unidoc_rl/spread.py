@@ -4,7 +4,9 @@ weights or low-rank changes to them."""
 from __future__ import annotations
 
 import json
+import os
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,18 @@ from torch import nn
 from transformers import Trainer
 
 from unidoc_rl.checkpoints import a_full_disk_told
+from unidoc_rl.errors import UnidocError
 
 ZERO3 = "zero3"  # of which no process has all weights
+
+
+def check(deepspeed: str) -> None:
+    if deepspeed == "none":
+        return
+    if find_spec("deepspeed") is None:
+        raise UnidocError(f"deepspeed {deepspeed}: the package is not here; pip install 'unidoc-rl[gpu]'")
+    if "RANK" not in os.environ:
+        raise UnidocError(f"deepspeed {deepspeed}: is for processes that share a model; start them by torchrun")
 
 
 def arguments(deepspeed: str) -> dict[str, Any]:

@@ -102,13 +102,14 @@ def ours(world: Small, asked: Sequence[Question], steps: int, out: Path) -> Agen
 # --- TRL's own -------------------------------------------------------------------------------------------------------
 
 
-class Processor(Qwen2_5_VLProcessor):  # type: ignore[misc]
+class Processor(Qwen2_5_VLProcessor):
     """Without videos, for which torchvision would be needed."""
 
     def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None) -> None:
         self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
         self.image_token_id, self.video_token_id = tokenizer.convert_tokens_to_ids([self.image_token, self.video_token])
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+        begin: Callable[..., None] = ProcessorMixin.__init__
+        begin(self, image_processor, tokenizer, chat_template=chat_template)
 
 
 class Stock:

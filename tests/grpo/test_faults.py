@@ -13,7 +13,7 @@ import torch
 from tests import servers, trainings
 from tests.agent.chat import Body, Chat, Given, completion, error
 from tests.agent.models import Told
-from tests.trainings import AGENT, Learnable
+from tests.trainings import Learnable
 from unidoc_rl import questions
 from unidoc_rl.agent.endpoint import Endpoint
 from unidoc_rl.agent.environment import Environment, Episode
@@ -23,6 +23,7 @@ from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo.trainer import AgentTrainer, Game
 from unidoc_rl.index.client import SearchClient
@@ -30,6 +31,7 @@ from unidoc_rl.index.search import Index
 from unidoc_rl.params import GrpoParams, RewardParams
 from unidoc_rl.types import Hit, Outcome, Query, Searcher
 
+AGENT = trainings.AGENT.model_copy(update={"turn_tokens": 32})
 PARAMS = GrpoParams(steps=3, questions=1, group=4, together=2, rate=1e-2, save_steps=1)
 
 
@@ -73,8 +75,8 @@ def test_a_search_service_that_dies_in_the_middle_and_comes_back_is_waited_for(
     client = SearchClient(f"http://127.0.0.1:{port}", tries=12)
     lives = [trainings.serve(learnable.index, port)]
 
-    def search(asked: Sequence[Query], k: int) -> list[list[Hit]]:
-        found = client(asked, k)
+    def search(queries: Sequence[Query], k: int) -> list[list[Hit]]:
+        found = client(queries, k)
         if len(lives) == 1:  # it is away when the next one comes
             lives[0].kill()
             lives[0].join()
@@ -88,7 +90,7 @@ def test_a_search_service_that_dies_in_the_middle_and_comes_back_is_waited_for(
         lives[-1].kill()
     assert len(lives) == 2
     assert [episode.outcome for episode in played] == [Outcome.ANSWERED, Outcome.OUT_OF_TURNS] * 2
-    assert all(len(turn.observation) == 7 for turn in played[1].turns)  # three pages, each with its number
+    assert all(list(pictures_of(turn)) for turn in played[1].turns)
 
 
 def test_nothing_is_learned_where_every_episode_is_void(learnable: Learnable, tmp_path: Path) -> None:

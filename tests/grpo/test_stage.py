@@ -132,9 +132,14 @@ def test_low_rank_changes_begin_as_the_model_does_and_are_merged(
     world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = []
+    told: list[dict[str, float]] = []
     real = AgentTrainer.log
-    monkeypatch.setattr(AgentTrainer, "log", lambda self, logs, *rest: (real(self, logs, *rest), told.append(logs)))
+
+    def log(trainer: AgentTrainer, logs: dict[str, float], *rest: Any) -> None:
+        real(trainer, logs, *rest)
+        told.append(logs)
+
+    monkeypatch.setattr(AgentTrainer, "log", log)
     params = Params(agent=AGENT, grpo=PARAMS.model_copy(update={"lora": 4}))
     grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
     assert next(row["kl"] for row in told if "kl" in row) == pytest.approx(0, abs=1e-6)

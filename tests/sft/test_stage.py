@@ -133,9 +133,9 @@ def test_low_rank_changes_are_learned_and_merged(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     trajectories.write(tmp_path / "sft.jsonl", episodes)
-    low = Params(agent=AGENT, sft=PARAMS.model_copy(update={"model": str(model), "lora": 4, "epochs": 8.0}))
+    low = Params(agent=AGENT, sft=PARAMS.model_copy(update={"model": str(model), "lora": 4, "rate": 3e-2}))
     marks = sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", low)
-    assert marks["loss"] < 4.5
+    assert marks["loss"] < 4.6
     before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
     assert before.keys() == after.keys()
     changed = {name for name in before if not torch.equal(before[name], after[name])}

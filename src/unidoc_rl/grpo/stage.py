@@ -35,6 +35,7 @@ def grpo(
     params: Params,
 ) -> dict[str, float]:
     """Makes the policy `out` of another one and a question file; returns how it went in the end."""
+    spread.check(params.grpo.deepspeed)
     asked, tested = questions.read(learned), questions.read(validation)
     for file, read in ((learned, asked), (validation, tested)):
         if not read:

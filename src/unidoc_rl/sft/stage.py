@@ -66,6 +66,7 @@ class Examples:
 
 def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> dict[str, float]:
     """Makes the policy `out` of a file of trajectories; returns how it went in the end."""
+    spread.check(params.sft.deepspeed)
     read = list(trajectories.read(learned))
     if not read:
         raise UnidocError(f"{learned}: holds no trajectory; nothing can be learned")
