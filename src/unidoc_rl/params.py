@@ -334,6 +334,9 @@ def _explain(error: ValidationError, source: str, overridden: Mapping[str, Any])
         if problem["type"] == "extra_forbidden":
             yield f"{where}: {key}: no such key{_nearest_key(key, fields)}"
             continue
+        if reason := str(problem.get("ctx", {}).get("error", "")):  # of several keys together
+            yield f"{source}: {key}: {reason}"
+            continue
         known = next(known for known in _prefixes(problem["loc"]) if known in fields)
         given = problem["input"]
         yield f"{where}: {key}: {given!r} is not possible; expected {_expected(fields[known], given)}"

@@ -21,7 +21,7 @@ from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo.stage import grpo
-from unidoc_rl.grpo.trainer import AgentTrainer, Game
+from unidoc_rl.grpo.trainer import AgentTrainer, Game, in_order
 from unidoc_rl.params import AgentParams, GrpoParams, Params, RewardParams
 from unidoc_rl.types import Outcome, Scores, Trajectory
 
@@ -57,6 +57,13 @@ def trainer(world: World, model: Path, tmp_path: Path) -> AgentTrainer:
 
     game = Game(QUESTIONS, [], world.environment(AGENT), encoder, policy, some_are_void, RewardParams(of="outcome"))
     return AgentTrainer.of(AutoModelForImageTextToText.from_pretrained(model), PARAMS, game, tmp_path)
+
+
+def test_every_question_is_asked_once_before_any_comes_again() -> None:
+    order = in_order(5, 12, seed=3)
+    assert sorted(order[:5]) == sorted(order[5:10]) == list(range(5))
+    assert order[:5] != order[5:10]
+    assert in_order(5, 7, seed=3) == order[:7]  # whatever comes later
 
 
 @pytest.mark.slow
