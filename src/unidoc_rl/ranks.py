@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 from torch import distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from unidoc_rl import storage, tracking
 from unidoc_rl.storage import Output
@@ -53,7 +55,13 @@ def _met() -> Iterator[None]:
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    store, rank, world = next(rendezvous("env://"))
+    if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
+        # torchrun keeps its store over restarts, and in it where those could be reached that have died. Machines of
+        # several count restarts each for itself; they are to be started with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1.
+        store = PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
     yield
     distributed.destroy_process_group()  # not after an error: the others may be waiting for an answer
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -53,6 +55,7 @@ from unidoc_rl.types import (
 )
 
 GROUP, QUESTIONS, TOGETHER = 4, 2, 4
+PEER = "TRL's environment loop"
 REWARDS = RewardParams(of="outcome")
 # TRL tries the template with calls that have other arguments than ours, or none.
 ANY_ARGUMENTS = (
@@ -237,33 +240,40 @@ def _told(generate: Callable[..., Any], encoder: Encoder, asked: Sequence[Questi
 
 
 class Seen:
-    """What a trainer learned from: the tokens that were said, and their log-probabilities in the first step."""
+    """Of a trainer: the tokens it read, log-probabilities of what was said in the first step, and what steps took."""
 
     def __init__(self, trainer: Any) -> None:
         self.tokens = 0
         self.logps: list[list[float]] = []
-        learned, computed = trainer._compute_loss, trainer._get_per_token_logps_and_entropies
+        self.wall: defaultdict[int, float] = defaultdict(float)
+        self.cpu: defaultdict[int, float] = defaultdict(float)
+        self._trainer = trainer
+        self._real = trainer.training_step, trainer._compute_loss, trainer._get_per_token_logps_and_entropies
+        trainer.training_step, trainer._compute_loss = self._step, self._loss
+        trainer._get_per_token_logps_and_entropies = self._computed
 
-        def loss(model: Any, inputs: dict[str, Any]) -> Tensor:
-            said = (inputs["completion_mask"] * inputs["tool_mask"]).bool()
-            self.tokens += int(inputs["prompt_mask"].sum() + inputs["completion_mask"].sum())
-            if trainer.state.global_step == 0:
-                self._said = said
-            made: Tensor = learned(model, inputs)
-            return made
+    def _step(self, *args: Any, **kwargs: Any) -> Any:
+        step, wall, cpu = self._trainer.state.global_step, time.monotonic(), time.process_time()
+        made = self._real[0](*args, **kwargs)
+        self.wall[step] += time.monotonic() - wall
+        self.cpu[step] += time.process_time() - cpu
+        return made
 
-        def logps(model: Any, *args: Any, **kwargs: Any) -> Any:
-            made = computed(model, *args, **kwargs)
-            if model is not trainer.ref_model and trainer.state.global_step == 0 and kwargs.get("compute_entropy"):
-                self.logps += [row[said].tolist() for row, said in zip(made[0].detach(), self._said, strict=True)]
-            return made
+    def _loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+        self._said = (inputs["completion_mask"] * inputs["tool_mask"]).bool()
+        self.tokens += int(inputs["prompt_mask"].sum() + inputs["completion_mask"].sum())
+        return self._real[1](model, inputs)
 
-        trainer._compute_loss, trainer._get_per_token_logps_and_entropies = loss, logps
+    def _computed(self, *args: Any, **kwargs: Any) -> Any:
+        made = self._real[2](*args, **kwargs)
+        if self._trainer.state.global_step == 0 and kwargs.get("compute_entropy"):  # of what is learned
+            self.logps += [row[said].tolist() for row, said in zip(made[0].detach(), self._said, strict=True)]
+        return made
 
-
-def step_times(trainer: Any) -> list[float]:
-    """Of all steps but the first, in which what is needed once is made."""
-    return [float(row["step_time"]) for row in trainer.state.log_history if "step_time" in row][1:]
+    def figures(self) -> dict[str, float]:
+        """Of all steps but the first, in which what is needed once is made."""
+        wall, cpu = (median(took[step] for step in sorted(took)[1:]) for took in (self.wall, self.cpu))
+        return {"seconds": wall, "cpu_seconds": cpu, "tokens_a_second": self.tokens / len(self.wall) / wall}
 
 
 def report(steps: int, folder: Path) -> dict[str, Any]:
@@ -271,18 +281,19 @@ def report(steps: int, folder: Path) -> dict[str, Any]:
     asked = [one for one in questions.read(world.file(Split.TRAIN)) if one.evidence][: QUESTIONS * steps]
     mine = ours(world, asked, steps, folder / "ours")
     order = mine.train_dataset["number"]
-    trainers = {"TRL's environment loop": stock(world, asked, order, steps, folder / "stock"), "ours": mine}
-    rows, figures = [("", "seconds a step", "tokens a second", "times")], {}
+    trainers = {PEER: stock(world, asked, order, steps, folder / "stock"), "ours": mine}
     seen = {name: Seen(trainer) for name, trainer in trainers.items()}
-    for name, trainer in trainers.items():
+    for trainer in trainers.values():
         trainer.train()
-        seconds = median(step_times(trainer))
-        figures[name] = {"step_seconds": seconds, "tokens_a_second": seen[name].tokens / steps / seconds}
-    slowest = figures["TRL's environment loop"]["step_seconds"]
+    figures = {name: each.figures() for name, each in seen.items()}
+    slowest = figures[PEER]
+    rows = []
     for name, one in figures.items():
-        times = slowest / one["step_seconds"]
-        rows.append((name, f"{one['step_seconds']:.2f}", f"{one['tokens_a_second']:.0f}", f"{times:.1f}"))
-    table(f"GRPO: {QUESTIONS} questions x {GROUP} episodes of four turns", [*rows, ("wanted", "", "", ">= 2")])
+        times = (f"{slowest[key] / one[key]:.1f}" for key in ("seconds", "cpu_seconds"))
+        rows.append((name, *(f"{value:.2f}" for value in one.values()), *times))
+    head = ("", "seconds a step", "of a processor", "tokens a second", "times as fast", "of a processor")
+    wanted = ("wanted", "", "", "", ">= 2", "")
+    table(f"GRPO: {QUESTIONS} questions x {GROUP} episodes of four turns", [head, *rows, wanted])
     apart = max(
         abs(one - other)
         for pair in zip(*(sorted(each.logps) for each in seen.values()), strict=True)
