@@ -56,6 +56,7 @@ bench: setup  ## measure speed, memory and quality beside the peers; tables on s
 	@$(BIN)/python -m tests.benchmarks.index --data $(BENCH_DATA)
 	@$(BIN)/python -m tests.benchmarks.service --data $(BENCH_DATA)
 	@$(BIN)/python -m tests.benchmarks.agent
+	@$(BIN)/python -m tests.benchmarks.grpo
 
 compile: setup  ## write the Kubeflow pipelines that pipelines/ describes
 	@$(BIN)/python -m pipelines.compile
