@@ -33,7 +33,7 @@ def arguments(deepspeed: str) -> dict[str, Any]:
     """Of a Trainer; `deepspeed`: none, or one of the configurations beside this file."""
     gpu, shared = torch.cuda.is_available(), deepspeed != "none"
     return {
-        "use_cpu": not gpu and not shared,
+        "use_cpu": not gpu,
         "bf16": gpu,
         "activation_checkpointing": gpu,
         "dataloader_pin_memory": gpu,
