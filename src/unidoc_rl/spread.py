@@ -32,6 +32,10 @@ def check(deepspeed: str) -> None:
 def arguments(deepspeed: str) -> dict[str, Any]:
     """Of a Trainer; `deepspeed`: none, or one of the configurations beside this file."""
     gpu, shared = torch.cuda.is_available(), deepspeed != "none"
+    if shared:
+        from deepspeed import init_distributed
+
+        init_distributed()  # with the processes that have met; by itself it does so on GPUs alone
     return {
         "use_cpu": not gpu,
         "bf16": gpu,

@@ -54,7 +54,7 @@ from unidoc_rl.types import (
     Zoom,
 )
 
-GROUP, QUESTIONS, TOGETHER = 4, 2, 4
+GROUP, QUESTIONS, TOGETHER = 4, 2, 1
 PEER = "TRL's environment loop"
 REWARDS = RewardParams(of="outcome")
 # TRL tries the template with calls that have other arguments than ours, or none.

@@ -20,6 +20,7 @@ import torch
 from accelerate.utils import gather_object, is_peft_model
 from datasets import Dataset
 from torch import Tensor
+from torch.nn.functional import pad
 from transformers import TrainerCallback, TrainerControl, TrainerState
 from trl import GRPOConfig, GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_generation
@@ -241,16 +242,21 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
     def _get_per_token_logps_and_entropies(
         self, model: Any, ids: Tensor, mask: Tensor, length: int, *args: Any, **told: Any
     ) -> Any:
-        """TRL's, of a batch that shows something."""
+        """TRL's, of a batch that shows something, and without the columns in which nothing stands."""
+        used = mask.any(dim=0).nonzero()[:, 0]
+        first, end = int(used[0]), int(used[-1]) + 1
+        empty = ids.size(1) - end
         shown = {name: told[name] for name in SHOWN if told.get(name) is not None}
-        given = {"input_ids": ids, "attention_mask": mask, **shown}
+        shown["mm_token_type_ids"] = shown["mm_token_type_ids"][:, first:end]
+        given = {"input_ids": ids[:, first:end], "attention_mask": mask[:, first:end], **shown}
         made: dict[str, Any] = with_a_picture(given, self._game.encoder)
         if made is not given:
             made["num_images"] = [1] + [0] * (len(ids) - 1)
         told |= {name: made[name] for name in SHOWN}
-        return super()._get_per_token_logps_and_entropies(
-            model, made["input_ids"], made["attention_mask"], length, *args, **told
+        logps, entropies, other = super()._get_per_token_logps_and_entropies(
+            model, made["input_ids"], made["attention_mask"], length - empty, *args, **told
         )
+        return pad(logps, (0, empty)), None if entropies is None else pad(entropies, (0, empty)), other
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
