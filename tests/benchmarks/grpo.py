@@ -1,8 +1,9 @@
 """What a step of GRPO costs, beside TRL's own environment loop: python -m tests.benchmarks.grpo [--steps N].
 
-Both play the same questions of the sample world with the nano model, are made to write the same words (search, select,
-zoom, answer), earn the same and learn by the same loss; eyes frozen. TRL's has one environment an episode, reads each
-conversation from its beginning before every turn, and makes its pictures anew; ours goes on where it was.
+Both play the same questions of the sample world with the nano model, are made to write the same words (search and
+answer, or search, select and zoom first, and again), earn the same and learn by the same loss; eyes frozen. TRL's has
+one environment an episode, reads each conversation from its beginning before every turn, makes its pictures anew, and
+fills all episodes of a step up to the longest; ours goes on where it was.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,7 +38,7 @@ from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.templates import response_template
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
-from unidoc_rl.grpo.trainer import AgentTrainer, Game
+from unidoc_rl.grpo.trainer import AgentTrainer, Game, in_order
 from unidoc_rl.index.search import Index
 from unidoc_rl.nano import WEIGHTS
 from unidoc_rl.nano.model import PROTOCOL
@@ -55,6 +57,7 @@ from unidoc_rl.types import (
 )
 
 GROUP, QUESTIONS, TOGETHER = 4, 2, 1
+LONG = "/long"
 PEER = "TRL's environment loop"
 REWARDS = RewardParams(of="outcome")
 # TRL tries the template with calls that have other arguments than ours, or none.
@@ -65,14 +68,15 @@ ANY_ARGUMENTS = (
 
 
 def script(question: Question) -> list[str]:
-    """What is written of it, turn by turn."""
+    """What is written of it, turn by turn: of every second question more than of the others, as agents do."""
     noted = "The page shows it; what is asked for stands in the upper part."
-    return [
+    look = [
         write(Said("I look for what is asked.", "", Search(question.query))),
         write(Said("The first page fits best.", "", Select(0))),
         write(Said("The print is small, I look closer.", "", Zoom(((40, 40, 300, 200),)))),
-        write(Said("Now I can say it.", noted, Answer(question.answer))),
     ]
+    answer = write(Said("Now I can say it.", noted, Answer(question.answer)))
+    return [*look, *look[:2], answer] if question.uid.endswith(LONG) else [look[0], answer]
 
 
 def earned(played: Sequence[Trajectory]) -> list[Trajectory]:
@@ -279,8 +283,10 @@ class Seen:
 def report(steps: int, folder: Path) -> dict[str, Any]:
     world = make(folder / "world")
     asked = [one for one in questions.read(world.file(Split.TRAIN)) if one.evidence][: QUESTIONS * steps]
+    order = in_order(len(asked), len(asked), GrpoParams().seed)
+    for number in order[::2]:  # one in each step
+        asked[number] = replace(asked[number], uid=asked[number].uid + LONG)
     mine = ours(world, asked, steps, folder / "ours")
-    order = mine.train_dataset["number"]
     trainers = {PEER: stock(world, asked, order, steps, folder / "stock"), "ours": mine}
     seen = {name: Seen(trainer) for name, trainer in trainers.items()}
     for trainer in trainers.values():
@@ -293,7 +299,7 @@ def report(steps: int, folder: Path) -> dict[str, Any]:
         rows.append((name, *(f"{value:.2f}" for value in one.values()), *times))
     head = ("", "seconds a step", "of a processor", "tokens a second", "times as fast", "of a processor")
     wanted = ("wanted", "", "", "", ">= 2", "")
-    table(f"GRPO: {QUESTIONS} questions x {GROUP} episodes of four turns", [head, *rows, wanted])
+    table(f"GRPO: {QUESTIONS} questions x {GROUP} episodes, of two turns and of six", [head, *rows, wanted])
     apart = max(
         abs(one - other)
         for pair in zip(*(sorted(each.logps) for each in seen.values()), strict=True)
