@@ -9,14 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests import trainings
 from tests.test_checkpoints import GRPO, SFT
 from tests.trainings import Learnable, learn_together, marks
-
-
-@pytest.fixture(scope="module")
-def learnable(tmp_path_factory: pytest.TempPathFactory) -> Learnable:
-    return trainings.make(tmp_path_factory.mktemp("learnable"))
 
 
 @pytest.mark.parametrize("zero", ["zero2", "zero3"])

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests import trainings
 from tests.trainings import Learnable, learn, learn_where_the_disk_is_small, marks, told
 
 SFT = {"sft": {"epochs": 2.0, "batch": 2, "together": 1, "rate": 5e-3, "save_steps": 2}}
@@ -20,11 +19,6 @@ DEATHS = [  # of four steps; a checkpoint is made after the second and the fourt
     ("between steps", 1),
     ("after the last step", 1),
 ]
-
-
-@pytest.fixture(scope="module")
-def learnable(tmp_path_factory: pytest.TempPathFactory) -> Learnable:
-    return trainings.make(tmp_path_factory.mktemp("learnable"))
 
 
 @pytest.mark.slow

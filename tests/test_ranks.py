@@ -7,14 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests import trainings
 from tests.test_checkpoints import GRPO, SFT
 from tests.trainings import Learnable, learn_together, marks, told
-
-
-@pytest.fixture(scope="module")
-def learnable(tmp_path_factory: pytest.TempPathFactory) -> Learnable:
-    return trainings.make(tmp_path_factory.mktemp("learnable"))
 
 
 @pytest.mark.slow

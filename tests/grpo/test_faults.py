@@ -35,11 +35,6 @@ AGENT = trainings.AGENT.model_copy(update={"turn_tokens": 32})
 PARAMS = GrpoParams(steps=3, questions=1, group=4, together=2, rate=1e-2, save_steps=1)
 
 
-@pytest.fixture(scope="module")
-def learnable(tmp_path_factory: pytest.TempPathFactory) -> Learnable:
-    return trainings.make(tmp_path_factory.mktemp("learnable"))
-
-
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
