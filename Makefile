@@ -1,5 +1,5 @@
 # The whole of a newcomer's way: `make demo` runs the pipeline on the demonstration world, `make test` the tests.
-.PHONY: help demo test check bench constraints compile images setup clean
+.PHONY: help demo test test-distributed check bench constraints compile images setup clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -16,7 +16,7 @@ export DVC_NO_ANALYTICS := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/ready  ## the environment in .venv, made anew only where pyproject.toml or constraints.txt changed
 
@@ -39,6 +39,10 @@ test: setup check  ## lint, types and tests
 	@echo "running the tests with $(VENV) ..."
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
+test-distributed: setup  ## DeepSpeed on two processes, on the CPU: some minutes, and a compiler (g++)
+	@DS_BUILD_OPS=0 $(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt $(WHEELS) --editable '.[gpu]'
+	@TORCH_EXTENSIONS_DIR=$$(mktemp -d) OMP_NUM_THREADS=1 $(BIN)/pytest tests/distributed.py
+
 check: setup
 	@echo "checking style and types with $(VENV) ..."
 	@$(BIN)/ruff check .
@@ -54,6 +58,7 @@ bench: setup  ## measure speed, memory and quality beside the peers; tables on s
 	@$(BIN)/python -m tests.benchmarks.agent
 	@$(BIN)/python -m tests.benchmarks.evaluate
 	@$(BIN)/python -m tests.benchmarks.curate
+	@$(BIN)/python -m tests.benchmarks.grpo
 
 compile: setup  ## write the Kubeflow pipelines that pipelines/ describes
 	@unidoc pipeline compile

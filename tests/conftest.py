@@ -22,6 +22,8 @@ from tests.small import make as make_small
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from tests.trainings import Learnable
+
 
 # The same examples every time, however slow the machine is.
 settings.register_profile("unidoc-rl", derandomize=True, deadline=None)
@@ -90,6 +92,14 @@ def bucket(aws: None, s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     """A sample world of ten documents."""
     return make_small(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def learnable(tmp_path_factory: pytest.TempPathFactory) -> Learnable:
+    """What a training of a second or two needs."""
+    from tests import trainings  # here, since it takes seconds to import
+
+    return trainings.make(tmp_path_factory.mktemp("learnable"))
 
 
 @pytest.fixture(scope="session")

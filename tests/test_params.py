@@ -275,3 +275,16 @@ def test_the_bounds_of_a_number_are_told(file: Path) -> None:
     assert refusal(file, {"grpo": {"temperature": 0.0}}).endswith("expected a number above 0 to 5")
     assert refusal(file, {"sft": {"warmup": 1.0}}).endswith("expected a number from 0 below 1")
     assert refusal(file, {"promote": {"seconds": "x"}}).endswith("expected a number above 0 or null")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (("sft.batch=4", "sft.together=3"), "sft: batch must be a multiple of together"),
+        (("grpo.scale=rank", "grpo.credit=turn"), "grpo: ranks are of whole episodes"),
+        (("sft.lora=8", "sft.deepspeed=zero3"), "sft: low-rank changes are so few"),
+    ],
+)
+def test_what_does_not_go_together_is_told(overrides: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UnidocError, match=said):
+        params.load(None, overrides)

@@ -249,15 +249,18 @@ def sft(trajectories: Path, corpus: str, out: str, params_file: Path | None, ove
 
     TRAJECTORIES is the sft.jsonl of `unidoc curate`. The model is sft.model, or nano, which this package carries. The
     pictures are made again from the corpus; only the agent's own words are learned. Killed, it goes on from its last
-    checkpoint.
+    checkpoint. Under torchrun it learns on many GPUs or machines, which share the folder of --out.
 
     \b
         unidoc sft trajectories/sft.jsonl --corpus corpus --out sft
+        torchrun --nproc-per-node 8 --max-restarts 3 --no-python unidoc sft …
     """
+    from unidoc_rl import ranks
     from unidoc_rl.sft.stage import sft as run
 
     marks = run(trajectories, corpus, out, _load(params_file, overrides))
-    click.echo(f"{out}: ready; {_figures(marks)}")
+    if ranks.first():
+        click.echo(f"{out}: ready; {_figures(marks)}")
 
 
 @cli.command(cls=_StageCommand)
@@ -289,16 +292,19 @@ def grpo(
 
     QUESTIONS is the rl.jsonl of `unidoc curate`. Each step plays some of them in groups; what did better than its group
     becomes likelier. Every grpo.save_steps it plays the validation questions; the checkpoint that is best there
-    (grpo.best) is what is kept. Killed, it goes on from its last checkpoint.
+    (grpo.best) is what is kept. Killed, it goes on from its last checkpoint. Under torchrun it learns on many GPUs or
+    machines, which share the folder of --out.
 
     \b
         unidoc grpo trajectories/rl.jsonl --validation questions/validation.json --corpus corpus --index index \\
             --policy sft --out grpo
     """
+    from unidoc_rl import ranks
     from unidoc_rl.grpo.stage import grpo as run
 
     marks = run(questions, validation, corpus, index, policy, out, _load(params_file, overrides))
-    click.echo(f"{out}: ready; {_figures(marks)}")
+    if ranks.first():
+        click.echo(f"{out}: ready; {_figures(marks)}")
 
 
 @cli.command(cls=_StageCommand)

@@ -165,6 +165,14 @@ class CurateParams(Section):
     may_leave_out: int = Field(0, ge=0, description="how many questions may be unplayable before the stage has failed")
 
 
+DeepSpeed = Literal["none", "zero2", "zero3"]
+
+
+def _check_shared(params: SftParams | GrpoParams) -> None:
+    if params.lora and params.deepspeed == "zero3":
+        raise ValueError("low-rank changes are so few that nothing is gained by zero3: lora goes with none or zero2")
+
+
 class SftParams(Section):
     """Trajectories to a policy that imitates them."""
 
@@ -176,12 +184,15 @@ class SftParams(Section):
     rate: float = Field(1e-3, gt=0, le=1, description="of learning, at its highest; 1e-5 for a model of 3 B or 7 B")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
     frozen: bool = Field(True, description="the vision tower and its projector stay as they are")
+    lora: int = Field(0, ge=0, le=1024, description="rank of the changes to weights that alone are learned; 0: weights")
+    deepspeed: DeepSpeed = Field("none", description="under torchrun: what is shared out, zero2 or zero3; or none")
     save_steps: int = Field(50, ge=1, description="steps from one checkpoint to the next")
 
     @model_validator(mode="after")
     def _batches_come_out_even(self) -> SftParams:
         if self.batch % self.together:
             raise ValueError("batch must be a multiple of together")
+        _check_shared(self)
         return self
 
 
@@ -192,7 +203,7 @@ class GrpoParams(Section):
     steps: int = Field(8, ge=1, le=1_000_000, description="of learning")
     questions: int = Field(2, ge=1, le=4096, description="to a step, on each device")
     group: int = Field(4, ge=2, le=64, description="episodes to a question")
-    together: int = Field(4, ge=1, le=4096, description="episodes in memory at once while learning; divides the rest")
+    together: int = Field(1, ge=1, le=4096, description="episodes learned from at once; 1 is quickest on a CPU")
     temperature: float = Field(1.0, gt=0, le=5, description="at which turns are drawn")
     rate: float = Field(2e-4, gt=0, le=1, description="of learning, at its highest; 1e-6 for a model of 3 B or 7 B")
     warmup: float = Field(0.285, ge=0, lt=1, description="share of the steps in which the rate rises")
@@ -207,6 +218,8 @@ class GrpoParams(Section):
         "episode", description="one advantage for all of an episode, or each turn's, of the rewards it could influence"
     )
     frozen: bool = Field(True, description="the vision tower and its projector stay as they are")
+    lora: int = Field(0, ge=0, le=1024, description="rank of the changes to weights that alone are learned; 0: weights")
+    deepspeed: DeepSpeed = Field("none", description="under torchrun: what is shared out, zero2 or zero3; or none")
     save_steps: int = Field(8, ge=1, description="from one checkpoint to the next, each played on the validation")
     best: Literal["accuracy", "reward"] = Field("accuracy", description="on the validation, by which one is kept")
 
@@ -216,6 +229,7 @@ class GrpoParams(Section):
             raise ValueError("together must divide questions x group")
         if self.scale == "rank" and self.credit == "turn":
             raise ValueError("ranks are of whole episodes: scale rank goes with credit episode")
+        _check_shared(self)
         return self
 
 
@@ -373,6 +387,9 @@ def _explain(error: ValidationError, source: str, overridden: Mapping[str, Any])
         where = "--set" if key in overridden else source
         if problem["type"] == "extra_forbidden":
             yield f"{where}: {key}: no such key{_nearest_key(key, fields)}"
+            continue
+        if reason := str(problem.get("ctx", {}).get("error", "")):  # of several keys together
+            yield f"{source}: {key}: {reason}"
             continue
         known = next(known for known in _prefixes(problem["loc"]) if known in fields)
         given = problem["input"]

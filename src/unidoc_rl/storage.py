@@ -61,13 +61,19 @@ def replacing(out: Path) -> Iterator[Path]:
             new.unlink()
 
 
+def written_by_another(out: str | Path) -> Output:
+    """The folders of a process that has `writing`, for one that helps it."""
+    work = _work(_target(out))
+    return Output(work / "new", None, work)
+
+
 @contextmanager
 def writing(out: str | Path, marker: str) -> Iterator[Output]:
     """Gives the folders to work in; leaving it without an error puts `new` in the place of `out`.
 
     `marker` is the file by which a former result is known: a folder without it is somebody's, and not replaced.
     """
-    target = s3.mirror(str(out)) if s3.is_s3(out) else Path(out).resolve()
+    target = _target(out)
     if target.is_mount():
         raise UnidocError(f"{out}: is where a disk begins, and cannot be exchanged; name a folder below it")
     work = _work(target)
@@ -105,6 +111,10 @@ def local_folder(path: str | Path) -> Path:
                 f"{path}: holds no {s3.COMPLETE}: nothing was written there, or not to the end; run that stage again"
             )
     return target
+
+
+def _target(out: str | Path) -> Path:
+    return s3.mirror(str(out)) if s3.is_s3(out) else Path(out).resolve()
 
 
 def _work(target: Path) -> Path:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -13,18 +12,15 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 from unidoc_rl import progress, tracking
 from unidoc_rl.errors import UnidocError
 
-SENT_EVERY = 20  # steps
+SENT_EVERY = 20  # rows of figures
 
 
-def watch(trainer: Trainer, what: str, run: tracking.Run) -> None:
+def watch(trainer: Trainer, what: str, run: tracking.Run | None, params: Mapping[str, Any]) -> None:
+    """`run`: None in all processes of a training but the first."""
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_Watch(what, run))
-
-
-def last_checkpoint(folder: Path) -> str | None:
-    """The last that is whole: its state is what is written last."""
-    whole = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
-    return str(max(whole, key=lambda one: int(one.name.rpartition("-")[2]))) if whole else None
+    if run is not None:
+        run.params(params)
+        trainer.add_callback(_Watch(what, run))
 
 
 def last_marks(trainer: Trainer, kinds: tuple[str, ...]) -> dict[str, float]:
@@ -50,16 +46,26 @@ def finite(loss: Tensor, stage: str, step: int, of: Iterable[str]) -> Tensor:
 
 
 class _Watch(TrainerCallback):
+    """Whoever was killed how often, MLflow is told each figure once: of whole steps, and of none that it knows."""
+
     def __init__(self, what: str, run: tracking.Run) -> None:
         self._what = what
         self._run = run
-        self._bar: Any = None
+        self._known = -1  # the last step of which MLflow has been told
         self._rows: list[tuple[int, dict[str, float]]] = []
+        self._bar: Any = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         self._bar = progress.bar(state.max_steps, self._what, "step", done=state.global_step).__enter__()
+        self._known = self._run.last_step()
+        for row in state.log_history:  # of a checkpoint: its last may have been told to nobody
+            self._note(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        if len(self._rows) >= SENT_EVERY:
+            self._send()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self._bar.update()
@@ -72,15 +78,16 @@ class _Watch(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **_: object,
     ) -> None:
-        if state.is_world_process_zero:
-            figures = {name: float(value) for name, value in (logs or {}).items() if isinstance(value, (int, float))}
-            self._rows.append((state.global_step, figures))
-            if len(self._rows) >= SENT_EVERY:
-                self._send()
+        self._note(state.global_step, logs or {})
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self._send()
         self._bar.__exit__(None, None, None)
+
+    def _note(self, step: int, told: dict[str, Any]) -> None:
+        if step > self._known:
+            figures = {name: float(value) for name, value in told.items() if isinstance(value, (int, float))}
+            self._rows.append((step, figures))
 
     def _send(self) -> None:
         self._run.metrics(self._rows)

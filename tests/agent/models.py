@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
@@ -16,7 +18,11 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from tests.index.models import TEXT, letters
 from unidoc_rl.agent.dialect import teach
+from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.policy import Failed
+from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.params import AgentParams
+from unidoc_rl.types import Reply
 
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 
@@ -51,3 +57,22 @@ def write_policy(folder: Path, params: AgentParams, kind: str) -> Path:
     model.save_pretrained(folder)
     Qwen2VLImageProcessorPil(patch_size=patch, merge_size=2).save_pretrained(folder)
     return folder
+
+
+class Told(TransformersPolicy):
+    """Draws as ever, and then writes what it is told of an episode, turn by turn."""
+
+    def __init__(self, script: Callable[[Episode], Sequence[str]], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._script = script
+
+    def reply(self, episodes: Sequence[Episode]) -> list[Reply | Failed]:
+        texts = [self._script(episode)[len(episode.turns)] for episode in episodes]
+        self._told = [[*self._encoder.ids(text, []), self._end] for text in texts]
+        self._written = 0
+        return super().reply(episodes)
+
+    def _choose(self, logits: Tensor, dice: Sequence[torch.Generator]) -> Tensor:
+        super()._choose(logits, dice)
+        self._written += 1
+        return torch.tensor([told[min(self._written, len(told)) - 1] for told in self._told])

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
@@ -21,8 +20,8 @@ from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.grpo.stage import _config, grpo
-from unidoc_rl.grpo.trainer import AgentTrainer, Game
+from unidoc_rl.grpo.stage import grpo
+from unidoc_rl.grpo.trainer import AgentTrainer, Game, in_order
 from unidoc_rl.params import AgentParams, GrpoParams, Params, RewardParams
 from unidoc_rl.types import Outcome, Scores, Trajectory
 
@@ -57,15 +56,14 @@ def trainer(world: World, model: Path, tmp_path: Path) -> AgentTrainer:
         )
 
     game = Game(QUESTIONS, [], world.environment(AGENT), encoder, policy, some_are_void, RewardParams(of="outcome"))
-    return AgentTrainer(
-        AutoModelForImageTextToText.from_pretrained(model),
-        args=_config(PARAMS, tmp_path),
-        train_dataset=Dataset.from_dict({"number": [0, 1]}),
-        eval_dataset=Dataset.from_dict({"number": []}),
-        processing_class=encoder.tokenizer,
-        game=game,
-        params=PARAMS,
-    )
+    return AgentTrainer.of(AutoModelForImageTextToText.from_pretrained(model), PARAMS, game, tmp_path)
+
+
+def test_every_question_is_asked_once_before_any_comes_again() -> None:
+    order = in_order(5, 12, seed=3)
+    assert sorted(order[:5]) == sorted(order[5:10]) == list(range(5))
+    assert order[:5] != order[5:10]
+    assert in_order(5, 7, seed=3) == order[:7]  # whatever comes later
 
 
 @pytest.mark.slow
@@ -76,7 +74,7 @@ def test_what_is_learned_from_is_what_was_drawn(trainer: AgentTrainer, model: Pa
     names = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
     told: dict[str, Any] = {name: made.get(name) for name in names}
     length = made["completion_ids"].size(1)
-    logps, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, ids, real, length, batch_size=2, **told)
+    logps, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, ids, real, length, **told)
     alone: Any = AutoModelForImageTextToText.from_pretrained(model)
     picture = 0
     for row in range(4):
@@ -134,6 +132,27 @@ def test_it_learns_is_tried_on_the_validation_and_leaves_the_eyes_alone(
     assert not [name for name in before if "visual" in name and not torch.equal(before[name], after[name])]
     noted = json.loads((tmp_path / "out" / "grpo.json").read_text())
     assert (noted["params"]["agent"]["turns"], noted["begun_with"]) == (3, str(model))
+
+
+@pytest.mark.slow
+def test_low_rank_changes_begin_as_the_model_does_and_are_merged(
+    world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told: list[dict[str, float]] = []
+    real = AgentTrainer.log
+
+    def log(trainer: AgentTrainer, logs: dict[str, float], *rest: Any) -> None:
+        real(trainer, logs, *rest)
+        told.append(logs)
+
+    monkeypatch.setattr(AgentTrainer, "log", log)
+    params = Params(agent=AGENT, grpo=PARAMS.model_copy(update={"lora": 4}))
+    grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
+    assert next(row["kl"] for row in told if "kl" in row) == pytest.approx(0, abs=1e-6)
+    before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
+    assert before.keys() == after.keys()
+    assert not [name for name in before if "visual" in name and not torch.equal(before[name], after[name])]
 
 
 @pytest.mark.slow

@@ -16,13 +16,13 @@ from tests.agent.models import write_policy
 from tests.agent.world import World, played
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.dialect import system_prompt
-from unidoc_rl.agent.encoding import UNSAID, Encoder, batch
+from unidoc_rl.agent.encoding import UNSAID, Encoder, batch, with_a_picture
 from unidoc_rl.agent.environment import conversation
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams, Params, SftParams
-from unidoc_rl.sft.stage import Examples, sft
+from unidoc_rl.sft.stage import Examples, Imitation, sft
 from unidoc_rl.types import Picture, Reply, Trajectory
 
 AGENT = AgentParams(turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
@@ -108,6 +108,44 @@ def test_what_fills_a_batch_up_changes_nothing(world: World, model: Path, episod
     assert torch.allclose(both[1, : alone.shape[1]], alone[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl"])
+def test_a_batch_without_pictures_is_given_one_that_changes_nothing_and_passes_the_eyes(
+    kind: str, world: World, tmp_path: Path
+) -> None:
+    folder = write_policy(tmp_path, AGENT, kind)
+    network: Any = AutoModelForImageTextToText.from_pretrained(folder)
+    encoder = Encoder.of(folder)
+    nothing_seen = [played(world.environment(AGENT), *said).trajectory("p") for said in (["a"] * 10, ["bc"] * 10)]
+    examples = Examples(nothing_seen, encoder, Pictures(world.corpus, AGENT), AGENT)
+    plain = batch([examples.encoded(number) for number in range(2)], encoder)
+    shown = with_a_picture(plain, encoder)
+    assert len(shown["pixel_values"]) == encoder.processor.merge_size**2
+    expected, logits = network(**plain).logits, network(**shown).logits
+    real = plain["attention_mask"].bool()
+    assert torch.allclose(logits[:, 1:][real], expected[real], atol=1e-5)
+    network(**shown).loss.backward()
+    assert all((weight.grad == 0).all() for weight in network.model.visual.parameters())
+
+
+@pytest.mark.slow
+def test_low_rank_changes_are_learned_and_merged(
+    world: World, model: Path, episodes: list[Trajectory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trajectories.write(tmp_path / "sft.jsonl", episodes)
+    low = Params(agent=AGENT, sft=PARAMS.model_copy(update={"model": str(model), "lora": 4, "rate": 3e-2}))
+    marks = sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", low)
+    assert marks["loss"] < 4.6
+    before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all("proj" in name and "visual" not in name for name in changed)
+    for name in changed:
+        assert torch.linalg.matrix_rank(after[name] - before[name], atol=1e-5) <= 4
+    assert not list((tmp_path / "out").glob("*adapter*"))
+
+
 @pytest.mark.slow
 def test_it_learns_leaves_the_eyes_alone_and_plays(
     world: World, model: Path, episodes: list[Trajectory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -129,3 +167,26 @@ def test_no_trajectories_are_an_error(world: World, model: Path, tmp_path: Path)
     (tmp_path / "sft.jsonl").touch()
     with pytest.raises(UnidocError, match="holds no trajectory"):
         sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", params(model))
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_stops_it_and_names_the_questions_of_its_batch(
+    world: World, model: Path, episodes: list[Trajectory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = [replace(one, question=replace(one.question, uid=f"q{n}")) for n, one in enumerate(episodes)]
+    trajectories.write(tmp_path / "sft.jsonl", named)
+
+    def of_whole_episodes(*given: Any, **_: Any) -> torch.Tensor:
+        pictures = len(given[2]["image_grid_thw"])
+        return torch.tensor(float("nan") if pictures > AGENT.candidates else 0.0, requires_grad=True)
+
+    monkeypatch.setattr(Imitation, "compute_loss", of_whole_episodes)
+    with pytest.raises(UnidocError, match=r"sft: step 1: the loss is nan, of the questions q0; .*lower sft.rate"):
+        sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", params(model))
+
+
+def test_deepspeed_without_torchrun_is_an_error_before_any_work(world: World, model: Path, tmp_path: Path) -> None:
+    shared = Params(agent=AGENT, sft=SftParams(deepspeed="zero2"))
+    with pytest.raises(UnidocError, match=r"^deepspeed zero2: .*(by torchrun|pip install 'unidoc-rl\[gpu\]')$"):
+        sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", shared)

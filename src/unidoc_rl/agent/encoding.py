@@ -60,6 +60,28 @@ def batch(encoded: Sequence[Encoded], encoder: Encoder) -> dict[str, Tensor]:
     return made
 
 
+def with_a_picture(made: dict[str, Tensor], encoder: Encoder) -> dict[str, Tensor]:
+    """A batch that shows something: where it held no picture, one of a single token on the left, which nobody sees.
+
+    The processes of a training have to go the same way through the model, its eyes included.
+    """
+    if len(made.get("pixel_values", ())):
+        return made
+    seen = encoder.look(Image.new("RGB", (encoder.square, encoder.square)))
+    first = {
+        "input_ids": encoder.image,
+        "mm_token_type_ids": 1,
+    }  # in the first row; in others, and else, it is filled up
+    fill = {"input_ids": encoder.end, "mm_token_type_ids": 0, "attention_mask": 0, "labels": UNSAID}
+    widened = {}
+    for name in fill.keys() & made.keys():
+        column = torch.full_like(made[name][:, :1], fill[name])
+        column[0] = first.get(name, fill[name])
+        widened[name] = torch.cat([column, made[name]], dim=1)
+    device = made["input_ids"].device
+    return made | widened | {"pixel_values": seen.pixels.to(device), "image_grid_thw": seen.grid[None].to(device)}
+
+
 class Encoder:
     def __init__(self, tokenizer: Any, processor: Qwen2VLImageProcessorPil) -> None:
         unknown = [token for token in (END, IMAGE) if token not in tokenizer.get_vocab()]

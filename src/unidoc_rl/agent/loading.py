@@ -15,8 +15,11 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.pretrained import whole_model
 
 
-def load(folder: Path) -> tuple[Any, Encoder]:
-    """A model that plays and learns nothing, on the GPU where there is one."""
+def load(folder: Path, *, remembers: bool = True) -> tuple[Any, Encoder]:
+    """A model that plays and learns nothing, on the GPU where there is one.
+
+    `remembers`: its vision tower looks at each picture once.
+    """
     if not folder.is_dir():
         raise UnidocError(f"{folder}: no such folder; expected one with a model of the Qwen-VL family")
     device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
@@ -29,13 +32,14 @@ def load(folder: Path) -> tuple[Any, Encoder]:
             "save_pretrained writes it: weights in safetensors, tokenizer and image processor"
         ) from error
     model = model.eval().requires_grad_(False).to(device)
-    remember(model.model.visual)
+    if remembers:
+        remember(model.model.visual)
     return model, encoder
 
 
-def student(folder: Path, *, frozen: bool) -> tuple[Any, Encoder]:
+def student(folder: Path, *, frozen: bool, remembers: bool = True) -> tuple[Any, Encoder]:
     """A model that learns, but for its vision tower and projector where they are frozen."""
-    model, encoder = load(folder)
+    model, encoder = load(folder, remembers=remembers)
     model.train().requires_grad_(True)
     model.model.visual.requires_grad_(not frozen)
     return model, encoder

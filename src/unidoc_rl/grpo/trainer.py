@@ -9,25 +9,32 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, is_peft_model
+from datasets import Dataset
 from torch import Tensor
-from transformers import TrainerControl
-from trl import GRPOTrainer
+from torch.nn.functional import pad
+from transformers import TrainerCallback, TrainerControl, TrainerState
+from trl import GRPOConfig, GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_generation
+from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
-from unidoc_rl.agent.encoding import Encoded, Encoder, batch
+from unidoc_rl import spread
+from unidoc_rl.agent.encoding import Encoded, Encoder, batch, with_a_picture
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.eyes import remember
 from unidoc_rl.agent.rewards import contributions
 from unidoc_rl.agent.rollouts import take_turn
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.checkpoints import Resuming
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo import credit
 from unidoc_rl.params import GrpoParams, RewardParams
@@ -36,6 +43,7 @@ from unidoc_rl.watching import finite
 
 NAN = float("nan")
 AT_ONCE = 16  # episodes of the validation
+SHOWN = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
 PARTS = ("answer", "search", "select", "region", "format")
 
 
@@ -52,15 +60,37 @@ class Game:
     rewards: RewardParams
 
 
-class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
+class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
     def __init__(self, *args: Any, game: Game, params: GrpoParams, **kwargs: Any) -> None:
         super().__init__(*args, reward_funcs=_never_asked, **kwargs)
         self._game = game
         self._params = params
-        if self.ref_model is not None:
+        if self.ref_model is not None and params.deepspeed != spread.ZERO3:
             remember(self.accelerator.unwrap_model(self.ref_model).requires_grad_(False).model.visual)
-        self.running = credit.RunningDeviation()
+        self._running = credit.RunningDeviation()
         self._asked: list[str] = []  # questions of the step
+
+    @classmethod
+    def of(cls, network: Any, params: GrpoParams, game: Game, checkpoints: Path) -> AgentTrainer:
+        args = _config(params, checkpoints)
+        order = in_order(len(game.questions), params.steps * params.questions * args.world_size, params.seed)
+        return cls(
+            network,
+            args=args,
+            train_dataset=Dataset.from_dict({"number": order}),
+            eval_dataset=Dataset.from_dict({"number": range(len(game.validation))}),
+            processing_class=game.encoder.tokenizer,
+            callbacks=[_TriesTheLast()],
+            peft_config=spread.adapter(network, params.lora, frozen=params.frozen),
+            game=game,
+            params=params,
+        )
+
+    def carried(self) -> Mapping[str, Any]:
+        return {"variances": self._running.variances}
+
+    def take_up(self, carried: Mapping[str, Any]) -> None:
+        self._running.variances = dict(carried["variances"])
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         asked = [self._game.questions[row["number"]] for row in inputs]
@@ -68,6 +98,8 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
         self.model.train()
         advantages = self._advantages(played)
         self._tell(played, "train")
+        if not self._metrics["train"].get("reward"):
+            raise UnidocError(f"grpo: step {self.state.global_step + 1}: {_all_void(played)}")
         return self._tensors(recorded, played, advantages)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -76,12 +108,13 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Plays the validation questions, each once and as in earnest; every process its share."""
-        accelerator = self.accelerator
-        mine = self._game.validation[accelerator.process_index :: accelerator.num_processes]
-        played = [one for at in range(0, len(mine), AT_ONCE) for one in self._play(mine[at : at + AT_ONCE], 0.0)[0]]
+        whole, share = self._game.validation, self.accelerator.process_index
+        mine = whole[share :: self.accelerator.num_processes]
+        longest = -(-len(whole) // self.accelerator.num_processes)  # as often for all: they play in step
+        played = [one for at in range(0, longest, AT_ONCE) for one in self._play(mine[at : at + AT_ONCE], 0.0)[0]]
         self._tell(played, "eval")
         if not self._metrics["eval"].get("reward"):
-            raise UnidocError("grpo: every episode of the validation is void: search or judge is away; run again")
+            raise UnidocError(f"grpo: validation: {_all_void(played)}")
         told = self._metrics["eval"]
         metrics = {"eval_accuracy": told["reward/answer"][-1], "eval_reward": told["reward"][-1]}
         self.log({"eval_accuracy": metrics["eval_accuracy"]})
@@ -104,7 +137,8 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
             self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
         ) as model:
             model.eval()
-            policy = self._game.policy(model, self._params.seed + self.state.global_step, temperature)
+            playing = model.get_base_model() if is_peft_model(model) else model
+            policy = self._game.policy(playing, self._params.seed + self.state.global_step, temperature)
             while going := [episode for episode in episodes if episode.outcome is None]:
                 take_turn(going, self._game.environment, policy)
         recorded = [policy.recorded(episode) for episode in episodes]
@@ -140,7 +174,7 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
                 return credit.by_group(rewards, groups)
             case "kind":
                 kinds = list(gather_object([one.question.kind for one in played]))
-                return self.running(rewards, groups, kinds)
+                return self._running(rewards, groups, kinds)
             case _:
                 return np.ones(len(rewards))
 
@@ -188,17 +222,41 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _reference(self, output: dict[str, Any]) -> Tensor:
         """What the model that it all began with gives the tokens."""
-        names = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
-        with torch.no_grad(), disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs):
-            logps, _, _ = self._get_per_token_logps_and_entropies(
-                self.ref_model,
-                torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1),
-                torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1),
-                output["completion_ids"].size(1),
-                batch_size=self.args.per_device_train_batch_size,
-                **{name: output.get(name) for name in names},
-            )
+        parts = split_tensor_dict(split_pixel_values_by_grid(output), self.args.steps_per_generation)
+        model = self.ref_model or self.model
+        before_lora = nullcontext() if self.ref_model else self.accelerator.unwrap_model(model).disable_adapter()
+        unchecked = disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
+        with torch.no_grad(), unchecked, before_lora:
+            return torch.cat([self._logps(model, unsplit_pixel_values_by_grid(part)) for part in parts])
+
+    def _logps(self, model: Any, part: dict[str, Any]) -> Tensor:
+        logps, _, _ = self._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([part["prompt_ids"], part["completion_ids"]], dim=1),
+            torch.cat([part["prompt_mask"], part["completion_mask"]], dim=1),
+            part["completion_ids"].size(1),
+            **{name: part.get(name) for name in SHOWN},
+        )
         return logps  # type: ignore[no-any-return]
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, ids: Tensor, mask: Tensor, length: int, *args: Any, **told: Any
+    ) -> Any:
+        """TRL's, of a batch that shows something, and without the columns in which nothing stands."""
+        used = mask.any(dim=0).nonzero()[:, 0]
+        first, end = int(used[0]), int(used[-1]) + 1
+        empty = ids.size(1) - end
+        shown = {name: told[name] for name in SHOWN if told.get(name) is not None}
+        shown["mm_token_type_ids"] = shown["mm_token_type_ids"][:, first:end]
+        given = {"input_ids": ids[:, first:end], "attention_mask": mask[:, first:end], **shown}
+        made: dict[str, Any] = with_a_picture(given, self._game.encoder)
+        if made is not given:
+            made["num_images"] = [1] + [0] * (len(ids) - 1)
+        told |= {name: made[name] for name in SHOWN}
+        logps, entropies, other = super()._get_per_token_logps_and_entropies(
+            model, made["input_ids"], made["attention_mask"], length - empty, *args, **told
+        )
+        return pad(logps, (0, empty)), None if entropies is None else pad(entropies, (0, empty)), other
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
@@ -213,6 +271,7 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
             "zooms": [float(_count(one, Zoom)) for one in known],
             "pictures": [float(sum(len(pictures_of(turn)) for turn in one.turns)) for one in known],
             "tokens_written": [float(sum(turn.reply.tokens for turn in one.turns)) for one in known],
+            "tokens_in_all": [float(one.turns[-1].reply.context) for one in known if one.turns],
         }
         for part in PARTS:
             rows[f"reward/{part}"] = [one.parts[part] for one in scores if part in one.parts]
@@ -222,6 +281,56 @@ class AgentTrainer(GRPOTrainer):  # type: ignore[misc]
             total, count = self._gathered([[math.fsum(values), float(len(values))]]).sum(axis=0)
             if count:
                 self._metrics[mode][name].append(float(total / count))
+
+
+class _TriesTheLast(TrainerCallback):
+    """On the validation, as it is saved: it may be the best."""
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
+
+
+def in_order(known: int, wanted: int, seed: int) -> list[int]:
+    """So many of the known numbers, every one of them once before any comes again; whoever goes on has the same."""
+    dice = np.random.default_rng(seed)
+    rounds = [dice.permutation(known) for _ in range(-(-wanted // known))]
+    return [int(number) for number in np.concatenate(rounds)[:wanted]]
+
+
+def _config(params: GrpoParams, checkpoints: Path) -> GRPOConfig:
+    return GRPOConfig(
+        output_dir=str(checkpoints),
+        max_steps=params.steps,
+        per_device_train_batch_size=params.together,
+        gradient_accumulation_steps=params.questions * params.group // params.together,
+        num_generations=params.group,
+        temperature=params.temperature,
+        learning_rate=params.rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=params.warmup,
+        beta=params.kl,
+        epsilon=params.clip,
+        loss_type="grpo",
+        seed=params.seed,
+        shuffle_dataset=False,  # it is in order
+        log_multimodal=False,
+        save_steps=params.save_steps,
+        eval_strategy="steps",
+        eval_steps=params.save_steps,
+        eval_on_start=True,
+        per_device_eval_batch_size=1,  # these two TRL wants to come out even; the validation is played by ours
+        num_generations_eval=1,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{params.best}",
+        greater_is_better=True,
+        **spread.arguments(params.deepspeed),
+    )
+
+
+def _all_void(played: Sequence[Trajectory]) -> str:
+    why = next((f": {one.failure}" for one in played if one.failure), "")
+    return f"every episode is void{why}; the last checkpoint is kept, run again once search and judge are back"
 
 
 def _never_asked(**_: Any) -> list[float]:

@@ -6,7 +6,7 @@ alone or on many devices; a run that was killed goes on from its last whole chec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ from datasets import Dataset
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer
 
-from unidoc_rl import storage, tracking, trained
+from unidoc_rl import ranks, spread, storage, trained
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.dialect import system_prompt
-from unidoc_rl.agent.encoding import Encoded, Encoder, batch
+from unidoc_rl.agent.encoding import Encoded, Encoder, batch, with_a_picture
 from unidoc_rl.agent.environment import conversation
 from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.checkpoints import Resuming
 from unidoc_rl.corpus import PAGES
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.nano import WEIGHTS
@@ -29,9 +30,10 @@ from unidoc_rl.params import AgentParams, Params, SftParams
 from unidoc_rl.pretrained import folder_of
 from unidoc_rl.provenance import key
 from unidoc_rl.types import Picture, Trajectory
-from unidoc_rl.watching import finite, last_checkpoint, last_marks, watch
+from unidoc_rl.watching import finite, last_marks, watch
 
 STAGE = "sft"
+NUMBERS = "numbers"  # of a batch's trajectories
 
 
 class Examples:
@@ -44,11 +46,14 @@ class Examples:
         self._encoder = encoder
         self._pictures = pictures
         self._rules = system_prompt(params)
-        self.asked: list[str] = []  # the questions of the last batch
 
     def __call__(self, rows: Sequence[dict[str, int]]) -> dict[str, Tensor]:
-        self.asked = [self._learned[row["number"]].question.uid for row in rows]
-        return batch([self.encoded(row["number"]) for row in rows], self._encoder)
+        numbers = [row["number"] for row in rows]
+        made = with_a_picture(batch([self.encoded(number) for number in numbers], self._encoder), self._encoder)
+        return made | {NUMBERS: torch.tensor(numbers)}
+
+    def asked(self, numbers: Tensor) -> list[str]:
+        return [self._learned[number].question.uid for number in numbers.tolist()]
 
     def encoded(self, number: int) -> Encoded:
         messages = conversation(self._learned[number], self._rules)
@@ -61,33 +66,36 @@ class Examples:
 
 def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> dict[str, float]:
     """Makes the policy `out` of a file of trajectories; returns how it went in the end."""
-    with storage.writing(out, marker=trained.marker(STAGE)) as output:
-        read = list(trajectories.read(learned))
-        if not read:
-            raise UnidocError(f"{learned}: holds no trajectory; nothing can be learned")
-        model, folder = _begun_with(params.sft.model), storage.local_folder(corpus)
-        output.goes_on_with(key(learned, folder / PAGES, model, params.sft, params.agent))
-        network, encoder = student(model, frozen=params.sft.frozen)
-        pictures = Pictures(folder, params.agent)
-        examples = Examples(read, encoder, pictures, params.agent)
-        checkpoints = output.work / "checkpoints"
+    spread.check(params.sft.deepspeed)
+    read = list(trajectories.read(learned))
+    if not read:
+        raise UnidocError(f"{learned}: holds no trajectory; nothing can be learned")
+    model, folder = _begun_with(params.sft.model), storage.local_folder(corpus)
+
+    def inputs() -> str:
+        return key(learned, folder / PAGES, model, params.sft, params.agent)
+
+    with ranks.writing(out, trained.marker(STAGE), inputs) as output:
+        network, encoder = student(model, frozen=params.sft.frozen, remembers=params.sft.deepspeed != spread.ZERO3)
+        examples = Examples(read, encoder, Pictures(folder, params.agent), params.agent)
         trainer = Imitation(
             network,
-            _config(params.sft, checkpoints),
+            _config(params.sft, output.work / "checkpoints"),
             data_collator=examples,
             train_dataset=Dataset.from_dict({"number": range(len(read))}),
             processing_class=encoder.tokenizer,
+            peft_config=spread.adapter(network, params.sft.lora, frozen=params.sft.frozen),
         )
         trainer.examples = examples
-        with tracking.run(STAGE, params.services.mlflow, output.work / "run") as run:
-            run.params(params.sft.model_dump())
-            watch(trainer, "imitating", run)
-            trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
-        trainer.save_model(str(output.new))
-        encoder.save(output.new)
+        with ranks.tracked(STAGE, params.services.mlflow, output.work / "run") as run:
+            watch(trainer, "imitating", run, params.sft.model_dump())
+            trainer.go_on()
+        spread.save(trainer, output.new)
         marks = last_marks(trainer, ("loss", "mean_token_accuracy", "entropy"))
-        begun_with = params.sft.model or "the nano model of this package"
-        trained.note(output.new, STAGE, params, marks, begun_with, trainer.state.log_history)
+        if ranks.first():
+            encoder.save(output.new)
+            begun_with = params.sft.model or "the nano model of this package"
+            trained.note(output.new, STAGE, params, marks, begun_with, trainer.state.log_history)
     return marks
 
 
@@ -95,14 +103,21 @@ def _begun_with(model: str | None) -> Path:
     return folder_of(model, "sft.model", "a model of the Qwen-VL family") if model else WEIGHTS
 
 
-class Imitation(SFTTrainer):  # type: ignore[misc]
-    """TRL's, which stops where the loss is no number."""
+class Imitation(Resuming, SFTTrainer):  # type: ignore[misc]
+    """TRL's, which goes on, and stops where the loss is no number."""
 
     examples: Examples
 
-    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        loss: Tensor = super().training_step(*args, **kwargs)
-        return finite(loss, "sft", self.state.global_step + 1, self.examples.asked)
+    def carried(self) -> dict[str, int]:
+        return {"tokens": int(self._total_train_tokens)}
+
+    def take_up(self, carried: Mapping[str, Any]) -> None:
+        self._total_train_tokens = carried["tokens"]
+
+    def training_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        numbers = inputs.pop(NUMBERS)
+        loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
+        return finite(loss, "sft", self.state.global_step + 1, self.examples.asked(numbers))
 
 
 def _config(params: SftParams, checkpoints: Path) -> SFTConfig:
@@ -115,15 +130,8 @@ def _config(params: SftParams, checkpoints: Path) -> SFTConfig:
         lr_scheduler_type="cosine",
         warmup_steps=params.warmup,
         seed=params.seed,
-        bf16=torch.cuda.is_available(),
         max_length=None,  # a cut conversation has pictures without their tokens
         dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        activation_checkpointing=torch.cuda.is_available(),
-        logging_steps=1,
         save_steps=params.save_steps,
-        save_total_limit=2,
-        report_to=[],
-        disable_tqdm=True,
+        **spread.arguments(params.deepspeed),
     )

@@ -1,0 +1,80 @@
+"""How a training uses what there is: GPUs or none, one process or many (by itself, DDP; or DeepSpeed), all of a model's
+weights or low-rank changes to them."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import Trainer
+
+from unidoc_rl.checkpoints import a_full_disk_told
+from unidoc_rl.errors import UnidocError
+
+ZERO3 = "zero3"  # of which no process has all weights
+
+
+def check(deepspeed: str) -> None:
+    if deepspeed == "none":
+        return
+    if find_spec("deepspeed") is None:
+        raise UnidocError(f"deepspeed {deepspeed}: the package is not here; pip install 'unidoc-rl[gpu]'")
+    if "RANK" not in os.environ:
+        raise UnidocError(f"deepspeed {deepspeed}: is for processes that share a model; start them by torchrun")
+
+
+def arguments(deepspeed: str) -> dict[str, Any]:
+    """Of a Trainer; `deepspeed`: none, or one of the configurations beside this file."""
+    gpu, shared = torch.cuda.is_available(), deepspeed != "none"
+    if shared:
+        from deepspeed import init_distributed
+
+        init_distributed()  # with the processes that have met; by itself it does so on GPUs alone
+    return {
+        "use_cpu": not gpu,
+        "bf16": gpu,
+        "activation_checkpointing": gpu,
+        "dataloader_pin_memory": gpu,
+        "ddp_find_unused_parameters": False,  # there are none: every batch shows something
+        "deepspeed": _configuration(deepspeed) if shared else None,
+        "remove_unused_columns": False,
+        "logging_steps": 1,
+        "report_to": [],
+        "disable_tqdm": True,
+    }
+
+
+def adapter(network: Any, rank: int, *, frozen: bool) -> Any:
+    """LoRA for all linear layers, but for those of the vision tower and projector where they are frozen; None at 0."""
+    if not rank:
+        return None
+    from peft import LoraConfig  # here, since it takes seconds to import
+
+    prefix = "model.language_model." if frozen else "model."
+    linear = [name for name, part in network.named_modules() if isinstance(part, nn.Linear) and name.startswith(prefix)]
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=linear)
+
+
+def save(trainer: Trainer, folder: Path) -> None:
+    """What was learned as an ordinary model; all processes are needed, and one of them writes."""
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    model: Any = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    if not trainer.args.should_save:
+        return
+    if hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+        weights = None
+    with a_full_disk_told(folder):
+        model.save_pretrained(folder, state_dict=weights)
+
+
+def _configuration(name: str) -> dict[str, Any]:
+    text = (files("unidoc_rl") / "deepspeed" / f"{name}.json").read_text(encoding="utf-8")
+    configuration: dict[str, Any] = json.loads(text)
+    return configuration

@@ -1,0 +1,31 @@
+"""DeepSpeed on two processes of this machine's CPU: `make test-distributed`, some minutes; no part of `make test`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.test_checkpoints import GRPO, SFT
+from tests.trainings import Learnable, learn_together, marks
+
+
+@pytest.mark.parametrize("zero", ["zero2", "zero3"])
+@pytest.mark.parametrize(("stage", "sections"), [("sft", SFT), ("grpo", GRPO)])
+def test_it_learns_goes_on_and_writes_what_ddp_does(
+    learnable: Learnable, tmp_path: Path, stage: str, sections: dict[str, Any], zero: str
+) -> None:
+    plain, shared = tmp_path / "plain" / stage, tmp_path / "shared" / stage
+    learn_together(learnable, stage, plain, learnable.params(**sections))
+    both = {stage: sections[stage] | {"deepspeed": zero}}
+    learn_together(learnable, stage, shared, learnable.params(**both), dies=("after the last step", 1))
+    written, expected = (load_file(out / "model.safetensors") for out in (shared, plain))
+    assert written.keys() == expected.keys()
+    for name, weight in expected.items():
+        assert torch.allclose(written[name], weight, atol=1e-3), name
+    assert marks(shared, stage)["loss" if stage == "sft" else "reward"] == pytest.approx(
+        marks(plain, stage)["loss" if stage == "sft" else "reward"], abs=1e-3
+    )
