@@ -22,8 +22,8 @@ STAGES = (
     Stage("glyphs", {"spelling": 1, "looking": 3}, 1200, 900, 2e-3, 1),
     Stage("lines", {"sounding": 1}, 600, 500, 1.5e-3, 5),
     Stage("print", {"spelling": 1, "looking": 4}, 4000, 900, 2e-3, 6),
-    Stage("reading", {"sounding": 1, "transcribing": 4, "looking": 1}, 2000, 1000, 1.5e-3, 2),
-    Stage("answering", {"transcribing": 1, "answering": 2, "finding": 1}, 1200, 1600, 1e-3, 3),
+    Stage("rows", {"rows": 3, "valuing": 2, "looking": 1}, 3000, 700, 1.5e-3, 7),
+    Stage("tables", {"rows": 3, "valuing": 2, "answering": 2, "locating": 1}, 1600, 700, 1.5e-3, 8),
     Stage(
         "pages",
         {"transcribing": 1, "answering": 2, "finding": 1, "locating": 2, "choosing": 2},
