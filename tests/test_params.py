@@ -238,8 +238,11 @@ def test_without_a_file_the_defaults_count(tmp_path: Path, monkeypatch: pytest.M
         ("ingest.dpii=100", "--set: ingest.dpii: no such key; the nearest valid key is ingest.dpi"),
         ("sample.documents.many=100", "--set sample.documents.many: 'documents' is a value, not a section"),
         ("ingest.dpi=[", "--set ingest.dpi: not valid YAML"),
-        ("agent.actions=[search, zoom]", "is not possible; search and answer must be among them, and each but once"),
-        ("agent.max_pixels=784", "is not possible; max_pixels must be min_pixels at least, and patch x patch"),
+        (
+            "agent.actions=[search, zoom]",
+            "--set: agent.actions: search and answer must be among them, and each but once",
+        ),
+        ("agent.max_pixels=784", "agent: max_pixels must be min_pixels at least, and patch x patch"),
         ("=3", "no such key"),
     ],
 )

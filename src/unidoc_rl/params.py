@@ -388,13 +388,12 @@ def _explain(error: ValidationError, source: str, overridden: Mapping[str, Any])
         if problem["type"] == "extra_forbidden":
             yield f"{where}: {key}: no such key{_nearest_key(key, fields)}"
             continue
-        if reason := str(problem.get("ctx", {}).get("error", "")):  # of several keys together
-            yield f"{source}: {key}: {reason}"
+        if problem["type"] == "value_error" and (reason := str(problem["ctx"]["error"])):  # in our own words
+            yield f"{where}: {key}: {reason}"
             continue
         known = next(known for known in _prefixes(problem["loc"]) if known in fields)
         given = problem["input"]
-        said = str(problem["ctx"]["error"]) if problem["type"] == "value_error" else ""
-        yield f"{where}: {key}: {given!r} is not possible; {said or f'expected {_expected(fields[known], given)}'}"
+        yield f"{where}: {key}: {given!r} is not possible; expected {_expected(fields[known], given)}"
 
 
 def _prefixes(location: Sequence[int | str]) -> Iterator[str]:

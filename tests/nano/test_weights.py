@@ -8,6 +8,7 @@ from random import Random
 from statistics import fmean
 
 import pytest
+import torch
 
 from unidoc_rl.agent.loading import load
 from unidoc_rl.nano import WEIGHTS, pages
@@ -29,7 +30,9 @@ def surprise(lessons: list[Lesson]) -> float:
     """Nats a token, by which the right replies surprise it."""
     model, _ = load(WEIGHTS)
     maker = Maker()
-    losses = [Learner(model)(maker.collated("lesson", [lesson]))[1].loss for lesson in lessons]
+    said = [replace(lesson, places=()) for lesson in lessons]  # what is said counts, not where it is looked for
+    with torch.no_grad():
+        losses = [Learner(model)(maker.collated("lesson", [lesson]))[1].loss for lesson in said]
     return fmean(losses)
 
 
