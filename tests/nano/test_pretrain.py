@@ -34,7 +34,14 @@ def test_the_rate_rises_and_falls_to_little() -> None:
 
 def test_curves_are_drawn_of_every_task(tmp_path: Path) -> None:
     marks = [
-        {"stage": stage.name, "step": step, "task": task, "letters": 0.5, "said": None if task == "spelling" else 0.2}
+        {
+            "stage": stage.name,
+            "step": step,
+            "task": task,
+            "letters": 0.5,
+            "pointed": None,
+            "said": None if task == "spelling" else 0.2,
+        }
         for stage in STAGES
         for step in range(stage.steps)
         for task in stage.tasks

@@ -12,15 +12,19 @@ from matplotlib.figure import Figure
 from unidoc_rl.nano.recipe import Stage
 
 SMOOTHED = 40  # marks of one kind
-_TOLD = (("letters", "letters known by the vision tower"), ("said", "tokens said right, the true ones before them"))
+_TOLD = (
+    ("letters", "letters known by the vision tower"),
+    ("pointed", "copied tokens looked for in their place"),
+    ("said", "tokens said right, the true ones before them"),
+)
 
 
 def draw(marks: Sequence[Mapping[str, Any]], stages: Sequence[Stage], path: Path) -> None:
-    """Both shares over the steps, a line a task."""
+    """Each share over the steps, a line a task."""
     ends = np.cumsum([stage.steps for stage in stages])
     starts = {stage.name: end - stage.steps for stage, end in zip(stages, ends, strict=True)}
-    figure = Figure(figsize=(9, 6.4), layout="constrained")
-    for axes, (key, told) in zip(figure.subplots(2, 1, sharex=True), _TOLD, strict=True):
+    figure = Figure(figsize=(9, 9.6), layout="constrained")
+    for axes, (key, told) in zip(figure.subplots(len(_TOLD), 1, sharex=True), _TOLD, strict=True):
         for task in dict.fromkeys(mark["task"] for mark in marks):
             line = [(starts[m["stage"]] + m["step"], m[key]) for m in marks if m["task"] == task and m[key] is not None]
             if line:

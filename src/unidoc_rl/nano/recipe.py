@@ -24,6 +24,7 @@ STAGES = (
     Stage("print", {"spelling": 1, "looking": 4}, 4000, 900, 2e-3, 6),
     Stage("rows", {"rows": 3, "valuing": 2, "looking": 1}, 3000, 700, 1.5e-3, 7),
     Stage("tables", {"rows": 3, "valuing": 2, "answering": 2, "locating": 1}, 1600, 700, 1.5e-3, 8),
+    Stage("figures", {"rows": 3, "valuing": 3}, 1500, 700, 1.2e-3, 9),
     Stage(
         "pages",
         {"transcribing": 1, "answering": 2, "finding": 1, "locating": 2, "choosing": 2},
