@@ -23,13 +23,14 @@ def draw(marks: Sequence[Mapping[str, Any]], stages: Sequence[Stage], path: Path
     """Each share over the steps, a line a task."""
     ends = np.cumsum([stage.steps for stage in stages])
     starts = {stage.name: end - stage.steps for stage, end in zip(stages, ends, strict=True)}
+    colours = {task: f"C{n}" for n, task in enumerate(dict.fromkeys(mark["task"] for mark in marks))}
     figure = Figure(figsize=(9, 9.6), layout="constrained")
     for axes, (key, told) in zip(figure.subplots(len(_TOLD), 1, sharex=True), _TOLD, strict=True):
-        for task in dict.fromkeys(mark["task"] for mark in marks):
+        for task, colour in colours.items():
             line = [(starts[m["stage"]] + m["step"], m[key]) for m in marks if m["task"] == task and m[key] is not None]
             if line:
                 steps, shares = np.array(line).T
-                axes.plot(steps, _smooth(shares), label=task, linewidth=1.4)
+                axes.plot(steps, _smooth(shares), label=task, color=colour, linewidth=1.4)
         for name, start in starts.items():
             axes.axvline(start, color="#bbbbbb", linewidth=0.8)
             axes.text(start, 1.02, f" {name}", fontsize=8, color="#666666")
