@@ -108,6 +108,7 @@ def cli() -> None:
         unidoc export trajectories/sft.jsonl …      the same as a data set for LLaMA-Factory
         unidoc nano pretrain --out my-nano          a small model that learns to read on this machine
         unidoc pipeline submit …                    all stages in a cluster, by Kubeflow
+        unidoc track --retry                        what MLflow could not be told while it was away
         unidoc status                               what the stages have made so far
         unidoc doctor                               what this machine has, and what is missing
 
