@@ -96,7 +96,7 @@ def _opened(families: Sequence[Sequence[pages.DrawnPage]], rng: Random) -> Itera
 
 
 def _evidence(rng: Random, families: Sequence[Sequence[pages.DrawnPage]]) -> Iterator[Lesson]:
-    """What the region of a question's evidence says."""
+    """What the row, bar or line of a question's evidence says."""
     for opened in _opened(families, rng):
         lesson = lessons.transcribing_evidence(rng, opened)
         if lesson:
