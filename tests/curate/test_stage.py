@@ -79,7 +79,7 @@ def written(one: Trajectory) -> list[str]:
 @pytest.mark.parametrize("kind", FAULTS)
 def test_faults_are_found_and_nothing_else(small: Small, environment: Environment, kind: str) -> None:
     """Precision and recall of the filters, against a teacher who makes this mistake every other time."""
-    asked, params = small.asked(), CurateParams()
+    asked, params = small.asked(), Params()
     if kind == "leak":  # whoever repeats the question names its answer
         asked = [question for question in asked if not answer_in_question(question)]
     faultless = taught(small, environment, asked, Mistakes())
@@ -97,7 +97,7 @@ def test_faults_are_found_and_nothing_else(small: Small, environment: Environmen
 @pytest.mark.slow
 def test_a_faultless_teacher_is_believed(small: Small, environment: Environment) -> None:
     played = taught(small, environment, small.asked(), Mistakes(search=0.2, detour=0.2))
-    kept = [one for one in played if reason(one, CurateParams()) is None]
+    kept = [one for one in played if reason(one, Params()) is None]
     assert len(kept) / len(played) >= 0.9
 
 
@@ -150,7 +150,7 @@ def test_who_goes_round_in_circles_is_told_from_who_compares(text: str, loops: b
     turn = Turn(Reply(write(said), 1, 1, 0), said, (), 0)
     question = Question("q", "How many?", "4", AnswerFormat.INT, "", "", "report", ())
     one = Trajectory(question, 0, "agent", (turn,), Outcome.ANSWERED, "", None)
-    assert repetition(one, CurateParams()) == loops
+    assert repetition(one, Params()) == loops
 
 
 # --- the stage --------------------------------------------------------------------------------------------------------

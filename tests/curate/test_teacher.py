@@ -53,7 +53,7 @@ def faults_of(asked: list[Question]) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_faults_are_found_and_nothing_else(small: Small, with_regions: Path, tmp_path: Path) -> None:
-    asked, params = [question for question in small.asked() if not answer_in_question(question)], CurateParams()
+    asked, params = [question for question in small.asked() if not answer_in_question(question)], Params()
     errs = faults_of(asked)
     stub = Stub(with_regions, asked)
     faultless = taught(small, with_regions, stub, tmp_path / "faultless")

@@ -1,16 +1,18 @@
 """A policy that plays what the questions' annotations say, with as many mistakes of each kind as one likes.
 
 It knows the gold pages, regions and answer, but searches with the question's own words alone and notes what the regions
-say: what it plays can be learned from. It is also the ceiling of a comparison, and what tests play with.
+say: what it plays can be learned from. Where the protocol leaves select or zoom out, it does without. It is also the
+ceiling of a comparison, and what tests play with.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 from weakref import WeakKeyDictionary, proxy
@@ -21,7 +23,7 @@ from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.policy import Failed, written
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.params import AgentParams
-from unidoc_rl.questions import gold_page, gold_regions
+from unidoc_rl.questions import gold_page, gold_pages, gold_regions
 from unidoc_rl.types import (
     Answer,
     AnswerFormat,
@@ -37,6 +39,7 @@ from unidoc_rl.types import (
 )
 
 _T = TypeVar("_T")
+_Left = dict[str, tuple[Box, ...] | None]  # the regions of gold pages that are still to be read
 
 NOT_ANSWERABLE = "not answerable"
 SEARCHES = 5  # after which it gives up
@@ -131,50 +134,67 @@ class Scripted:
     def _script(self, episode: Episode) -> Iterator[Said]:
         question = episode.question
         makes = _Dice(self._mistakes, f"{self._seed} {question.uid} {episode.sample}")
-        silent, mistaken, strays = makes("format"), makes("answer"), makes("detour")
+        silent, mistaken = makes("format"), makes("answer")
         noted, thought = "", makes.one_of(_STARTS)
         if makes("leak"):
             thought = f"It should be {question.answer}."
         left = gold_regions(question)
-        gold = frozenset(left)
-        in_turn = _tells_what_to_look_for(question)
+        look = self._keep if "select" in self._params.actions else self._see
         for query in self._queries(question, makes):
             yield Said(thought, noted, Search(query))
-            noted, thought = "", makes.one_of(_RETRIES)
-            shown = [candidate.page for candidate in episode.candidates]
-            wanted = next((page for page in shown if page in (list(left)[:1] if in_turn else left)), None)
-            others = [number for number, page in enumerate(shown) if page not in gold]
-            if not gold and shown:
-                yield self._kept(0, makes)
-                noted = "" if silent else "It does not say it."
-            if wanted is None:
-                continue
-            if others and strays:
-                strays = False
-                yield self._kept(makes.one_of(others), makes)
-                noted = "" if silent else "This page does not say it."
-                continue
-            regions = left.pop(wanted)
-            wrong = bool(others) and makes("select")
-            yield self._kept(makes.one_of(others) if wrong else shown.index(wanted), makes)
-            if not wrong and (closer := self._zoom(episode, regions, makes)):
-                yield Said(makes.one_of(_ZOOMS), "", closer)
-            noted = "" if silent else self._note(question, wanted, last=not left)
-            if not left:
+            thought, missing = makes.one_of(_RETRIES), len(left)
+            says = yield from look(episode, left, makes)
+            noted = "" if silent else says
+            if question.evidence and not left:
                 break
-            thought = makes.one_of(_AGAIN)
+            if len(left) < missing:
+                thought = makes.one_of(_AGAIN)
         yield Said(
-            makes.one_of(_ENDS if gold and not left else _REFUSALS),
+            makes.one_of(_REFUSALS if left or not question.evidence else _ENDS),
             noted,
             Answer(_answer(question, mistaken or bool(left))),
         )
+
+    def _keep(self, episode: Episode, left: _Left, makes: _Dice) -> Generator[Said, None, str]:
+        """One of the candidates is kept and looked at; what is to be noted of it."""
+        question, gold = episode.question, gold_pages(episode.question)
+        shown = [candidate.page for candidate in episode.candidates]
+        others = [number for number, page in enumerate(shown) if page not in gold]
+        wanted = next((page for page in shown if page in (list(left)[:1] if _in_turn(question) else left)), None)
+        if not gold and shown:
+            yield self._kept(0, makes)
+            return "It does not say it."
+        if wanted is None:
+            return ""
+        if others and not episode.used and makes("detour"):
+            yield self._kept(makes.one_of(others), makes)
+            return "This page does not say it."
+        regions = left.pop(wanted)
+        wrong = bool(others) and makes("select")
+        yield self._kept(makes.one_of(others) if wrong else shown.index(wanted), makes)
+        if not wrong:
+            yield from self._closer(episode, regions, makes)
+        return self._note(question, wanted, last=not left)
+
+    def _see(self, episode: Episode, left: _Left, makes: _Dice) -> Generator[Said, None, str]:
+        """Where nothing can be kept, all that was shown is read, for it is shown once; closer, where it stands first."""
+        question, seen = episode.question, episode.used
+        if not question.evidence:
+            return "It does not say it." if seen else ""
+        known = list(takewhile(seen.__contains__, left) if _in_turn(question) else filter(seen.__contains__, left))
+        if episode.selected is not None and episode.selected.page in known:
+            yield from self._closer(episode, left[episode.selected.page], makes)
+        for page in known:
+            del left[page]
+        notes = [self._note(question, page, last=not left and page == known[-1]) for page in known]
+        return " ".join(dict.fromkeys(notes))
 
     def _queries(self, question: Question, makes: _Dice) -> Iterator[str]:
         """In the question's own words, in several ways; after two searches, one knows that nothing answers it."""
         outside, words = _QUOTED.sub(" ", question.query), _keywords(question.query)
         ways = [words, question.query] if makes.random() < 0.8 else [question.query, words]
         ways += [_keywords(outside), f"{_keywords(outside)} {' '.join(_QUOTED.findall(question.query))}"]
-        if _tells_what_to_look_for(question):
+        if _in_turn(question):
             ways = [ways[2], *ways]  # what is quoted stands on the second page
         if makes("search"):
             yield " ".join(makes.some_of(words.split()))
@@ -185,17 +205,16 @@ class Scripted:
     def _kept(self, number: int, makes: _Dice) -> Said:
         return Said(makes.one_of(_KEEPS).format(number=number), "", Select(number))
 
-    def _zoom(self, episode: Episode, regions: Sequence[Box] | None, makes: _Dice) -> Zoom | None:
-        """What to draw on the page that is selected, if anything."""
+    def _closer(self, episode: Episode, regions: Sequence[Box] | None, makes: _Dice) -> Iterator[Said]:
+        """A zoom into the page that is selected, if it needs one."""
         page = episode.selected
         drawn: Sequence[Box] | None = regions
         if regions:
             drawn = None if makes("missing") else (NOWHERE,) if makes("region") else regions
         elif makes("needless"):
             drawn = (NOWHERE,)
-        if not drawn or page is None:
-            return None
-        return zoom(drawn, page, self._params)
+        if drawn and page is not None and "zoom" in self._params.actions:
+            yield Said(makes.one_of(_ZOOMS), "", zoom(drawn, page, self._params))
 
     def _note(self, question: Question, page: str, *, last: bool) -> str:
         """What the evidence on a page says, in its own words; the answer, where these are too many or a picture."""
@@ -207,8 +226,8 @@ class Scripted:
         return question.answer if last else "This page says it."
 
 
-def _tells_what_to_look_for(question: Question) -> bool:
-    """Whether its first page does, for the second one: they must be read in turn."""
+def _in_turn(question: Question) -> bool:
+    """Whether its pages must be read so: the first tells what to look for on the second."""
     files = {one.file_name for one in question.evidence}
     return question.kind == QuestionKind.MULTI_HOP and len(files) == 1 < len(question.evidence)
 

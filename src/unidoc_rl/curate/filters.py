@@ -1,6 +1,7 @@
 """Which trajectories are not learned from, and why: one small function a reason, in the order in which they are asked.
 
-What the environment and the judge know comes first, then what the gold annotations know, where there are any.
+What the environment and the judge know comes first, then what the gold annotations know, where there are any. Nobody
+is blamed for what the protocol does not allow.
 """
 
 from __future__ import annotations
@@ -14,71 +15,75 @@ from typing import NamedTuple
 from unidoc_rl.agent.rewards import kept_format, zoomed
 from unidoc_rl.agent.rules import says_there_is_none
 from unidoc_rl.agent.trajectories import pictures_of
-from unidoc_rl.params import CurateParams
+from unidoc_rl.params import Params
 from unidoc_rl.questions import gold_page, gold_pages, gold_regions
 from unidoc_rl.types import Box, Evidence, Malformed, Outcome, Question, Search, Select, Trajectory, Turn, Zoom
 
-Filter = Callable[[Trajectory, CurateParams], bool]  # whether it is to be rejected
+Filter = Callable[[Trajectory, Params], bool]  # whether it is to be rejected
 LOOP = 4  # words at least, which a turn that goes round in circles says again and again
 ROUNDS = 3  # as often
 _WORD = re.compile(r"[\w.]*\w")
 
 
-def void(one: Trajectory, params: CurateParams) -> bool:
+def void(one: Trajectory, params: Params) -> bool:
     return one.outcome is Outcome.VOID
 
 
-def gave_up(one: Trajectory, params: CurateParams) -> bool:
+def gave_up(one: Trajectory, params: Params) -> bool:
     return one.outcome is Outcome.GAVE_UP
 
 
-def unanswered(one: Trajectory, params: CurateParams) -> bool:
+def unanswered(one: Trajectory, params: Params) -> bool:
     return one.outcome is not Outcome.ANSWERED
 
 
-def wrong_answer(one: Trajectory, params: CurateParams) -> bool:
-    return one.scores is None or one.scores.parts["answer"] < params.right
+def wrong_answer(one: Trajectory, params: Params) -> bool:
+    return one.scores is None or one.scores.parts["answer"] < params.curate.right
 
 
-def broken_format(one: Trajectory, params: CurateParams) -> bool:
-    return kept_format(one) < 1 or any(isinstance(turn.said.action, Malformed) for turn in one.turns)
+def broken_format(one: Trajectory, params: Params) -> bool:
+    looking = (Search, Select) if "select" in params.agent.actions else (Search,)
+    return kept_format(one, looking) < 1 or any(isinstance(turn.said.action, Malformed) for turn in one.turns)
 
 
-def wrong_page(one: Trajectory, params: CurateParams) -> bool:
-    """A gold page was never kept, or the last that was kept is none."""
+def wrong_page(one: Trajectory, params: Params) -> bool:
+    """A gold page was never kept, or the last that was kept is none; where nothing can be kept, it was never shown."""
+    gold = gold_pages(one.question)
+    if "select" not in params.agent.actions:
+        return not set(gold) <= {picture.page for turn in one.turns for picture in pictures_of(turn)}
     kept = [
         shown[0].page for turn in one.turns if isinstance(turn.said.action, Select) and (shown := pictures_of(turn))
     ]
-    gold = gold_pages(one.question)
     return bool(gold) and (not set(gold) <= set(kept) or kept[-1] not in gold)
 
 
-def needless_zoom(one: Trajectory, params: CurateParams) -> bool:
+def needless_zoom(one: Trajectory, params: Params) -> bool:
     """Into a page that reads well as it is, or that has nothing to do with the question."""
     regions = gold_regions(one.question)
     return bool(regions) and any(regions.get(page, ()) == () for page in _zoomed_into(one))
 
 
-def missing_zoom(one: Trajectory, params: CurateParams) -> bool:
-    return any(regions and page not in _zoomed_into(one) for page, regions in gold_regions(one.question).items())
+def missing_zoom(one: Trajectory, params: Params) -> bool:
+    needed = {page for page, regions in gold_regions(one.question).items() if regions}
+    return "zoom" in params.agent.actions and not needed <= _zoomed_into(one)
 
 
-def wrong_region(one: Trajectory, params: CurateParams) -> bool:
-    return bool(gold_pages(one.question)) and zoomed(one) < 1
+def wrong_region(one: Trajectory, params: Params) -> bool:
+    return "zoom" in params.agent.actions and bool(gold_pages(one.question)) and zoomed(one) < 1
 
 
-def repetition(one: Trajectory, params: CurateParams) -> bool:
+def repetition(one: Trajectory, params: Params) -> bool:
     """The same done twice, or a turn that goes round in circles."""
     acts = [turn for turn in one.turns if isinstance(turn.said.action, (Search, Zoom))]
     done = [(turn.said.action, *_boxes_by_page(turn)) for turn in acts]
     return len(set(done)) < len(done) or any(_loops(turn.reply.text) for turn in one.turns)
 
 
-def too_long(one: Trajectory, params: CurateParams) -> bool:
-    return len(one.turns) > params.turns or sum(turn.reply.tokens for turn in one.turns) > params.tokens
+def too_long(one: Trajectory, params: Params) -> bool:
+    return len(one.turns) > params.curate.turns or sum(turn.reply.tokens for turn in one.turns) > params.curate.tokens
 
 
-def leaked_answer(one: Trajectory, params: CurateParams) -> bool:
+def leaked_answer(one: Trajectory, params: Params) -> bool:
     """It was written before the page that has it was seen; where the question has the answer in it, nobody can say."""
     gold, seen = set(gold_pages(one.question)), set[str]()
     for turn in one.turns:
@@ -119,7 +124,7 @@ FILTERS: Mapping[str, Filter] = {
 }
 
 
-def reason(one: Trajectory, params: CurateParams) -> str | None:
+def reason(one: Trajectory, params: Params) -> str | None:
     """The first filter that a trajectory does not pass."""
     return next((name for name, rejects in FILTERS.items() if rejects(one, params)), None)
 

@@ -198,7 +198,7 @@ def _filtered(
     with passed.open("wb") as good, (out / REJECTED).open("wb") as bad:
         for one in scored(trajectories.read(played), params.rewards, judge):
             report.played += 1
-            why = reason(one, params.curate) or _twin(one, seen)
+            why = reason(one, params) or _twin(one, seen)
             if why is None:
                 kept.append(traits(one))
                 solved.setdefault(one.question.uid, labelled(one) if params.curate.teacher else one.question)
