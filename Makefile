@@ -1,5 +1,5 @@
 # The whole of a newcomer's way: `make demo` runs the pipeline on the demonstration world, `make test` the tests.
-.PHONY: help demo test test-distributed check bench constraints compile images setup clean
+.PHONY: help demo learn test test-distributed check bench constraints compile images setup clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -34,6 +34,9 @@ demo: setup  ## run every stage on the demonstration world, and say what was mad
 	@echo "made:"
 	@unidoc status
 	@echo "run it again: only what has changed is done; README.md tells how to bring your own documents"
+
+learn: setup  ## show what each level of the system adds, with intervals over three seeds; hours on two cores
+	@unidoc learn --out artifacts/learn --params profiles/learn.yaml
 
 test: setup check  ## lint, types and tests
 	@echo "running the tests with $(VENV) ..."

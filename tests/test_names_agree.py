@@ -22,7 +22,9 @@ from unidoc_rl.cli import cli
 REPOSITORY = Path(__file__).parents[1]
 DVC: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
 STAGES: dict[str, Any] = DVC["stages"]
-NOT_STAGES = {"ask", "doctor", "export", "nano", "pipeline", "search", "serve-index", "status", "track", "view"}
+NOT_STAGES = {
+    "ask", "doctor", "export", "learn", "nano", "pipeline", "search", "serve-index", "status", "track", "view",
+}  # fmt: skip
 SHARED = {"agent", "pipeline", "rewards", "services"}  # sections of params.yaml that are of no one stage
 AROUND = {"prerequisites", "report"}  # tasks of the pipelines, before and after the stages
 

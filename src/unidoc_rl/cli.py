@@ -102,6 +102,7 @@ def cli() -> None:
         unidoc grpo trajectories/rl.jsonl …         one that has learned from what its own episodes earned
         unidoc evaluate questions/test.json …       how well a policy answers, and where it fails
         unidoc promote grpo …                       the registry, and past its gates the alias champion
+        unidoc learn --out ladder                   whether each level of it all teaches more than the one below
         unidoc search index "net sales 2023"        the pages that answer to a text
         unidoc ask "net sales in 2023?" …           what an agent answers, and where on which page that stands
         unidoc view episodes.jsonl …                episodes of an agent, to look through in a browser
@@ -392,6 +393,31 @@ def promote(
         click.echo(f"{made.name}: version {made.version} is a candidate; champion is {made.champion or 'none'}")
         sys.exit(NOT_PROMOTED)
     click.echo(f"{made.name}: version {made.version} is champion")
+
+
+@cli.command(cls=_StageCommand, section="grpo")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder of the ladder to make.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="How often each row learns.")
+@_with_params
+def learn(out: Path, seeds: int, params_file: Path | None, overrides: tuple[str, ...]) -> None:
+    """Show what each level of the system adds, on a sample world made for it: the ladder.
+
+    Its rows are vanilla RAG, ReAct, imitation, GRPO as in Search-R1, as in VRAG-RL, with a reward for every decision,
+    and with that credited turn by turn. Every row is learned anew for each seed and plays the same test questions; all
+    that learn from rewards do so in as many episodes. The model is sft.model, or nano, which this package carries.
+    ladder.json has the table, ladder.html the curves as well. Killed, it goes on where it stopped.
+
+    \b
+        unidoc learn --out ladder --params profiles/learn.yaml       # hours on two cores
+        unidoc learn --out ladder --seeds 1 --set grpo.steps=2 --set sample.documents=10
+    """
+    from unidoc_rl.learn import report
+    from unidoc_rl.learn.ladder import learn as run
+
+    found = run(out, seeds, _load(params_file, overrides))
+    for line in report.lines(found):
+        click.echo(line)
+    click.echo(f"{out / report.PAGE} shows how they learned; {out / report.TABLE} has all numbers")
 
 
 def _figures(marks: Mapping[str, float]) -> str:

@@ -177,7 +177,7 @@ class Scripted:
         return self._note(question, wanted, last=not left)
 
     def _see(self, episode: Episode, left: _Left, makes: _Dice) -> Generator[Said, None, str]:
-        """Where nothing can be kept, all that was shown is read, for it is shown once; closer, where it stands first."""
+        """Where nothing can be kept, all that was shown is read, since it is shown once; closer, what stands first."""
         question, seen = episode.question, episode.used
         if not question.evidence:
             return "It does not say it." if seen else ""

@@ -1,0 +1,151 @@
+"""The ladder as JSON for programs, as a page with its curves, and as lines for a screen."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from unidoc_rl import plots, storage, webpage
+from unidoc_rl.intervals import Difference, Measured
+from unidoc_rl.learn.table import SURE, Curve, Ladder, Rung
+
+TABLE, PAGE = "ladder.json", "ladder.html"
+SMOOTHED = 8  # parts of the steps, over one of which a curve is the mean
+_CURVES = {
+    "reward/answer": "right while it learns, drawn at a temperature",
+    "groups_without_signal": "groups without signal: all of their episodes earn the same",
+}
+_TRIED = "right on the validation questions"
+
+
+def write(out: Path, found: Ladder) -> None:
+    """Into the folder of the ladder, each file whole."""
+    with storage.replacing(out / TABLE) as new:
+        new.write_text(json.dumps(_as_json(found), indent=1) + "\n", encoding="utf-8")
+    with storage.replacing(out / PAGE) as new:
+        new.write_text(_page(found), encoding="utf-8")
+
+
+def lines(found: Ladder) -> Iterator[str]:
+    """The table for a screen."""
+    yield f"{_asked(found)}: accuracy, and what it gains over the row above"
+    for rung in found.rungs:
+        gained = f"{_gain(rung.gain)}  p {rung.gain.p:.3f}  {rung.verdict}" if rung.gain else ""
+        yield f"{rung.row.name:12} {_share(rung.accuracy)}  {gained}".rstrip()
+    yield f"{'':12} steps take, groups without signal, best at step, rewards in the first quarter → last"
+    for rung in found.rungs:
+        if learned := rung.learned:
+            told = f"{learned.seconds:6.0f} s  {learned.silent:4.0%}  {learned.best:5.0f}"
+            yield f"{rung.row.name:12} {told}  {_parts(rung)}"
+
+
+def _as_json(found: Ladder) -> dict[str, object]:
+    rows = [
+        {
+            "name": rung.row.name,
+            "meaning": rung.row.meaning,
+            "accuracy": asdict(rung.accuracy),
+            "seeds": rung.seeds,
+            "gain": asdict(rung.gain) if rung.gain else None,
+            "verdict": rung.verdict,
+            "learned": asdict(rung.learned) if rung.learned else None,
+        }
+        for rung in found.rungs
+    ]
+    return {
+        "seeds": found.seeds,
+        "questions": found.questions,
+        "episodes": found.episodes,
+        "params": found.params,
+        "rows": rows,
+    }
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def _page(found: Ladder) -> str:
+    title = "The ladder: what each level adds"
+    head = ("row", "accuracy", "95 % interval", "each seed", "gain over the row above", "95 % interval", "p", "")
+    body = [
+        f"<h1>{html.escape(title)}</h1>",
+        f"<p>{html.escape(_asked(found))}. {html.escape(_HOW)}</p>",
+        f"<h2>Right answers</h2>{webpage.table(head, map(_row, found.rungs))}",
+        webpage.hidden("what the rows are", webpage.listed((one.row.name, one.row.meaning) for one in found.rungs)),
+        f"<h2>Learning from rewards</h2><p>{html.escape(_compute(found))}</p>{_learning(found)}",
+        webpage.plots(_plots(found)),
+    ]
+    return webpage.page(title, "".join(body))
+
+
+_HOW = (
+    "Every row plays the same questions; intervals and p come from drawing seeds and questions anew, in pairs. Where "
+    f"p is {SURE} or more, two rows are not told apart: that is no proof that they are alike. A few seeds that differ "
+    "much tell less than their interval says."
+)
+
+
+def _row(rung: Rung) -> list[str]:
+    accuracy, gain = rung.accuracy, rung.gain
+    own = [rung.row.name, f"{accuracy.value:.1%}", f"{accuracy.low:.1%} to {accuracy.high:.1%}"]
+    own.append(" ".join(f"{one:.1%}" for one in rung.seeds))
+    if gain is None:
+        return [*own, "", "", "", ""]
+    return [*own, f"{gain.value:+.1%}", f"{gain.low:+.1%} to {gain.high:+.1%}", f"{gain.p:.3f}", rung.verdict]
+
+
+def _learning(found: Ladder) -> str:
+    head = ("row", "seconds of steps", "groups without signal", "best at step", "rewards, in the first quarter → last")
+    rows = [
+        (rung.row.name, f"{one.seconds:.0f}", f"{one.silent:.0%}", f"{one.best:.0f}", _parts(rung))
+        for rung in found.rungs
+        if (one := rung.learned)
+    ]
+    return webpage.table(head, rows)
+
+
+def _plots(found: Ladder) -> Iterator[tuple[str, str]]:
+    learned = {rung.row.name: rung.learned for rung in found.rungs if rung.learned}
+    yield _TRIED, plots.curves({name: one.tried for name, one in learned.items()}, "step")
+    for curve, told in _CURVES.items():
+        yield told, plots.curves({name: _smooth(one.curves[curve]) for name, one in learned.items()}, "step")
+
+
+def _smooth(curve: Curve) -> Curve:
+    """Each the mean of the last few, of fewer at the start."""
+    few = max(1, len(curve) // SMOOTHED)
+    return [(step, _mean(curve[max(0, at + 1 - few) : at + 1])) for at, (step, _) in enumerate(curve)]
+
+
+def _mean(some: Sequence[tuple[float, float]]) -> float:
+    return sum(value for _, value in some) / len(some)
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def _asked(found: Ladder) -> str:
+    return f"{found.questions} test questions, {found.seeds} seeds"
+
+
+def _compute(found: Ladder) -> str:
+    return (
+        f"Each row learns from {found.episodes} episodes a seed, of the same questions; where an agent may do less, "
+        "its episodes are shorter, and take fewer seconds."
+    )
+
+
+def _share(one: Measured) -> str:
+    return f"{one.value:6.1%} [{one.low:6.1%}, {one.high:6.1%}]"
+
+
+def _gain(one: Difference) -> str:
+    return f"{one.value:+6.1%} [{one.low:+6.1%}, {one.high:+6.1%}]"
+
+
+def _parts(rung: Rung) -> str:
+    parts = rung.learned.parts if rung.learned else {}
+    return ", ".join(f"{name} {first:.2f} → {last:.2f}" for name, (first, last) in parts.items())

@@ -1,0 +1,113 @@
+"""The ladder on a world of ten documents, with a policy that knows nothing: all rows are there, and none made twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.agent.models import write_policy
+from tests.browser import PHONE, Tab
+from tests.learn.dying import AGENT, learn_until_killed, small
+from tests.trainings import PROCESSES
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.learn import ladder, report
+from unidoc_rl.learn.ladder import learn
+from unidoc_rl.learn.rows import ROWS
+from unidoc_rl.params import Params
+
+
+def made(out: Path) -> dict[Path, int]:
+    """The folders that stand, and when each was made."""
+    below = ["world/*", "trajectories/*", "seed-*/*/*"]
+    return {one: one.stat().st_mtime_ns for pattern in below for one in out.glob(pattern) if one.name[0] != "."}
+
+
+@pytest.fixture(scope="module")
+def climbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, int]]:
+    """A ladder that was killed once, and what stood then."""
+    folder = tmp_path_factory.mktemp("learn")
+    given = small(write_policy(folder / "model", AGENT, "qwen2_5_vl"))
+    process = PROCESSES.Process(target=learn_until_killed, args=(folder, given, 2))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    stood = made(folder / "out")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        learn(folder / "out", 1, given)
+    finally:
+        os.chdir(before)
+    return folder, stood
+
+
+@pytest.mark.slow
+def test_killed_it_goes_on_with_what_is_missing_and_then_has_nothing_to_do(
+    climbed: tuple[Path, dict[Path, int]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, stood = climbed
+    monkeypatch.chdir(folder)
+    assert {one.name for one in stood} >= {"documents", "index", "unidoc", "sft-react", "search-r1", "sft-vrag"}
+    now = made(folder / "out")
+    assert stood.items() <= now.items()
+    assert {one.name for one in now} > {row.policy for row in ROWS}
+    found = learn(folder / "out", 1, small(folder / "model"))
+    assert made(folder / "out") == now
+    assert capsys.readouterr().err == ""
+    assert [rung.row.name for rung in found.rungs] == [row.name for row in ROWS]
+
+
+@pytest.mark.slow
+def test_a_change_makes_anew_what_hangs_on_it_alone(
+    climbed: tuple[Path, dict[Path, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = climbed
+    monkeypatch.chdir(folder)
+    remade: list[str] = []
+    monkeypatch.setattr(ladder, "grpo", lambda *args: remade.append(args[5].name))
+    monkeypatch.setattr(ladder, "evaluate", lambda *args: pytest.fail(f"played again: {args[3]}"))
+    given = small(folder / "model")
+    changed = given.model_copy(update={"grpo": given.grpo.model_copy(update={"kl": 0.5})})
+    with pytest.raises(pytest.fail.Exception, match=r"played again: .*search-r1"):
+        learn(folder / "out", 1, changed)
+    assert remade == ["search-r1"]
+
+
+@pytest.mark.slow
+def test_the_table_has_all_rows_with_intervals_and_says_what_is_not_shown(
+    climbed: tuple[Path, dict[Path, int]], tab: Tab
+) -> None:
+    out = climbed[0] / "out"
+    told = json.loads((out / report.TABLE).read_text())
+    first, *others = told["rows"]
+    assert first["gain"] is None
+    for row in others:  # a policy that knows nothing
+        assert row["accuracy"]["low"] <= row["accuracy"]["value"] <= row["accuracy"]["high"]
+        assert row["verdict"] == "not told apart"
+    learned = {row["name"]: row["learned"] for row in told["rows"] if row["learned"]}
+    assert [*learned["search-r1"]["parts"]] == ["answer"]
+    assert {*learned["vrag"]["parts"]} == {"answer", "search", "format"}
+    assert {*learned["unidoc"]["parts"]} == {"answer", "search", "select", "region", "format"}
+    assert all(one["seconds"] > 0 and 0 <= one["silent"] <= 1 for one in learned.values())
+    for name, actions in {"search-r1": 2, "vrag": 3, "unidoc": 4, "unidoc-turn": 4}.items():
+        noted = json.loads((out / "seed-1" / "policies" / name / "grpo.json").read_text())["params"]
+        assert (len(noted["agent"]["actions"]), noted["grpo"]["credit"] == "turn") == (actions, name == "unidoc-turn")
+
+    tab.open(out / report.PAGE)
+    assert tab.evaluate("document.querySelectorAll('table.plain')[0].rows.length") == 1 + len(ROWS)
+    assert tab.evaluate("document.querySelectorAll('svg.plot').length") == 3
+    tab.size(*PHONE)
+    assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"), [("curate", "teacher", "http://127.0.0.1:1/v1"), ("grpo", "scale", "rank")]
+)
+def test_what_cannot_be_climbed_is_told_before_any_work(tmp_path: Path, section: str, key: str, value: str) -> None:
+    with pytest.raises(UnidocError, match=f"{section}.{key}: "):
+        learn(tmp_path / "out", 1, Params.model_validate({section: {key: value}}))
+    assert not (tmp_path / "out").exists()
