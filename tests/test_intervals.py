@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unidoc_rl.intervals import difference, mcnemar, mean, share
+from unidoc_rl.intervals import difference, difference_over_seeds, mcnemar, mean, over_seeds, share
 
 
 @pytest.mark.slow
@@ -42,6 +42,37 @@ def test_a_clear_gain_is_found() -> None:
     assert found.low > 0
     assert (found.won, found.lost) == (20, 0)
     assert found.p == pytest.approx(2 / 2**20)
+
+
+def test_over_seeds_an_interval_holds_the_truth_and_equals_are_rarely_told_apart() -> None:
+    rng = np.random.default_rng(4)
+    held, apart = [], []
+    for n in range(100):
+        hard = rng.random(60)  # what all seeds have in common
+        bias = rng.normal(0, 0.04, (2, 3, 1))  # of each seed, of each of two
+        first, second = (rng.random((2, 3, 60)) / 2 + hard / 2 < 0.5 + bias).astype(float)
+        held.append((one := over_seeds(first, seed=n)).low <= 0.5 <= one.high)
+        apart.append(difference_over_seeds(first, second, seed=n).p < 0.05)
+    assert np.mean(held) >= 0.9
+    assert np.mean(apart) <= 0.1
+
+
+def test_a_gain_over_seeds_is_found_in_pairs() -> None:
+    first = np.tile([0.0] * 30 + [1.0] * 30, (3, 1))
+    second = np.tile([0.0] * 20 + [1.0] * 40, (3, 1))
+    found = difference_over_seeds(first, second)
+    assert found.value == pytest.approx(1 / 6)
+    assert 0 < found.low < found.value < found.high
+    assert found.p < 0.01
+    assert (found.won, found.lost) == (30, 0)
+    assert difference_over_seeds(second, first).p == pytest.approx(found.p, abs=0.01)
+
+
+def test_over_seeds_where_all_is_alike_nothing_is_sure() -> None:
+    none = over_seeds(np.zeros((3, 40)))
+    assert (none.value, none.low) == (0, 0)
+    assert none.high > 0.05
+    assert difference_over_seeds(np.zeros((3, 40)), np.zeros((3, 40))).p == 1
 
 
 def test_mcnemar_by_hand() -> None:
