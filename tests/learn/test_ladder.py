@@ -17,7 +17,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.learn import ladder, report
 from unidoc_rl.learn.ladder import learn
 from unidoc_rl.learn.rows import ROWS
-from unidoc_rl.params import Params
+from unidoc_rl.params import Params, load
 
 
 def made(out: Path) -> dict[Path, int]:
@@ -59,6 +59,8 @@ def test_killed_it_goes_on_with_what_is_missing_and_then_has_nothing_to_do(
     assert made(folder / "out") == now
     assert capsys.readouterr().err == ""
     assert [rung.row.name for rung in found.rungs] == [row.name for row in ROWS]
+    told = [line.split()[0] for line in report.lines(found)]
+    assert all(told.count(row.name) == (2 if row.rewarded else 1) for row in ROWS)
 
 
 @pytest.mark.slow
@@ -102,6 +104,12 @@ def test_the_table_has_all_rows_with_intervals_and_says_what_is_not_shown(
     assert tab.evaluate("document.querySelectorAll('svg.plot').length") == 3
     tab.size(*PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+
+
+def test_the_profile_is_possible_and_of_another_world_than_the_demonstration() -> None:
+    profile = load(Path(__file__).parents[2] / "profiles" / "learn.yaml")
+    assert profile.sample.seed != Params().sample.seed
+    assert profile.grpo.steps > Params().grpo.steps
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ class Made:
         so_far = f"{(start - self._start) / 60:.0f} min so far"
         progress.tell(f"{what} ({self._number} of {self._count}; {so_far})")
         make()
+        gc.collect()  # a trainer and its model hold each other: those of all steps would stay in memory
         self._keys[name] = key
         with storage.replacing(self._out / NOTE) as new:
             new.write_text(json.dumps(self._keys, indent=1) + "\n", encoding="utf-8")
