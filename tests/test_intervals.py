@@ -72,7 +72,8 @@ def test_over_seeds_where_all_is_alike_nothing_is_sure() -> None:
     none = over_seeds(np.zeros((3, 40)))
     assert (none.value, none.low) == (0, 0)
     assert none.high > 0.05
-    assert difference_over_seeds(np.zeros((3, 40)), np.zeros((3, 40))).p == 1
+    same = difference_over_seeds(np.zeros((3, 40)), np.zeros((3, 40)))
+    assert (same.value, same.low, same.high, same.p) == (0, -none.high, none.high, 1)
 
 
 def test_mcnemar_by_hand() -> None:

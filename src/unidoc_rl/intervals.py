@@ -79,6 +79,9 @@ def over_seeds(table: ArrayLike, seed: int = 0) -> Measured:
 def difference_over_seeds(first: ArrayLike, second: ArrayLike, right: float = 1.0, seed: int = 0) -> Difference:
     """How much better the second is, of the same (seeds, questions): of both, pairs are drawn anew."""
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if not (one != other).any():
+        few = mean(np.zeros(one.shape[1])).high  # as many as may differ though none does here
+        return Difference(0.0, -few, few, 1.0, 0, 0)
     drawn = _crossed(other - one, seed)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     tail = min((drawn <= 0).sum(), (drawn >= 0).sum())

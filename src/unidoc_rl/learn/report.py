@@ -98,11 +98,18 @@ def _row(rung: Rung) -> list[str]:
 
 
 def _learning(found: Ladder) -> str:
-    head = ("row", "seconds of steps", "groups without signal", "best at step", "rewards, in the first quarter → last")
+    learned = {rung.row.name: rung.learned for rung in found.rungs if rung.learned}
+    parts = list(dict.fromkeys(part for one in learned.values() for part in one.parts))
+    head = ("row", "seconds of steps", "groups without signal", "best at step", *parts)
     rows = [
-        (rung.row.name, f"{one.seconds:.0f}", f"{one.silent:.0%}", f"{one.best:.0f}", _parts(rung))
-        for rung in found.rungs
-        if (one := rung.learned)
+        (
+            name,
+            f"{one.seconds:.0f}",
+            f"{one.silent:.0%}",
+            f"{one.best:.0f}",
+            *(_ends(one.parts.get(part)) for part in parts),
+        )
+        for name, one in learned.items()
     ]
     return webpage.table(head, rows)
 
@@ -128,13 +135,14 @@ def _mean(some: Sequence[tuple[float, float]]) -> float:
 
 
 def _asked(found: Ladder) -> str:
-    return f"{found.questions} test questions, {found.seeds} seeds"
+    return f"{found.questions} test questions, {found.seeds} seed{'s' * (found.seeds > 1)}"
 
 
 def _compute(found: Ladder) -> str:
     return (
         f"Each row learns from {found.episodes} episodes a seed, of the same questions; where an agent may do less, "
-        "its episodes are shorter, and take fewer seconds."
+        "its episodes are shorter, and take fewer seconds. Each part of the reward is that of the first quarter of the "
+        "steps → that of the last."
     )
 
 
@@ -148,4 +156,8 @@ def _gain(one: Difference) -> str:
 
 def _parts(rung: Rung) -> str:
     parts = rung.learned.parts if rung.learned else {}
-    return ", ".join(f"{name} {first:.2f} → {last:.2f}" for name, (first, last) in parts.items())
+    return ", ".join(f"{name} {_ends(ends)}" for name, ends in parts.items())
+
+
+def _ends(ends: tuple[float, float] | None) -> str:
+    return f"{ends[0]:.2f} → {ends[1]:.2f}" if ends else ""
