@@ -57,6 +57,7 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("UNIDOC_IMAGE", "registry/team/unidoc-rl-gpu:abc")
+    monkeypatch.setenv("UNIDOC_RUN", "tuesday")
     seen: list[dict[str, str]] = []
 
     def look(command: list[str]) -> None:
@@ -75,6 +76,7 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
         f"--out {folder}/out --params {folder}/params.yaml"
     ).split(" ")
     assert (trainer["image"], trainer["numNodes"]) == ("registry/team/unidoc-rl-gpu:abc", 2)
+    assert trainer["env"] == [{"name": "UNIDOC_RUN", "value": "tuesday"}]  # below whose run the stage's stands
     assert trainer["resourcesPerNode"]["limits"] == {"nvidia.com/gpu": "4", "memory": "64Gi"}
     assert job["spec"]["activeDeadlineSeconds"] == 7200
     assert job["spec"]["runtimeRef"]["name"] == "unidoc-rl"

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unidoc_rl import provenance, storage
+from unidoc_rl import provenance, storage, tracking
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.params import Params, PipelineParams
 from unidoc_rl.trained import marker
@@ -113,7 +113,8 @@ def _started(
         if settings.gpus:
             resources["nvidia.com/gpu"] = str(settings.gpus)
         image = os.environ.get(IMAGE, runtime.trainer.image)
-        trainer = CustomTrainerContainer(image, num_nodes=settings.nodes, resources_per_node=resources)
+        run = {name: os.environ[name] for name in (tracking.PIPELINE,) if name in os.environ}
+        trainer = CustomTrainerContainer(image, num_nodes=settings.nodes, resources_per_node=resources, env=run)
         options = [Name(job), TrainerCommand(command), ActiveDeadlineSeconds(round(settings.hours * 3600))]
         client.train(runtime=runtime, trainer=trainer, options=options)
 

@@ -64,7 +64,10 @@ def grpo(
         game = Game(asked, tested, environment, encoder, player, judged, params.rewards)
         trainer = AgentTrainer.of(network, params.grpo, game, output.work / "checkpoints")
         with ranks.tracked(STAGE, params.services.mlflow, output.work / "run") as run:
-            watch(trainer, "learning from rewards", run, {**params.grpo.model_dump(), "rewards": params.rewards.of})
+            told = {**params.grpo.model_dump(), "rewards": params.rewards.of}
+            given = {"questions": learned, "validation": validation, "corpus": folder / PAGES}
+            given |= {"index": place_of(index), "policy": begun}
+            watch(trainer, "learning from rewards", run, told, given)
             trainer.go_on()
         spread.save(trainer, output.new)
         marks = last_marks(trainer, ("reward", "outcome", "kl", "turns"))
