@@ -16,7 +16,7 @@ from components.curate.component import curate
 from components.evaluate.component import evaluate
 from components.grpo.component import grpo
 from components.index.component import index
-from components.ingest.component import ingest
+from components.ingest.component import ingest, ingest_shard
 from components.prerequisites.component import prerequisites
 from components.promote.component import promote
 from components.report.component import report
@@ -50,6 +50,7 @@ class _Tasks:
     def __init__(self, settings: PipelineParams, tag: str | None) -> None:
         self._settings = settings
         self._tag = tag
+        self.shards = settings.shards
 
     def plain(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
         task.set_container_image(image("cpu", self._tag, self._settings.registry))
@@ -86,12 +87,22 @@ class _Tasks:
         return task
 
 
+def _corpus(tasks: _Tasks, ready: dsl.PipelineTask, documents: dsl.Dataset, params: str, cached: bool) -> dsl.Dataset:
+    parts = {}
+    if tasks.shards > 1:
+        with dsl.ParallelFor([*range(1, tasks.shards + 1)], name="shards") as place:
+            part = tasks.plain(ingest_shard(documents=documents, place=place, of=tasks.shards, params=params))
+            part.after(ready).set_caching_options(cached)
+        parts["parts"] = dsl.Collected(part.outputs["corpus"])
+    pages = tasks.plain(ingest(documents=documents, params=params, **parts)).after(ready)
+    pages.set_caching_options(cached)
+    return pages.outputs["corpus"]
+
+
 def _stages(
     tasks: _Tasks, ready: dsl.PipelineTask, documents: dsl.Dataset, questions: dsl.Dataset, params: str, cached: bool
 ) -> None:
-    pages = tasks.plain(ingest(documents=documents, params=params)).after(ready)
-    pages.set_caching_options(cached)
-    corpus = pages.outputs["corpus"]
+    corpus = _corpus(tasks, ready, documents, params, cached)
     found = tasks.asks_servers(index(corpus=corpus, params=params)).outputs["index"]
     curated = tasks.plays(curate(questions=questions, corpus=corpus, index=found, params=params))
     episodes = curated.outputs["trajectories"]

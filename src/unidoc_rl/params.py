@@ -276,6 +276,7 @@ class PipelineParams(Section):
         le=1024,
         description="over which sft and grpo are spread, by Kubeflow Trainer; 0: a task like any other",
     )
+    shards: int = Field(1, ge=1, le=1000, description="of the documents, each ingested by a task of its own")
     hours: float = Field(24.0, gt=0, le=8760, description="that training on these nodes may take; then it is ended")
 
 

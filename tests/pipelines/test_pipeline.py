@@ -49,7 +49,7 @@ def as_json(**ingest_changes: int) -> str:
 def everything(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Parameters of a run from end to end, with a model of the real class at a tiny size."""
     model = write_policy(tmp_path_factory.mktemp("model"), AGENT, "qwen2_5_vl")
-    return json.dumps({**SMALL, "sft": {**SMALL["sft"], "model": str(model)}})
+    return json.dumps({**SMALL, "sft": {**SMALL["sft"], "model": str(model)}, "pipeline": {"shards": 2}})
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,10 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def corpus_in(root: Path) -> Path:
     (corpus,) = root.glob("*/ingest/corpus")
     return corpus
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def pages_of(corpus: Path) -> list[dict[str, Any]]:
@@ -144,6 +148,15 @@ def test_every_task_knows_the_run_that_it_belongs_to_and_the_cache_does_not() ->
     assert named == {"prerequisites"}  # which is never cached; and the report
     report = spec["root"]["dag"]["tasks"]["report"]
     assert report["inputs"]["parameters"]["run"]["runtimeValue"] == {"constant": "{{$.pipeline_job_name}}"}
+
+
+def test_each_shard_is_a_task_and_ingest_takes_over_what_they_have_read() -> None:
+    tasks = compiled(shards=3)[0]["tasks"]
+    assert tasks["shards"]["parameterIterator"]["items"]["raw"] == "[1, 2, 3]"
+    assert "prerequisites" in tasks["shards"]["dependentTasks"]
+    taken_over = tasks["ingest"]["inputs"]["artifacts"]["parts"]["taskOutputArtifact"]
+    assert taken_over["producerTask"].startswith("for-loop")
+    assert "shards" not in compiled()[0]["tasks"]
 
 
 def test_a_run_has_the_parameters_that_it_was_compiled_with() -> None:
@@ -236,6 +249,11 @@ def test_one_s_own_documents_and_questions_become_a_champion(
     run(from_json(everything), OWN, {"documents": str(mine), "questions": str(documents.parent / "questions")}, out)
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
     assert len({page["document"] for page in pages_of(corpus_in(out))}) == 10
+    ingest.python_func(
+        documents=dsl.Dataset(uri=str(mine)), params=everything, corpus=dsl.Dataset(uri=str(out / "one"))
+    )
+    assert content(corpus_in(out)) == content(out / "one")
+    assert len(list(out.glob("*/*/ingest-shard"))) == 2
     assert champion_in(out)["champion"] == "1"
     for name in ("curate/card", "evaluate/report"):
         (page,) = out.glob(f"*/{name}")
