@@ -11,6 +11,7 @@ import pytest
 from tests import servers
 from tests.trainer_server import Cluster, granted
 from unidoc_rl import trainjob
+from unidoc_rl.cluster import gpus
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params, PipelineParams
 
@@ -89,13 +90,16 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
 
 def test_the_role_allows_what_is_asked_and_no_more(cluster: Cluster, inputs: dict[str, str]) -> None:
     train(cluster, inputs)
+    gpus(cluster.config())
     assert cluster.used == granted()
 
 
-@pytest.mark.parametrize("right", sorted(granted() - {("get", "pods/log"), ("list", "pods")}))
+@pytest.mark.parametrize(
+    "right", sorted(granted() - {("get", "pods/log"), ("list", "pods"), ("list", "resourcequotas")})
+)
 def test_a_right_that_is_missing_is_named(cluster: Cluster, inputs: dict[str, str], right: tuple[str, str]) -> None:
     cluster.rights = granted() - {right}
-    with pytest.raises(UnidocError, match=r"403 .*apply manifests/, whose Role unidoc-rl-trainer"):
+    with pytest.raises(UnidocError, match=r"403 .*apply manifests/, whose Role unidoc-rl-task"):
         train(cluster, inputs)
 
 

@@ -264,6 +264,9 @@ class PipelineParams(Section):
     """What the tasks of the Kubeflow pipeline run in, and on."""
 
     namespace: str | None = Field(None, description="of your Kubeflow profile, where it serves several users")
+    service_account: str | None = Field(
+        None, description="of that namespace, as which the tasks run; the one that Kubeflow gives them where null"
+    )
     registry: str | None = Field(
         None, description="that has the images of `make images`, such as registry/team; the nodes themselves where null"
     )

@@ -65,8 +65,8 @@ def grpo(
         trainer = AgentTrainer.of(network, params.grpo, game, output.work / "checkpoints")
         with ranks.tracked(STAGE, params.services.mlflow, output.work / "run") as run:
             told = {**params.grpo.model_dump(), "rewards": params.rewards.of}
-            given = {"questions": learned, "validation": validation, "corpus": folder / PAGES}
-            given |= {"index": place_of(index), "policy": begun}
+            given: dict[str, str | Path] = {"questions": learned, "validation": validation, "policy": begun}
+            given |= {"corpus": folder / PAGES, "index": place_of(index)}
             watch(trainer, "learning from rewards", run, told, given)
             trainer.go_on()
         spread.save(trainer, output.new)
