@@ -250,9 +250,9 @@ def test_one_s_own_documents_and_questions_become_a_champion(
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
     assert len({page["document"] for page in pages_of(corpus_in(out))}) == 10
     ingest.python_func(
-        documents=dsl.Dataset(uri=str(mine)), params=everything, corpus=dsl.Dataset(uri=str(out / "one"))
+        documents=dsl.Dataset(uri=str(mine)), params=everything, corpus=dsl.Dataset(uri=str(tmp_path / "one"))
     )
-    assert content(corpus_in(out)) == content(out / "one")
+    assert content(corpus_in(out)) == content(tmp_path / "one")
     assert len(list(out.glob("*/*/ingest-shard"))) == 2
     assert champion_in(out)["champion"] == "1"
     for name in ("curate/card", "evaluate/report"):
