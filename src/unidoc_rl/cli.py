@@ -19,6 +19,7 @@ from unidoc_rl.errors import UnidocError
 
 if TYPE_CHECKING:
     from pipelines.server import Server
+    from unidoc_rl.ingest.stage import Shard
     from unidoc_rl.params import Params, Retriever
     from unidoc_rl.types import Turn
 
@@ -140,12 +141,42 @@ def sample(
     click.echo(f"{questions}: {made['train']} train, {made['validation']} validation, {made['test']} test questions")
 
 
+class _Shard(click.ParamType["Shard"]):
+    """Which of how many: 2/4."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        from unidoc_rl.ingest.stage import Shard
+
+        place, _, of = str(value).partition("/")
+        if not (place.isdecimal() and of.isdecimal() and 1 <= int(place) <= int(of)):
+            self.fail(f"{value} is none of several; expected 1/4, 2/4 and so on", param, ctx)
+        return Shard(int(place), int(of))
+
+
 @cli.command(cls=_StageCommand)
 @click.argument("documents")
 @click.option("--out", required=True, type=click.Path(), help="The corpus folder to make, local or s3://bucket/prefix.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; one a core where not said.")
+@click.option("--shard", type=_Shard(), help="Take one of several shards of the documents: 1/4, 2/4 ...")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Path(),
+    help="A corpus whose pages are taken over: of a shard. May stand several times.",
+)
 @_with_params
-def ingest(documents: str, out: str, workers: int | None, params_file: Path | None, overrides: tuple[str, ...]) -> None:
+def ingest(
+    documents: str,
+    out: str,
+    workers: int | None,
+    shard: Shard | None,
+    parts: tuple[str, ...],
+    params_file: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
     """Turn DOCUMENTS into a corpus: page images, their words with boxes, and regions.
 
     DOCUMENTS is a folder (searched with all below it), one file, a list (a .txt file with a path or s3:// address a
@@ -154,15 +185,19 @@ def ingest(documents: str, out: str, workers: int | None, params_file: Path | No
 
     Run again over the same folder, it works only on what is new or changed. A file that cannot be used is named, with
     the reason and what to do, and the others go on; the exit status is then 3, unless ingest.may_leave_out allows it.
+    Several machines may each take a --shard; with a --part for each, the last command makes of them what one machine
+    would have made.
 
     \b
         unidoc ingest my/pdfs --out corpus
         unidoc ingest s3://bucket/reports --out corpus --set ingest.dpi=200
+        unidoc ingest s3://bucket/reports --out s3://bucket/part1 --shard 1/2
+        unidoc ingest s3://bucket/reports --out corpus --part s3://bucket/part1 --part s3://bucket/part2
     """
     from unidoc_rl.ingest.stage import ingest as run
 
     params = _load(params_file, overrides).ingest
-    made = run(documents, out, params, workers=workers)
+    made = run(documents, out, params, workers=workers, shard=shard, parts=parts)
     click.echo(f"{out}: {made['documents']} documents, {made['pages']} pages")
     if made["left_out"]:
         click.echo(f"{made['left_out']} files left out; {out}/report.json names each, and what to do")

@@ -264,6 +264,9 @@ class PipelineParams(Section):
     """What the tasks of the Kubeflow pipeline run in, and on."""
 
     namespace: str | None = Field(None, description="of your Kubeflow profile, where it serves several users")
+    service_account: str | None = Field(
+        None, description="of that namespace, as which the tasks run; the one that Kubeflow gives them where null"
+    )
     registry: str | None = Field(
         None, description="that has the images of `make images`, such as registry/team; the nodes themselves where null"
     )
@@ -276,6 +279,7 @@ class PipelineParams(Section):
         le=1024,
         description="over which sft and grpo are spread, by Kubeflow Trainer; 0: a task like any other",
     )
+    shards: int = Field(1, ge=1, le=1000, description="of the documents, each ingested by a task of its own")
     hours: float = Field(24.0, gt=0, le=8760, description="that training on these nodes may take; then it is ended")
 
 
