@@ -71,8 +71,11 @@ def _line(rng: Random, opened: Opened) -> tuple[Seen, Passage] | None:
 
 
 def looking(rng: Random, opened: Opened) -> Lesson | None:
-    """Letters alone, of any part of a page, of any size."""
-    found = some_words(rng, opened.page, 400)
+    """Letters alone, of any part of a page, of any size; or of what an agent zooms into."""
+    page = opened.page
+    if page.asked and rng.random() < 0.5:
+        return silent(opened.zoomed(widened(rng, rng.choice(page.asked).regions, page), rng.choice(SIZES)))
+    found = some_words(rng, page, 400)
     seen = shown(rng, opened, found[0]) if found else None
     return silent(seen) if seen else None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -26,9 +28,25 @@ def asking(rng: Random, opened: Opened) -> Lesson | None:
         return None
     talk = Talk(rng.choice((RULES, system_prompt(PROTOCOL))))
     for one in rng.sample(asked, min(QUESTIONS, len(asked))):
-        heard = talk.hear(one.question.query)
-        acts.search(talk, one.question.query, heard, rng.choice(("", *scripted.STARTS)))
+        query = _unheard_of(rng, one.question.query)
+        acts.search(talk, query, talk.hear(query), rng.choice(("", *scripted.STARTS)))
     return talk.lesson()
+
+
+def _unheard_of(rng: Random, query: str) -> str:
+    """The same with words that nobody can know by heart, half of those that are searched for."""
+    known = set(scripted.keywords(query).split())
+
+    def other(word: re.Match[str]) -> str:
+        return _shaped(rng, word[0]) if word[0] in known and rng.random() < 0.5 else word[0]
+
+    return re.sub(r"[^\W_]+", other, query)
+
+
+def _shaped(rng: Random, word: str) -> str:
+    """Other letters in the same places, and digits for digits."""
+    likes = (string.digits, string.ascii_uppercase, string.ascii_lowercase)
+    return "".join(rng.choice(next((like for like in likes if letter in like), letter)) for letter in word)
 
 
 def playing(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
