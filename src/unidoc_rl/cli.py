@@ -7,7 +7,9 @@ Only click is imported at the top, so that `--help` answers at once. Exit status
 from __future__ import annotations
 
 import errno
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -896,8 +898,21 @@ def doctor(params_file: Path | None, overrides: tuple[str, ...]) -> None:
         sys.exit(1)
 
 
+def _hush() -> None:
+    """Only what this command has to say is on screen: not how the libraries below load weights and make tables."""
+    quiet = {
+        "TRANSFORMERS_VERBOSITY": "error",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+    }
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
 def main() -> None:
     """The entry point: an error meant for a person is one line, everything else a traceback."""
+    _hush()
     try:
         sys.exit(cli(standalone_mode=False))
     except click.ClickException as error:
