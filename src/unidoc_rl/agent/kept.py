@@ -61,7 +61,9 @@ class Kept:
         return self._folder / name[:2] / name
 
     def _unusable(self, error: Exception) -> UnidocError:
-        return UnidocError(f"{self._folder}: replies cannot be kept there ({error}); mend it, or name another folder")
+        return UnidocError(
+            f"{self._folder}: replies cannot be kept there ({error}); mend it, or name another cache by UNIDOC_CACHE"
+        )
 
 
 def digest(content: object) -> str:
