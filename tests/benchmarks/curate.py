@@ -82,12 +82,12 @@ def report_endpoint(work: Path, _: int) -> dict[str, Any]:
     with (
         slow_endpoint() as (url, process),
         Index(work / "index", ["bm25"]) as search,
-        tempfile.TemporaryDirectory() as replies,
+        tempfile.TemporaryDirectory() as teaching,
     ):
         pictures = Pictures(corpus, params.agent)
         environment = Environment(shuffled(search, 1), pictures, params.agent)
         curating = CurateParams(teacher=url, at_once=IN_FLIGHT)
-        player = Teaching(corpus, pictures, Path(replies), Params(curate=curating)).player()
+        player = Teaching(corpus, pictures, Path(teaching), Params(curate=curating)).player()
         before, peak, start = os.times(), 0, time.monotonic()
         for _one in play_apart(jobs, environment, player, IN_FLIGHT):
             peak = max(peak, resident())

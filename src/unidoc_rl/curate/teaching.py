@@ -50,7 +50,7 @@ class Teaching:
         """Of answers; one behind the teacher's address shares its limits."""
         named, replies = self._params.rewards.judge, for_later_runs()
         address, model = urldefrag(named)
-        if address != self._address:
+        if address.rstrip("/") != self._address.rstrip("/"):
             return open_judge(named, replies)
         endpoint = Endpoint(address, model or None, pace=self._pace)
         return ModelJudge(endpoint, replies, at_once=self._params.curate.at_once)
