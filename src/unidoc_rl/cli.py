@@ -249,11 +249,15 @@ def curate(
     SlideVQA and ViDoSeek publish theirs. A teacher plays each of them several times; what is wrong, broken, needless,
     repeated or known too early is left out, counted, and kept with its reason. What is made: sft.jsonl (episodes to
     imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to look at. Killed, it goes
-    on with what was played, and asks nothing twice.
+    on with what was played.
 
     The teacher plays what the annotations say, or it is a vision model behind an OpenAI-compatible server
     (curate.teacher; OPENAI_API_KEY carries the key), which needs answers and gold pages alone. Without QUESTIONS, such
     a model writes them too, about the pages of the corpus, and checks each of them: questions.json.
+
+    What a teacher or judge has replied is kept in ~/.cache/unidoc-rl/replies (UNIDOC_CACHE names another folder than
+    ~/.cache/unidoc-rl), under the model's name and what it was asked: run again with other filters, or into another
+    folder, nothing is asked twice. Remove it as you like; you must, where another model is served under an old name.
 
     \b
         unidoc curate questions/train.json --corpus corpus --index index --out trajectories

@@ -145,10 +145,15 @@ class CurateParams(Section):
         description="vision model that plays, http://host:8000/v1#model; null: what the annotations say is played",
     )
     at_once: int = Field(64, ge=1, le=256, description="episodes that the teacher plays at the same time")
-    per_minute: float | None = Field(None, gt=0, description="requests that the teacher may be sent; any where null")
+    per_minute: float | None = Field(
+        None,
+        gt=0,
+        description="requests that the teacher may be sent, with those of a judge at its address; any where null",
+    )
     questions: int = Field(
         200, ge=1, le=1_000_000, description="that the teacher writes where none are given; checks leave fewer"
     )
+    unanswerable: float = Field(0.1, ge=0, le=1, description="share of them that ask for what no document says")
     seed: int = Field(1, ge=0, lt=2**32, description="of the order of candidates and of what the teacher varies")
     attempts: int = Field(1, ge=1, le=64, description="at each question")
     detours: float = Field(
