@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import uuid
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from kfp import components, local
 
 from pipelines.compile import write
+from unidoc_rl import tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params
 
@@ -24,9 +29,21 @@ def run(params: Params, pipeline: str, arguments: dict[str, str], out: Path) -> 
         whole = components.load_component_from_file(str(package))
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(out.resolve()), raise_on_error=True)
     try:
-        with warnings.catch_warnings():
+        with _one_run(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that memory and images are of no effect here
             whole(**{key: str(Path(folder).resolve()) for key, folder in arguments.items()})
     except RuntimeError as error:
         said = click.unstyle(str(error))
         raise UnidocError(f"{said} Its log stands above, what was made lies in {out}") from error
+
+
+@contextmanager
+def _one_run() -> Iterator[None]:
+    """In MLflow: its tasks inherit what Kubeflow would give each of them."""
+    former = os.environ.get(tracking.PIPELINE)
+    os.environ[tracking.PIPELINE] = former or uuid.uuid4().hex
+    try:
+        yield
+    finally:
+        if former is None:
+            del os.environ[tracking.PIPELINE]

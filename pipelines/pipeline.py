@@ -16,13 +16,13 @@ from components.curate.component import curate
 from components.evaluate.component import evaluate
 from components.grpo.component import grpo
 from components.index.component import index
-from components.ingest.component import ingest
+from components.ingest.component import ingest, ingest_shard
 from components.prerequisites.component import prerequisites
 from components.promote.component import promote
 from components.report.component import report
 from components.sample.component import sample
 from components.sft.component import sft
-from unidoc_rl import trainjob
+from unidoc_rl import tracking, trainjob
 from unidoc_rl.params import Params, PipelineParams
 
 OWN, DEMO = "unidoc-rl", "unidoc-rl-demo"
@@ -37,6 +37,8 @@ KEY_NAMES = (
     "OPENAI_API_KEY",
     "HF_TOKEN",
 )
+RUN = dsl.PIPELINE_JOB_NAME_PLACEHOLDER
+RUN_ID = "metadata.labels['pipeline/runid']"  # where a pod has its run's; a parameter would be another one to the cache
 SHARED_VOLUME = "unidoc-rl-shared"  # between a task and the nodes that train for it
 TRIES, WAIT = 2, "60s"
 DAY = 24 * 60 * 60
@@ -48,11 +50,13 @@ class _Tasks:
     def __init__(self, settings: PipelineParams, tag: str | None) -> None:
         self._settings = settings
         self._tag = tag
+        self.shards = settings.shards
 
     def plain(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
         task.set_container_image(image("cpu", self._tag, self._settings.registry))
         task.set_memory_limit(self._settings.memory)
         kubernetes.use_secret_as_env(task, KEYS, {name: name for name in KEY_NAMES}, optional=True)
+        kubernetes.use_field_path_as_env(task, tracking.PIPELINE, RUN_ID)
         return task
 
     def asks_servers(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
@@ -83,12 +87,22 @@ class _Tasks:
         return task
 
 
+def _corpus(tasks: _Tasks, ready: dsl.PipelineTask, documents: dsl.Dataset, params: str, cached: bool) -> dsl.Dataset:
+    parts = {}
+    if tasks.shards > 1:
+        with dsl.ParallelFor([*range(1, tasks.shards + 1)], name="shards") as place:
+            part = tasks.plain(ingest_shard(documents=documents, place=place, of=tasks.shards, params=params))
+            part.after(ready).set_caching_options(cached)
+        parts["parts"] = dsl.Collected(part.outputs["corpus"])
+    pages = tasks.plain(ingest(documents=documents, params=params, **parts)).after(ready)
+    pages.set_caching_options(cached)
+    return pages.outputs["corpus"]
+
+
 def _stages(
     tasks: _Tasks, ready: dsl.PipelineTask, documents: dsl.Dataset, questions: dsl.Dataset, params: str, cached: bool
 ) -> None:
-    pages = tasks.plain(ingest(documents=documents, params=params)).after(ready)
-    pages.set_caching_options(cached)
-    corpus = pages.outputs["corpus"]
+    corpus = _corpus(tasks, ready, documents, params, cached)
     found = tasks.asks_servers(index(corpus=corpus, params=params)).outputs["index"]
     curated = tasks.plays(curate(questions=questions, corpus=corpus, index=found, params=params))
     episodes = curated.outputs["trajectories"]
@@ -115,12 +129,12 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
 
         `questions` holds train.json, validation.json and test.json. `params` is params.yaml as JSON.
         """
-        with dsl.ExitHandler(tasks.plain(report(params=params)).set_caching_options(False), name="stages"):
+        with dsl.ExitHandler(tasks.plain(report(run=RUN, params=params)).set_caching_options(False), name="stages"):
             files = dsl.importer(artifact_uri=documents, artifact_class=dsl.Dataset)
             files.set_display_name("documents")
             asked = dsl.importer(artifact_uri=questions, artifact_class=dsl.Dataset)
             asked.set_display_name("questions")
-            ready = tasks.asks_servers(prerequisites(params=params, questions=asked.output))
+            ready = tasks.asks_servers(prerequisites(run=RUN, params=params, questions=asked.output))
             ready.set_caching_options(False)
             # Kubeflow tells inputs apart by their address, and would not see a new document in the same folder.
             _stages(tasks, ready, files.output, asked.output, params, cached=False)
@@ -128,8 +142,8 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
     @dsl.pipeline(name=DEMO, pipeline_config=limits)  # type: ignore[untyped-decorator]  # kfp has no types
     def demo(params: str = given) -> None:
         """From the demonstration world, which the first stage makes. `params` is params.yaml as JSON."""
-        with dsl.ExitHandler(tasks.plain(report(params=params)).set_caching_options(False), name="stages"):
-            ready = tasks.asks_servers(prerequisites(params=params)).set_caching_options(False)
+        with dsl.ExitHandler(tasks.plain(report(run=RUN, params=params)).set_caching_options(False), name="stages"):
+            ready = tasks.asks_servers(prerequisites(run=RUN, params=params)).set_caching_options(False)
             made = tasks.plain(sample(params=params)).after(ready)
             _stages(tasks, ready, made.outputs["documents"], made.outputs["questions"], params, cached=True)
 

@@ -51,6 +51,7 @@ class Server:
             raise UnidocError(f"services.kfp: its address carries a name or key; leave them out, and set {TOKEN}")
         self.address = params.services.kfp.rstrip("/")
         self.namespace = params.pipeline.namespace
+        self.service_account = params.pipeline.service_account  # of the runs that are started
         self._seconds = seconds
         self._api = self._connected()
 

@@ -63,6 +63,7 @@ def start(server: Server, pipeline: str, name: str, package: Path, arguments: di
     run = kfp.V2beta1Run(
         display_name=called,
         experiment_id=experiment_id,
+        service_account=server.service_account,
         pipeline_version_reference=kfp.V2beta1PipelineVersionReference(
             pipeline_id=pipeline_id, pipeline_version_id=version_id
         ),

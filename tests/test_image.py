@@ -56,6 +56,8 @@ def test_it_is_small_and_has_no_compiler_and_no_root(built: str, tmp_path: Path)
     assert inside(built, tmp_path, "sh", "-c", "command -v gcc cc uv pip || true").strip() in ("", "/usr/local/bin/pip")
     size = inside(built, tmp_path, "du", "--bytes", "--summarize", "--one-file-system", "/opt")
     assert int(size.split()[0]) < MOST_BYTES
+    for place, module in (("/opt/unidoc", "unidoc_rl"), ("/usr", "json")):
+        assert f"/{module}/" in inside(built, tmp_path, "find", place, "-name", "__init__.cpython-*.pyc")
 
 
 def test_a_task_of_the_compiled_pipeline_runs_in_it(built: str, tmp_path: Path) -> None:

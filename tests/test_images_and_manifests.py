@@ -51,6 +51,13 @@ def test_an_image_can_run_kubeflow_s_command_and_is_not_root(dockerfile: Path) -
     assert any(name == "LABEL" and 'image.revision="${REVISION}"' in value for name, value in last)
 
 
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_what_an_image_holds_is_compiled_before_it_is_first_imported(dockerfile: Path) -> None:
+    ran = {name: [value for step, value in instructions(dockerfile) if step == name] for name in ("ENV", "RUN")}
+    assert "UV_COMPILE_BYTECODE=1" in ran["ENV"] or any("python -I imported.py" in value for value in ran["RUN"])
+    assert any("python -m compileall" in value for value in ran["RUN"])
+
+
 def test_hadolint_finds_nothing() -> None:
     done = tool("hadolint", *DOCKERFILES)
     assert done.returncode == 0, done.stdout

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import servers
 from tests.small import Small
+from tests.trainer_server import Cluster
 from unidoc_rl import prerequisites
+from unidoc_rl.cluster import GPUS
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params
 from unidoc_rl.types import Split
@@ -69,6 +72,35 @@ def test_nodes_that_cannot_be_had_are_told(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     (said,) = missing(Params.model_validate({"pipeline": {"nodes": 2}}))
     assert said.startswith("pipeline.nodes: no cluster can be asked from here")
+
+
+@pytest.fixture
+def in_a_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cluster]:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "config"))
+    with Cluster().running() as cluster:
+        cluster.write_config(tmp_path / "config")
+        yield cluster
+
+
+def on_gpus(tracking: str, **settings: int) -> Params:
+    return Params.model_validate({"pipeline": settings, "services": {"mlflow": tracking}})
+
+
+def test_gpus_beyond_the_quota_are_told_before_a_pod_waits_for_them(in_a_cluster: Cluster) -> None:
+    of_some = {"hard": {GPUS: "1"}, "scopes": ["BestEffort"]}
+    in_a_cluster.quotas = [{"hard": {"pods": "5"}}, {"hard": {GPUS: "8", "pods": "100"}}, of_some]
+    with servers.http_server({"/health": 200}) as server:
+        prerequisites.check(on_gpus(server.url, gpus=8))
+        prerequisites.check(on_gpus(server.url, nodes=4))
+        (said,) = missing(on_gpus(server.url, gpus=4, nodes=4))
+        assert said.startswith("pipeline.gpus: 16 are needed at once (4 on each of 4), and a quota")
+        in_a_cluster.quotas = []
+        prerequisites.check(on_gpus(server.url, gpus=16))
+        in_a_cluster.rights -= {("list", "resourcequotas")}
+        (said,) = missing(on_gpus(server.url, gpus=1))
+        assert "403" in said
+        assert "Role unidoc-rl-task" in said
 
 
 def test_what_a_pod_would_lose_is_told_in_a_pod_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests import servers
 from tests.trainer_server import Cluster, granted
 from unidoc_rl import trainjob
+from unidoc_rl.cluster import gpus
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params, PipelineParams
 
@@ -57,6 +58,7 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("UNIDOC_IMAGE", "registry/team/unidoc-rl-gpu:abc")
+    monkeypatch.setenv("UNIDOC_RUN", "tuesday")
     seen: list[dict[str, str]] = []
 
     def look(command: list[str]) -> None:
@@ -75,6 +77,7 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
         f"--out {folder}/out --params {folder}/params.yaml"
     ).split(" ")
     assert (trainer["image"], trainer["numNodes"]) == ("registry/team/unidoc-rl-gpu:abc", 2)
+    assert trainer["env"] == [{"name": "UNIDOC_RUN", "value": "tuesday"}]  # below whose run the stage's stands
     assert trainer["resourcesPerNode"]["limits"] == {"nvidia.com/gpu": "4", "memory": "64Gi"}
     assert job["spec"]["activeDeadlineSeconds"] == 7200
     assert job["spec"]["runtimeRef"]["name"] == "unidoc-rl"
@@ -87,13 +90,16 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
 
 def test_the_role_allows_what_is_asked_and_no_more(cluster: Cluster, inputs: dict[str, str]) -> None:
     train(cluster, inputs)
+    gpus(cluster.config())
     assert cluster.used == granted()
 
 
-@pytest.mark.parametrize("right", sorted(granted() - {("get", "pods/log"), ("list", "pods")}))
+@pytest.mark.parametrize(
+    "right", sorted(granted() - {("get", "pods/log"), ("list", "pods"), ("list", "resourcequotas")})
+)
 def test_a_right_that_is_missing_is_named(cluster: Cluster, inputs: dict[str, str], right: tuple[str, str]) -> None:
     cluster.rights = granted() - {right}
-    with pytest.raises(UnidocError, match=r"403 .*apply manifests/, whose Role unidoc-rl-trainer"):
+    with pytest.raises(UnidocError, match=r"403 .*apply manifests/, whose Role unidoc-rl-task"):
         train(cluster, inputs)
 
 

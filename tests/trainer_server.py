@@ -35,7 +35,7 @@ def manifests(file: str, kind: str) -> dict[str, Any]:
 
 
 def granted() -> set[Right]:
-    """What manifests/ allow to a task that trains on other nodes."""
+    """What manifests/ allow to a task of the pipeline."""
     rules = manifests("accounts.yaml", "Role")["rules"]
     return {(verb, resource) for rule in rules for verb in rule["verbs"] for resource in rule["resources"]}
 
@@ -48,6 +48,7 @@ class Cluster:
     states: list[str] = field(default_factory=lambda: ["", "Complete"])
     rights: set[Right] = field(default_factory=granted)
     runtime: bool = True
+    quotas: list[dict[str, Any]] = field(default_factory=list)  # of the namespace: their specs
     fail: list[int] = field(default_factory=list)  # statuses of the next answers to what is read
     jobs: dict[str, Any] = field(default_factory=dict)
     made: list[dict[str, Any]] = field(default_factory=list)
@@ -64,6 +65,16 @@ class Cluster:
         configuration = Configuration(host=self.url)
         configuration.retries = False
         return KubernetesBackendConfig(namespace=SPACE, client_configuration=configuration)
+
+    def write_config(self, file: Path) -> None:
+        """For kubectl, and whoever looks where it does."""
+        told = {
+            "clusters": [{"name": "test", "cluster": {"server": self.url}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": SPACE}}],
+            "users": [{"name": "test", "user": {}}],
+            "current-context": "test",
+        }
+        file.write_text(yaml.safe_dump(told))
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Cluster]:
@@ -121,6 +132,8 @@ class Cluster:
                 self.removed.append(name)
                 self._going[name] = self.lingers
                 return 200, {"kind": "Status", "status": "Success"}
+            case ("list", "resourcequotas"):
+                return 200, {"kind": "ResourceQuotaList", "items": [{"spec": spec} for spec in self.quotas]}
             case ("list", "pods"):
                 (selector,) = parse_qs(parts.query)["labelSelector"]
                 wanted = selector.split(",")[0].removeprefix("jobset.sigs.k8s.io/jobset-name=")

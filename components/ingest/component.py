@@ -1,4 +1,6 @@
-"""Documents to pages: pictures, words with boxes, regions."""
+"""Documents to pages: pictures, words with boxes, regions. By one task; or by several, and one that takes theirs."""
+
+from typing import List, Optional  # noqa: UP035  # kfp's
 
 from kfp import dsl
 
@@ -6,15 +8,34 @@ from components.base import component
 
 
 @component
-def ingest(documents: dsl.Input[dsl.Dataset], params: str, corpus: dsl.Output[dsl.Dataset]) -> None:
-    """`params` is params.yaml as one JSON text; the task fails if more files were left out than it allows."""
+def ingest(
+    documents: dsl.Input[dsl.Dataset],
+    params: str,
+    corpus: dsl.Output[dsl.Dataset],
+    parts: Optional[dsl.Input[List[dsl.Dataset]]] = None,  # noqa: UP006, UP045  # kfp's
+) -> None:
+    """`params` is params.yaml as one JSON text; `parts` are of the shards, where there are some.
+
+    The task fails if more files were left out than `params` allows.
+    """
     from unidoc_rl.errors import UnidocError
     from unidoc_rl.ingest.stage import ingest
     from unidoc_rl.params import from_json
 
-    settings = from_json(params).ingest
-    left_out = ingest(documents.path, corpus.path, settings)["left_out"]
+    settings, taken_over = from_json(params).ingest, [part.path for part in parts or ()]
+    left_out = ingest(documents.path, corpus.path, settings, parts=taken_over)["left_out"]
     if left_out > settings.may_leave_out:
         raise UnidocError(
             f"{left_out} files left out, ingest.may_leave_out is {settings.may_leave_out}: see report.json"
         )
+
+
+@component
+def ingest_shard(
+    documents: dsl.Input[dsl.Dataset], place: int, of: int, params: str, corpus: dsl.Output[dsl.Dataset]
+) -> None:
+    """The shard in this place, from 1, of so many. How much may be left out is asked of all together."""
+    from unidoc_rl.ingest.stage import Shard, ingest
+    from unidoc_rl.params import from_json
+
+    ingest(documents.path, corpus.path, from_json(params).ingest, shard=Shard(place, of))

@@ -8,11 +8,18 @@ from components.base import component
 
 
 @component
-def prerequisites(params: str, questions: Optional[dsl.Input[dsl.Dataset]] = None) -> None:  # noqa: UP045  # kfp's
-    """`params` is params.yaml as one JSON text."""
+def prerequisites(
+    run: str,
+    params: str,
+    questions: Optional[dsl.Input[dsl.Dataset]] = None,  # noqa: UP045  # kfp's
+) -> None:
+    """`run`: its name, under which it begins in MLflow; `params` is params.yaml as one JSON text."""
     from pathlib import Path
 
     from unidoc_rl.params import from_json
+    from unidoc_rl.pipeline_run import begin
     from unidoc_rl.prerequisites import check
 
-    check(from_json(params), Path(questions.path) if questions else None)
+    settings = from_json(params)
+    check(settings, Path(questions.path) if questions else None)
+    begin(run, settings)

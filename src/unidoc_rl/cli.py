@@ -7,7 +7,9 @@ Only click is imported at the top, so that `--help` answers at once. Exit status
 from __future__ import annotations
 
 import errno
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,7 @@ from unidoc_rl.errors import UnidocError
 
 if TYPE_CHECKING:
     from pipelines.server import Server
+    from unidoc_rl.ingest.stage import Shard
     from unidoc_rl.params import Params, Retriever
     from unidoc_rl.types import Turn
 
@@ -141,12 +144,42 @@ def sample(
     click.echo(f"{questions}: {made['train']} train, {made['validation']} validation, {made['test']} test questions")
 
 
+class _Shard(click.ParamType["Shard"]):
+    """Which of how many: 2/4."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        from unidoc_rl.ingest.stage import Shard
+
+        place, _, of = str(value).partition("/")
+        if not (place.isdecimal() and of.isdecimal() and 1 <= int(place) <= int(of)):
+            self.fail(f"{value} is none of several; expected 1/4, 2/4 and so on", param, ctx)
+        return Shard(int(place), int(of))
+
+
 @cli.command(cls=_StageCommand)
 @click.argument("documents")
 @click.option("--out", required=True, type=click.Path(), help="The corpus folder to make, local or s3://bucket/prefix.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; one a core where not said.")
+@click.option("--shard", type=_Shard(), help="Take one of several shards of the documents: 1/4, 2/4 ...")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Path(),
+    help="A corpus whose pages are taken over: of a shard. May stand several times.",
+)
 @_with_params
-def ingest(documents: str, out: str, workers: int | None, params_file: Path | None, overrides: tuple[str, ...]) -> None:
+def ingest(
+    documents: str,
+    out: str,
+    workers: int | None,
+    shard: Shard | None,
+    parts: tuple[str, ...],
+    params_file: Path | None,
+    overrides: tuple[str, ...],
+) -> None:
     """Turn DOCUMENTS into a corpus: page images, their words with boxes, and regions.
 
     DOCUMENTS is a folder (searched with all below it), one file, a list (a .txt file with a path or s3:// address a
@@ -155,15 +188,19 @@ def ingest(documents: str, out: str, workers: int | None, params_file: Path | No
 
     Run again over the same folder, it works only on what is new or changed. A file that cannot be used is named, with
     the reason and what to do, and the others go on; the exit status is then 3, unless ingest.may_leave_out allows it.
+    Several machines may each take a --shard; with a --part for each, the last command makes of them what one machine
+    would have made.
 
     \b
         unidoc ingest my/pdfs --out corpus
         unidoc ingest s3://bucket/reports --out corpus --set ingest.dpi=200
+        unidoc ingest s3://bucket/reports --out s3://bucket/part1 --shard 1/2
+        unidoc ingest s3://bucket/reports --out corpus --part s3://bucket/part1 --part s3://bucket/part2
     """
     from unidoc_rl.ingest.stage import ingest as run
 
     params = _load(params_file, overrides).ingest
-    made = run(documents, out, params, workers=workers)
+    made = run(documents, out, params, workers=workers, shard=shard, parts=parts)
     click.echo(f"{out}: {made['documents']} documents, {made['pages']} pages")
     if made["left_out"]:
         click.echo(f"{made['left_out']} files left out; {out}/report.json names each, and what to do")
@@ -213,11 +250,15 @@ def curate(
     SlideVQA and ViDoSeek publish theirs. A teacher plays each of them several times; what is wrong, broken, needless,
     repeated or known too early is left out, counted, and kept with its reason. What is made: sft.jsonl (episodes to
     imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to look at. Killed, it goes
-    on with what was played, and asks nothing twice.
+    on with what was played.
 
     The teacher plays what the annotations say, or it is a vision model behind an OpenAI-compatible server
     (curate.teacher; OPENAI_API_KEY carries the key), which needs answers and gold pages alone. Without QUESTIONS, such
     a model writes them too, about the pages of the corpus, and checks each of them: questions.json.
+
+    What a teacher or judge has replied is kept in ~/.cache/unidoc-rl/replies (UNIDOC_CACHE names another folder than
+    ~/.cache/unidoc-rl), under the model's name and what it was asked: run again with other filters, or into another
+    folder, nothing is asked twice. Remove it as you like; you must, where another model is served under an old name.
 
     \b
         unidoc curate questions/train.json --corpus corpus --index index --out trajectories
@@ -887,8 +928,21 @@ def doctor(params_file: Path | None, overrides: tuple[str, ...]) -> None:
         sys.exit(1)
 
 
+def _hush() -> None:
+    """Only what this command has to say is on screen: not how the libraries below load weights and make tables."""
+    quiet = {
+        "TRANSFORMERS_VERBOSITY": "error",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+    }
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+
+
 def main() -> None:
     """The entry point: an error meant for a person is one line, everything else a traceback."""
+    _hush()
     try:
         sys.exit(cli(standalone_mode=False))
     except click.ClickException as error:

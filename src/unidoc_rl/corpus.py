@@ -100,16 +100,17 @@ class Corpus:
 
 
 def write_pages(path: Path, tables: Iterable[pa.Table]) -> None:
-    """Writes tables of PAGE_SCHEMA as they come; small ones are gathered, so that a row group is worth reading."""
+    """Writes tables of PAGE_SCHEMA as they come; the same rows are the same bytes, in whatever pieces they come."""
     with pq.ParquetWriter(path, PAGE_SCHEMA, compression="zstd") as writer:
         gathered: list[pa.Table] = []
         for table in tables:
             gathered.append(table)
-            if sum(len(part) for part in gathered) >= ROWS_A_GROUP:
-                writer.write_table(pa.concat_tables(gathered))
-                gathered = []
+            while sum(len(part) for part in gathered) >= ROWS_A_GROUP:
+                whole = pa.concat_tables(gathered)
+                writer.write_table(whole.slice(0, ROWS_A_GROUP).combine_chunks())
+                gathered = [whole.slice(ROWS_A_GROUP)]
         if gathered:
-            writer.write_table(pa.concat_tables(gathered))
+            writer.write_table(pa.concat_tables(gathered).combine_chunks())
 
 
 def _page(row: dict[str, Any]) -> Page:

@@ -27,7 +27,7 @@ class Server:
     """MLflow, which may be told anything twice: it makes no difference."""
 
     def __init__(self, address: str | None) -> None:
-        self._client, self._experiment = opened(address)
+        self.client, self._experiment = opened(address)
         self._runs: dict[str, str] = {}  # their ids by their keys
 
     def take(self, journal: Journal) -> None:
@@ -35,14 +35,21 @@ class Server:
         for event in journal.left():
             self._take(event, journal)
 
+    def made(self, key: str, name: str, tags: Mapping[str, str]) -> str:
+        """The id of the run with this key, which is made where there is none."""
+        known = self._run(key)
+        if known is not None:
+            return known
+        return str(self.client.create_run(self._experiment, run_name=name, tags={KEY: key, **tags}).info.run_id)
+
     def steps(self, key: str) -> list[int]:
         """Of which a run has told."""
         run_id = self._run(key)
-        names = self._client.get_run(run_id).data.metrics if run_id else ()
-        return [mark.step for name in names for mark in self._client.get_metric_history(run_id, name)]
+        names = self.client.get_run(run_id).data.metrics if run_id else ()
+        return [mark.step for name in names for mark in self.client.get_metric_history(run_id, name)]
 
     def _take(self, event: Event, journal: Journal) -> None:
-        client, run_id = self._client, self._run(journal.key) or ""
+        client, run_id = self.client, self._run(journal.key) or ""
         match event["what"]:
             case "begin":
                 self._begin(event, journal.key)
@@ -67,39 +74,33 @@ class Server:
 
     def _run(self, key: str) -> str | None:
         if key not in self._runs:
-            found = self._client.search_runs([self._experiment], f"tags.`{KEY}` = '{key}'", max_results=1)
+            found = self.client.search_runs([self._experiment], f"tags.`{KEY}` = '{key}'", max_results=1)
             if not found:
                 return None
             self._runs[key] = found[0].info.run_id
         return self._runs[key]
 
     def _begin(self, event: Event, key: str) -> None:
-        tags = {KEY: key, **event["tags"]}
+        tags = dict(event["tags"])
         if event["pipeline"] is not None:
             parent = event["pipeline"]
-            tags[PARENT] = self._made(parent["key"], parent["name"], {KEY: parent["key"], **event["tags"]})
-        run_id = self._made(key, event["name"], tags)
+            tags[PARENT] = self.made(parent["key"], parent["name"], event["tags"])
+        run_id = self.made(key, event["name"], tags)
         for one in (run_id, tags.get(PARENT)):
             if one is not None:
-                self._client.update_run(one, status="RUNNING")
-
-    def _made(self, key: str, name: str, tags: Mapping[str, str]) -> str:
-        known = self._run(key)
-        if known is not None:
-            return known
-        return str(self._client.create_run(self._experiment, run_name=name, tags=dict(tags)).info.run_id)
+                self.client.update_run(one, status="RUNNING")
 
     def _params(self, run_id: str, values: Mapping[str, str]) -> None:
         from mlflow.entities import Param
 
-        known = self._client.get_run(run_id).data.params
-        self._client.log_batch(run_id, params=[Param(*pair) for pair in values.items() if pair[0] not in known])
+        known = self.client.get_run(run_id).data.params
+        self.client.log_batch(run_id, params=[Param(*pair) for pair in values.items() if pair[0] not in known])
 
     def _metrics(self, run_id: str, rows: Sequence[Sequence[Any]]) -> None:
         from mlflow.entities import Metric
 
         for start in range(0, len(rows), MOST):
-            self._client.log_batch(run_id, metrics=[Metric(*row) for row in rows[start : start + MOST]])
+            self.client.log_batch(run_id, metrics=[Metric(*row) for row in rows[start : start + MOST]])
 
     def _inputs(self, run_id: str, inputs: Sequence[Mapping[str, str]]) -> None:
         from mlflow.entities import Dataset, DatasetInput
@@ -108,7 +109,7 @@ class Server:
             DatasetInput(Dataset(one["name"], one["digest"], "local", json.dumps({"uri": one["source"]})), [])
             for one in inputs
         ]
-        self._client.log_inputs(run_id, datasets=given)
+        self.client.log_inputs(run_id, datasets=given)
 
 
 def opened(address: str | None) -> tuple[MlflowClient, str]:

@@ -145,10 +145,15 @@ class CurateParams(Section):
         description="vision model that plays, http://host:8000/v1#model; null: what the annotations say is played",
     )
     at_once: int = Field(64, ge=1, le=256, description="episodes that the teacher plays at the same time")
-    per_minute: float | None = Field(None, gt=0, description="requests that the teacher may be sent; any where null")
+    per_minute: float | None = Field(
+        None,
+        gt=0,
+        description="requests that the teacher may be sent, with those of a judge at its address; any where null",
+    )
     questions: int = Field(
         200, ge=1, le=1_000_000, description="that the teacher writes where none are given; checks leave fewer"
     )
+    unanswerable: float = Field(0.1, ge=0, le=1, description="share of them that ask for what no document says")
     seed: int = Field(1, ge=0, lt=2**32, description="of the order of candidates and of what the teacher varies")
     attempts: int = Field(1, ge=1, le=64, description="at each question")
     detours: float = Field(
@@ -264,6 +269,9 @@ class PipelineParams(Section):
     """What the tasks of the Kubeflow pipeline run in, and on."""
 
     namespace: str | None = Field(None, description="of your Kubeflow profile, where it serves several users")
+    service_account: str | None = Field(
+        None, description="of that namespace, as which the tasks run; the one that Kubeflow gives them where null"
+    )
     registry: str | None = Field(
         None, description="that has the images of `make images`, such as registry/team; the nodes themselves where null"
     )
@@ -276,6 +284,7 @@ class PipelineParams(Section):
         le=1024,
         description="over which sft and grpo are spread, by Kubeflow Trainer; 0: a task like any other",
     )
+    shards: int = Field(1, ge=1, le=1000, description="of the documents, each ingested by a task of its own")
     hours: float = Field(24.0, gt=0, le=8760, description="that training on these nodes may take; then it is ended")
 
 

@@ -1,4 +1,4 @@
-"""What a pipeline will need hours from now, looked for at once: servers, models, question files."""
+"""What a pipeline will need hours from now, looked for at once: servers, models, question files, nodes and GPUs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urldefrag
 
-from unidoc_rl import doctor, questions, s3, trainjob
+from unidoc_rl import cluster, doctor, questions, s3, trainjob
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.params import Params
+from unidoc_rl.params import Params, PipelineParams
 from unidoc_rl.types import Split
 
 IN_A_CLUSTER = "KUBERNETES_SERVICE_HOST"  # the variable that every pod has
@@ -24,6 +24,7 @@ def check(params: Params, asked: Path | None = None, seconds: float = SECONDS) -
         *(_questions(asked, params.curate.teacher is not None) if asked else ()),
         *(_nodes() if params.pipeline.nodes else ()),
         *(lost_with_a_pod(params) if IN_A_CLUSTER in os.environ else ()),
+        *(_gpus(params.pipeline) if IN_A_CLUSTER in os.environ and params.pipeline.gpus else ()),
     ]
     if problems:
         raise UnidocError("\n".join(problems))
@@ -88,3 +89,18 @@ def _nodes() -> Iterator[str]:
         trainjob.ready()
     except UnidocError as error:
         yield f"pipeline.nodes: {error}"
+
+
+def _gpus(settings: PipelineParams) -> Iterator[str]:
+    """A pod that is beyond the quota would wait for ever."""
+    needed = settings.gpus * max(1, settings.nodes)
+    try:
+        allowed = cluster.gpus()
+    except UnidocError as error:
+        yield f"pipeline.gpus: {error}"
+        return
+    if allowed is not None and allowed < needed:
+        yield (
+            f"pipeline.gpus: {needed} are needed at once ({settings.gpus} on each of {max(1, settings.nodes)}), and a "
+            f"quota of the namespace allows {allowed}; set fewer, or ask its administrator for more"
+        )

@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,16 +30,13 @@ class Output:
     former: Path | None  # the result that stood there before, to take over what has not changed
     work: Path  # survives a kill, and is removed once the result stands
 
-    def goes_on_with(self, inputs: str, but: Collection[str] = ()) -> None:
-        """What a killed run has left in `work` serves the same inputs only: that of others is removed.
-
-        `but`: folders that serve any.
-        """
+    def goes_on_with(self, inputs: str) -> None:
+        """What a killed run has left in `work` serves the same inputs only: that of others is removed."""
         note = self.work / "inputs"
         if note.exists() and note.read_text() == inputs:
             return
         for path in self.work.iterdir():
-            if path.is_dir() and path != self.new and path.name not in but:
+            if path.is_dir() and path != self.new:
                 shutil.rmtree(path)
             elif path.name not in ("lock", "unsent") and path.is_file():
                 path.unlink()

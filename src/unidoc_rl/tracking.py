@@ -111,7 +111,7 @@ def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Ru
         if not held:
             raise UnidocError(f"{journal.folder}: another process is at work on this run; wait for it")
         told = Run(journal, address)
-        told.tell("begin", name=name, address=address, pipeline=pipeline(), tags=_tags())
+        told.tell("begin", name=name, address=address, pipeline=pipeline(), tags=tags())
         status = "FAILED"
         try:
             yield told
@@ -155,7 +155,7 @@ def _place(address: str | None) -> str:
     return address or str(FOLDER / "mlflow.db")
 
 
-def _tags() -> dict[str, str]:
+def tags() -> dict[str, str]:
     """Which code, data and environment."""
     return {
         "mlflow.source.git.commit": provenance.commit(),

@@ -7,16 +7,15 @@ running, or has it go on from its last checkpoint.
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unidoc_rl import provenance, storage
+from unidoc_rl import cluster, provenance, storage, tracking
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.params import Params, PipelineParams
 from unidoc_rl.trained import marker
@@ -36,8 +35,8 @@ LOST_TRIES = 30  # at asking how the job is doing, one after the other
 
 def ready(backend: KubernetesBackendConfig | None = None) -> None:
     """Raises what would keep a job from being started."""
-    client = _client(backend)
-    with _explained(f"looking for the TrainingRuntime {RUNTIME}"):
+    client = cluster.connected(backend)
+    with cluster.explained(f"looking for the TrainingRuntime {RUNTIME}"):
         client.get_runtime(RUNTIME)
 
 
@@ -56,7 +55,7 @@ def train(
 
     `arguments`: with {name} for the folder of that name in `inputs`.
     """
-    client = _client(backend)
+    client = cluster.connected(backend)
     learned_by = params.model_dump_json(include={stage, "agent", "rewards"})  # not by how many nodes, nor how long
     digest = provenance.key(stage, learned_by, *(Path(folder) for folder in inputs.values()))
     job = f"unidoc-{stage}-{digest[:12]}"
@@ -107,27 +106,28 @@ def _started(
         _remove(client, job)
         while _status_if_there(client, job) is not None:  # until its pods are gone, its name is taken
             sleep(POLL_SECONDS)
-    with _explained(f"starting the TrainJob {job}"):
+    with cluster.explained(f"starting the TrainJob {job}"):
         runtime = client.get_runtime(RUNTIME)
         resources = {"memory": settings.memory}
         if settings.gpus:
             resources["nvidia.com/gpu"] = str(settings.gpus)
         image = os.environ.get(IMAGE, runtime.trainer.image)
-        trainer = CustomTrainerContainer(image, num_nodes=settings.nodes, resources_per_node=resources)
+        run = {name: os.environ[name] for name in (tracking.PIPELINE,) if name in os.environ}
+        trainer = CustomTrainerContainer(image, num_nodes=settings.nodes, resources_per_node=resources, env=run)
         options = [Name(job), TrainerCommand(command), ActiveDeadlineSeconds(round(settings.hours * 3600))]
         client.train(runtime=runtime, trainer=trainer, options=options)
 
 
 def _status_if_there(client: TrainerClient, job: str) -> str | None:
     try:
-        with _explained(f"looking for the TrainJob {job}"):
+        with cluster.explained(f"looking for the TrainJob {job}"):
             return str(client.get_job(job).status)
-    except _NotThere:
+    except cluster.NotThere:
         return None
 
 
 def _remove(client: TrainerClient, job: str) -> None:
-    with suppress(_NotThere), _explained(f"removing the TrainJob {job}"):
+    with suppress(cluster.NotThere), cluster.explained(f"removing the TrainJob {job}"):
         client.delete_job(job)
 
 
@@ -138,13 +138,13 @@ def _followed(client: TrainerClient, job: str, seconds: float, sleep: Callable[[
     lost = 0
     while True:
         try:
-            with _explained(f"asking for the TrainJob {job}"):
+            with cluster.explained(f"asking for the TrainJob {job}"):
                 found = client.get_job(job)
                 lost = 0
                 if found.status in (COMPLETE, FAILED):
                     break
                 _tell(client, found, told)
-        except _NotThere as error:
+        except cluster.NotThere as error:
             raise UnidocError(f"TrainJob {job} has been removed, not by this task: run again to go on") from error
         except Away:
             lost += 1
@@ -167,51 +167,3 @@ def _tell(client: TrainerClient, job: Any, told: set[str]) -> None:
     for line in client.get_job_logs(job.name, step=FIRST, follow=True):
         print(line, flush=True)
     told.add(first.pod_name)
-
-
-# --- the cluster ----------------------------------------------------------------------------------------------------
-
-
-class _NotThere(UnidocError):
-    """The cluster knows no such thing."""
-
-
-WHAT_TO_DO = {
-    401: "this task's account is not known there: see that it runs in the cluster",
-    403: "this task's account may not do this: apply manifests/, whose Role unidoc-rl-trainer is bound to it",
-    404: "it is not there: apply manifests/, and see that Kubeflow Trainer is installed",
-    409: "it was started by another task at the same time: run again",
-}
-
-
-def _client(backend: KubernetesBackendConfig | None) -> TrainerClient:
-    from kubeflow.trainer import TrainerClient
-    from kubernetes.config import ConfigException
-
-    logging.getLogger("kubeflow").setLevel(
-        logging.ERROR
-    )  # it warns that it may not read which version of Trainer it is
-    try:
-        return TrainerClient(backend)
-    except ConfigException as error:
-        raise UnidocError(
-            f"no cluster can be asked from here ({error}); set pipeline.nodes to 0, or run in one"
-        ) from error
-
-
-@contextmanager
-def _explained(doing: str) -> Iterator[None]:
-    from kubernetes.client import ApiException
-
-    try:
-        yield
-    except (RuntimeError, TimeoutError) as error:  # as the SDK wraps what it meets
-        cause = error.__cause__
-        if not isinstance(cause, ApiException):
-            raise Away(f"{doing}: the cluster cannot be reached ({cause or error}); run again") from error
-        said = f"{doing}: {cause.status} ({cause.reason})"
-        if cause.status == 404:
-            raise _NotThere(f"{said}; {WHAT_TO_DO[404]}") from error
-        if cause.status in WHAT_TO_DO:
-            raise UnidocError(f"{said}; {WHAT_TO_DO[cause.status]}") from error
-        raise Away(f"{said}; see that the cluster is well, and run again") from error

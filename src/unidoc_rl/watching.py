@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,11 +16,18 @@ from unidoc_rl.errors import UnidocError
 SENT_EVERY = 20  # rows of figures
 
 
-def watch(trainer: Trainer, what: str, run: tracking.Run | None, params: Mapping[str, Any]) -> None:
-    """`run`: None in all processes of a training but the first."""
+def watch(
+    trainer: Trainer,
+    what: str,
+    run: tracking.Run | None,
+    params: Mapping[str, Any],
+    inputs: Mapping[str, str | Path],
+) -> None:
+    """`run`: None in all processes of a training but the first. `inputs`: what is learned from, by names."""
     trainer.remove_callback(PrinterCallback)
     if run is not None:
         run.params(params)
+        run.inputs(inputs)
         trainer.add_callback(_Watch(what, run))
 
 

@@ -1,4 +1,4 @@
-"""A corpus whose pages have regions, and endpoints that are asked without a key and without a proxy."""
+"""A corpus whose pages have regions, and endpoints that are asked without a key and a proxy, and by no test before."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from unidoc_rl.agent.endpoint import KEY
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.delenv(KEY, raising=False)
+    monkeypatch.setenv("UNIDOC_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from unidoc_rl.agent.scripted import NOT_ANSWERABLE
 from unidoc_rl.corpus import PAGE_SCHEMA, PAGES
 from unidoc_rl.curate.layout import Layout
 from unidoc_rl.curate.shown import Shown
+from unidoc_rl.names import document_name
 from unidoc_rl.params import AgentParams
 from unidoc_rl.questions import gold_page, gold_pages, gold_regions
 from unidoc_rl.types import AnswerFormat, Box, Question
@@ -32,10 +33,12 @@ STEPS = {
     "Would it help to zoom": "zoom",
     "Does that show you anything": "zoom",
     "What does it teach you": "read",
+    "Write one question that cannot be answered": "ask",
     "Write one question": "write",
     "Without looking anything up": "guess",
     "These parts of pages": "confirm",
 }
+_DOCUMENT = re.compile(r"of the document (.+?): ")
 _QUESTION = re.compile(r"The question: (.+)")
 
 
@@ -82,7 +85,7 @@ class Stub:
 
     def reply(self, body: Body) -> dict[str, Any]:
         told = text_of(body)
-        if step_of(body) in ("write", "guess", "confirm"):
+        if step_of(body) in ("ask", "write", "guess", "confirm"):
             return self._about_writing(body, told)
         found = _QUESTION.search(told)
         assert found
@@ -108,21 +111,32 @@ class Stub:
     def _about_writing(self, body: Body, told: str) -> dict[str, Any]:
         """Of pages that an annotated question is about, that question; of others, one that finds nothing."""
         step, shown = step_of(body), list(pictures_of(body))
+        if step == "ask":
+            return {"question": self._unanswerable(told, _digest(shown[0]))}
         if step != "write":
             question = next((one for one in self.asked if one.query in told), None)
             if question is None:
                 return {"answer": None}
             fault, enough = self.errs.get(question.uid, ""), len(shown) >= len(question.evidence)
+            if not question.evidence:
+                return {"answer": "42 of them" if fault == "answered" and shown else "It is not stated."}
             knows = fault == "known" if step == "guess" else enough and fault != "unconfirmed"
             return {"answer": question.answer if knows else None}
         pages = [self._pages.get(_digest(picture)) for picture in shown]
         evidence = [{"page": at, "region": 1} for at in range(1, len(pages) + 1)]
-        fits = (one for one in self.asked if set(gold_pages(one)) <= set(pages))
+        fits = (one for one in self.asked if one.evidence and set(gold_pages(one)) <= set(pages))
         question = max(fits, key=lambda one: len(one.evidence), default=None)
         if question is None:
             return {"question": "What is it?", "answer": "This.", "answer_format": "str", "evidence": evidence}
         form = str(question.answer_format).upper()
         return {"question": question.query, "answer": question.answer, "answer_format": form, "evidence": evidence}
+
+    def _unanswerable(self, told: str, page: str) -> str:
+        """Of a document of which such a question is annotated, that one; several are shared out among its pages."""
+        document = _DOCUMENT.search(told)
+        assert document
+        known = [one.query for one in self.asked if not one.evidence and document_name(one.file_name) == document[1]]
+        return known[int(page, 16) % len(known)] if known else "What is it?"
 
     def _choice(self, pages: Sequence[str | None], gold: Sequence[str], fault: str) -> dict[str, Any]:
         right = [number for number, page in enumerate(pages) if page in gold]

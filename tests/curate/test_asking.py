@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from tests.agent.chat import Body, Chat, Given, completion, error, scripted
 from tests.curate.stub import pictures_of, text_of
 from unidoc_rl.agent.endpoint import Completion, Endpoint, EndpointAway
-from unidoc_rl.curate.asking import AWAY_IN_A_ROW, Asking, Unreadable, cost, read
+from unidoc_rl.curate.asking import AWAY_IN_A_ROW, Asking, Cost, Unreadable, cost, read
 from unidoc_rl.curate.steps import Chosen, Closer, Learned, Wanted
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.retry import Pace
 from unidoc_rl.types import Content, Picture
 
 PAGE = Picture("report_1", 56, 28)
@@ -27,10 +28,14 @@ SORRY = completion("I'm sorry, I can't assist with that.")
 
 
 @contextlib.contextmanager
-def asking(chat: Chat, replies: Path, seed: int = 1, **options: float) -> Iterator[Asking]:
-    limits = {"tries": 2, "seconds": 5, **options}
-    with chat.running(), contextlib.closing(Endpoint(chat.url, sleep=lambda _: None, **limits)) as endpoint:  # type: ignore[arg-type]
-        yield Asking(endpoint, "the rules", draw, replies, corpus="a corpus", seed=seed)
+def asking(
+    chat: Chat, folder: Path, seed: int = 1, *, used: str = "used", seconds: float = 5, pace: Pace | None = None
+) -> Iterator[Asking]:
+    with chat.running():
+        endpoint = Endpoint(chat.url, sleep=lambda _: None, tries=2, seconds=seconds, pace=pace)
+        with contextlib.closing(endpoint):
+            replies = folder / "replies"
+            yield Asking(endpoint, "the rules", draw, replies, folder / used, corpus="a corpus", seed=seed)
 
 
 def draw(picture: Picture, smaller: int) -> bytes:
@@ -176,7 +181,10 @@ def test_nothing_is_asked_twice_not_even_in_vain(tmp_path: Path) -> None:
     first = ask(chat, tmp_path, ("Look: ", PAGE))
     assert ask(chat, tmp_path, ("Look: ", PAGE)) == first
     assert len(chat.asked) == 2
-    assert (cost(tmp_path).requests, cost(tmp_path).prompt_tokens, cost(tmp_path).completion_tokens) == (2, 240, 10)
+    with asking(chat, tmp_path, used="another result") as asked:
+        asked(("Look: ", PAGE), Wanted)
+    assert len(chat.asked) == 2
+    assert cost(tmp_path / "used") == cost(tmp_path / "another result") == Cost(2, 240, 10)
 
 
 @pytest.mark.parametrize("other", [("Look: ", Picture("report_2", 56, 28)), ("Look:  ", PAGE), ("Look: ",)])
@@ -198,7 +206,7 @@ def test_samples_and_seeds_differ(tmp_path: Path) -> None:
 
 def test_no_more_are_sent_a_minute_than_allowed_tries_counted(tmp_path: Path) -> None:
     chat = scripted(error(429, "slow down"), *[completion(FINE)] * 4)
-    with asking(chat, tmp_path, per_minute=60 / 0.05) as asked:
+    with asking(chat, tmp_path, pace=Pace(60 / 0.05)) as asked:
         start = time.monotonic()
         for n in range(4):
             asked((f"What {n}?",), Wanted)

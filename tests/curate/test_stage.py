@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.browser import PHONE, Tab
 from tests.small import Small
@@ -25,6 +26,7 @@ from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rollouts import play
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import Mistakes, Scripted
+from unidoc_rl.cli import LEFT_OUT, cli
 from unidoc_rl.curate.filters import FILTERS, Traits, answer_in_question, reason, repetition, surplus
 from unidoc_rl.curate.stage import curate, shuffled
 from unidoc_rl.errors import UnidocError
@@ -198,17 +200,22 @@ def test_questions_that_cannot_be_played_are_listed(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    some = [one for one in questions.read(small.file(Split.TRAIN)) if one.evidence][:4]
+    some = [one for one in questions.read(small.file(Split.TRAIN)) if one.evidence][:5]
     gone = replace(some[1], evidence=(replace(some[1].evidence[0], page=99),))
-    questions.write(
-        tmp_path / "asked.jsonl", [some[0], gone, replace(some[2], answer=" "), replace(some[3], evidence=())]
-    )
-    report = curate(tmp_path / "asked.jsonl", small.corpus, str(small.index), tmp_path / "out", Params())
-    assert report.left_out == {
+    strange = replace(some[4], evidence=(replace(some[4].evidence[0], file_name="elsewhere.pdf", page=1),))
+    empty, nowhere = replace(some[2], answer=" "), replace(some[3], evidence=())
+    questions.write(tmp_path / "asked.jsonl", [some[0], gone, empty, nowhere, strange])
+    asked = ["curate", "asked.jsonl", "--corpus", str(small.corpus), "--index", str(small.index), "--out", "out"]
+    done = CliRunner().invoke(cli, asked)
+    assert done.exit_code == LEFT_OUT
+    assert "4 questions cannot be played; out/report.json names each, and why" in done.output
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["left_out"] == {
         some[1].uid: f"page {gold_pages(gone)[0]} is not in the corpus",
         some[2].uid: "its answer is empty",
         some[3].uid: "nobody has said on which page its answer stands",
+        some[4].uid: "page elsewhere_1 is not in the corpus",
     }
+    assert CliRunner().invoke(cli, [*asked, "--set", "curate.may_leave_out=4"]).exit_code == 0
     questions.write(tmp_path / "asked.jsonl", [gone])
     with pytest.raises(UnidocError, match="none of its 1 questions can be played"):
         curate(tmp_path / "asked.jsonl", small.corpus, str(small.index), tmp_path / "other", Params())

@@ -36,8 +36,9 @@ FAULTS = {  # of the stub, and the filter that names it
 
 
 def taught(small: Small, corpus: Path, stub: Stub, work: Path) -> dict[str, Trajectory]:
-    """By the question's uid."""
-    with Chat(stub).running() as chat, Index(small.index) as search:
+    """By the question's uid; by a teacher whom nobody has asked before."""
+    with Chat(stub).running() as chat, Index(small.index) as search, pytest.MonkeyPatch.context() as environ:
+        environ.setenv("UNIDOC_CACHE", str(work / "cache"))
         pictures = Pictures(corpus, AGENT)
         environment = Environment(shuffled(search, 1), pictures, AGENT)
         player = Teaching(corpus, pictures, work, Params(curate=CurateParams(teacher=chat.url))).player()

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -21,13 +23,16 @@ from tests.curate.test_stage import without_times
 from tests.small import Small
 from unidoc_rl import questions
 from unidoc_rl.agent import trajectories
+from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rules import by_rules
-from unidoc_rl.curate.aims import aims
+from unidoc_rl.curate.aims import plans
 from unidoc_rl.curate.layout import Layout
 from unidoc_rl.curate.stage import curate
+from unidoc_rl.curate.teaching import Teaching
 from unidoc_rl.curate.writing import REASONS
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.params import CurateParams, Params
+from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
 from unidoc_rl.questions import gold_regions
 from unidoc_rl.types import Box, Region
 
@@ -59,8 +64,14 @@ def test_what_the_teacher_finds_out_is_learned_from(small: Small, with_regions: 
     with Chat(Stub(with_regions, annotated)).running() as chat:
         params = Params(curate=CurateParams(teacher=chat.url))
         report = curate(some, with_regions, str(small.index), tmp_path / "out", params)
+        count = len(chat.asked)
+        assert report.cost["requests"] == count
+        stricter = Params(curate=CurateParams(teacher=chat.url, turns=3))
+        again = curate(some, with_regions, str(small.index), tmp_path / "stricter", stricter)
+    assert len(chat.asked) == count
+    assert again.cost == report.cost
+    assert again.rejected["too_long"] > report.rejected["too_long"]
     assert report.rl >= 8
-    assert report.cost["requests"] == len(chat.asked)
     truth = {question.uid: gold_regions(question) for question in annotated}
     found = {question.uid: gold_regions(question) for question in questions.read(tmp_path / "out" / "rl.jsonl")}
     for uid, regions in found.items():
@@ -108,30 +119,42 @@ def test_killed_it_asks_nothing_twice_and_loses_nothing(small: Small, with_regio
 
 @pytest.mark.slow
 def test_what_an_endpoint_will_not_answer_is_listed(small: Small, with_regions: Path, tmp_path: Path) -> None:
-    asked = [question for question in small.asked() if question.evidence][:4]
+    asked = [question for question in small.asked() if question.evidence][:6]
     questions.write(tmp_path / "asked.json", asked)
-    stub = Stub(with_regions, asked)
+    stub, busy = Stub(with_regions, asked), [error(429, "slow down")]
 
     def answer(body: Body) -> Given:
-        lost = asked[0].query in text_of(body)
-        refused = asked[1].query in text_of(body) and any(pictures_of(body))
-        return error(302, "elsewhere") if lost else error(400, "no such pictures") if refused else stub(body)
+        match next(number for number, one in enumerate(asked) if one.query in text_of(body)):
+            case 0:
+                return error(302, "elsewhere")
+            case 1 if any(pictures_of(body)):
+                return error(400, "no such pictures")
+            case 2:
+                return completion(json.dumps(stub.reply(body))[:-5])
+            case 3 if busy:
+                return busy.pop()
+        return stub(body)
 
     with Chat(answer).running() as chat:
         params = Params(curate=CurateParams(teacher=chat.url))
         report = curate(tmp_path / "asked.json", with_regions, str(small.index), tmp_path / "out", params)
     assert list(report.left_out) == [asked[0].uid]
     assert "302: elsewhere" in report.left_out[asked[0].uid]
-    (line,) = (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()
-    assert json.loads(line)["reason"] == "gave_up"
-    assert "no such pictures" in json.loads(line)["trajectory"]["failure"]
-    assert report.sft == 2
+    rejected = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
+    assert {line["reason"] for line in rejected} == {"gave_up"}
+    why = {line["trajectory"]["question"]["uid"]: line["trajectory"]["failure"] for line in rejected}
+    assert why.keys() == {asked[1].uid, asked[2].uid}
+    assert "no such pictures" in why[asked[1].uid]
+    assert "no JSON object" in why[asked[2].uid]
+    assert report.sft == 3
+    assert busy == []
 
 
 @pytest.mark.slow
 def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp_path: Path, tab: Tab) -> None:
-    asked = [question for question in small.asked() if question.evidence]
+    asked, none = small.asked(), [question for question in small.asked() if not question.evidence]
     errs = {question.uid: fault for question, fault in zip(asked, ["known", "unconfirmed", "", ""] * 99, strict=False)}
+    errs |= {question.uid: fault for question, fault in zip(none, ["answered", ""] * 99, strict=False)}
     stub = Stub(with_regions, asked, errs)
     first: list[str] = []
 
@@ -143,9 +166,9 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
         return completion("I am sorry.") if drawn == first[0] else stub(body)
 
     with Chat(answer).running() as chat:
-        params = Params(curate=CurateParams(teacher=chat.url, questions=70))
+        params = Params(curate=CurateParams(teacher=chat.url, questions=80, unanswerable=0.2))
         report = curate(None, with_regions, str(small.index), tmp_path / "out", params)
-    assert report.written["written"] == 70 == report.questions + sum(report.written[reason] for reason in REASONS)
+    assert report.written["written"] == 80 == report.questions + sum(report.written[reason] for reason in REASONS)
     assert all(report.written[reason] for reason in REASONS)
     assert 1 <= report.written["given_up"] <= 3  # whoever asks about that page
     wrote = questions.read(tmp_path / "out" / "questions.json")
@@ -155,6 +178,7 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
         assert by_rules([(true, question.answer)])[0].value == 1
         assert gold_regions(question).keys() == gold_regions(true).keys()
         assert errs[true.uid] == ""
+    assert any(not question.evidence for question in wrote)
     dropped = [json.loads(line) for line in (tmp_path / "out" / "dropped.jsonl").read_text().splitlines()]
     assert Counter(one["reason"] for one in dropped) == {name: report.written[name] for name in REASONS}
     assert report.sft > 0
@@ -166,6 +190,34 @@ def test_without_questions_and_teacher_nothing_begins(small: Small, tmp_path: Pa
     with pytest.raises(UnidocError, match=r"curate\.teacher"):
         curate(None, small.corpus, str(small.index), tmp_path / "out", Params())
     assert os.listdir(tmp_path) == []
+
+
+def test_a_judge_at_the_teacher_s_address_shares_its_limits_and_is_asked_once(
+    with_regions: Path, small: Small, tmp_path: Path
+) -> None:
+    (question, *_), pictures = small.asked(), Pictures(with_regions, AgentParams())
+    asked = [(question, str(n)) for n in range(6)]
+    together = threading.Barrier(6)
+
+    def at_once(_: Body) -> Given:
+        together.wait(4)
+        return completion("RIGHT")
+
+    def teaching(judge: str, name: str) -> Teaching:
+        curating = CurateParams(teacher=f"{chat.url}#large", at_once=2, per_minute=60 / 0.05)
+        return Teaching(
+            with_regions, pictures, tmp_path / name, Params(curate=curating, rewards=RewardParams(judge=judge))
+        )
+
+    with Chat(lambda _: completion("RIGHT")).running() as chat, Chat(at_once).running() as other:
+        start, both = time.monotonic(), teaching(f"{chat.url}#small", "both")
+        both.player().reply([Episode(question, 0, "the rules")])  # who is asked three times for what can be read
+        assert [verdict.value for verdict in both.judge()(asked)] == [1] * 6
+        assert time.monotonic() - start >= 8 * 0.05
+        assert chat.busiest <= 2
+        teaching(f"{chat.url}/#small", "again").judge()(asked)
+        assert len(chat.asked) == 9
+        assert [verdict.value for verdict in teaching(other.url, "apart").judge()(asked)] == [1] * 6
 
 
 class _Drawn(Layout):
@@ -181,8 +233,11 @@ class _Drawn(Layout):
 
 def test_documents_pages_kinds_and_hops_have_their_share() -> None:
     layout = _Drawn()
-    drawn = list(aims(layout, 300, 1))
-    assert drawn == list(aims(layout, 300, 1)) != list(aims(layout, 300, 2))
+    planned = list(plans(layout, 300, 0.1, 1))
+    assert planned == list(plans(layout, 300, 0.1, 1)) != list(plans(layout, 300, 0.1, 2))
+    assert sum(not plan.answerable for plan in planned) == 30
+    assert all(len(plan.aims) == 1 for plan in planned if not plan.answerable)
+    drawn = [plan.aims for plan in planned]
     pages = Counter(aim.page for several in drawn for aim in several)
     for document, own in layout.pages_of.items():
         assert sum(several[0].page in own for several in drawn) == 60, document
@@ -190,5 +245,5 @@ def test_documents_pages_kinds_and_hops_have_their_share() -> None:
     kinds = Counter(layout.regions(aim.page)[(aim.region or 0) - 1].kind for several in drawn for aim in several)
     assert kinds["table"] >= 0.9 * sum(pages[page] for page in pages if page.endswith("_1"))
     assert kinds["header"] == 0
-    assert 80 <= sum(len(several) == 2 for several in drawn) <= 120
+    assert 70 <= sum(len(several) == 2 for several in drawn) <= 110
     assert all(len({aim.page for aim in several}) == len(several) for several in drawn)

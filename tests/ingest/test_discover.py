@@ -118,7 +118,7 @@ def test_a_prefix_is_read_like_a_folder(bucket: Bucket) -> None:
 
 
 def names_in(folder: Path) -> dict[str, tuple[str, ...]]:
-    documents, _ = identify(discover(str(folder))[0], IngestParams(), Former(None), folder / ".cache")
+    documents, _ = identify(discover(str(folder))[0], IngestParams(), Former([]), folder / ".cache")
     return {document.name: document.files for document in documents}
 
 

@@ -13,18 +13,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from tests.conftest import Bucket
 from tests.ingest import files
 from unidoc_rl import corpus, storage
+from unidoc_rl.cli import cli
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.ingest.discover import discover
 from unidoc_rl.ingest.former import Former
 from unidoc_rl.ingest.identify import identify
-from unidoc_rl.ingest.stage import ingest
+from unidoc_rl.ingest.stage import Shard, ingest
 from unidoc_rl.params import IngestParams
 from unidoc_rl.types import TextSource
 
@@ -118,6 +121,51 @@ def test_a_new_file_is_worked_on_alone_and_the_rest_taken_over(tmp_path: Path) -
     fresh = tmp_path / "fresh"
     ingest(docs, fresh, PLAIN)
     assert content(out) == content(fresh)
+
+
+def test_shards_together_make_what_one_machine_makes(tmp_path: Path) -> None:
+    """With copies, names and bad files in several shards, and a shard in which there is nothing."""
+    docs = tmp_path / "docs"
+    for name in ("a", "2023/report", "2024/report"):
+        files.write_pdf(docs / f"{name}.pdf", text=name)
+    files.write_pdf(docs / "copy of a.pdf", text="a")
+    (docs / "bad.pdf").write_bytes(b"%PDF-1.7 and no more")
+    (docs / "letter.docx").write_bytes(b"PK")
+    shards = [Shard(1, 2), Shard(2, 2), Shard(9, 9)]
+    parts = [tmp_path / f"part{shard.place}" for shard in shards]
+    for part, shard in zip(parts, shards, strict=True):
+        ingest(docs, part, PLAIN, shard=shard, workers=1)
+    options = [option for part in parts for option in ("--part", str(part))]
+    assert unidoc_ingest(docs, tmp_path / "together", *options).returncode == 3
+    ingest(docs, tmp_path / "alone", PLAIN)
+    assert content(tmp_path / "together") == content(tmp_path / "alone")
+    read = {moment for part in parts for moment in images_of(part).values()}
+    assert {*images_of(tmp_path / "together").values()} <= read
+
+
+def test_which_shard_of_how_many_is_said_in_one_word() -> None:
+    def said(shard: str) -> Any:
+        command = ["docs", "--out", "corpus", "--shard", shard]
+        return cli.commands["ingest"].make_context("ingest", command).params["shard"]
+
+    assert said("2/4") == Shard(2, 4)
+    for wrong in ("0/2", "3/2", "1", "a/b"):
+        with pytest.raises(click.BadParameter, match=f"{wrong} is none of several; expected 1/4"):
+            said(wrong)
+
+
+def test_pages_are_the_same_bytes_in_whatever_pieces_they_come(tmp_path: Path) -> None:
+    files.write_pdf(tmp_path / "docs/a.pdf", pages=7)
+    ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
+    pages = corpus.Corpus(tmp_path / "corpus").table(*corpus.PAGE_SCHEMA.names)
+    many = [pages.slice(n % 5, 1 + n % 7) for n in range(300)]
+    rows = pa.concat_tables(many)
+    written = set()
+    for size in (1, 100, corpus.ROWS_A_GROUP, 2000):
+        corpus.write_pages(tmp_path / "pages", [rows.slice(at, size) for at in range(0, len(rows), size)])
+        written.add((tmp_path / "pages").read_bytes())
+    assert len(rows) > corpus.ROWS_A_GROUP
+    assert len(written) == 1
 
 
 def test_other_settings_are_other_pages(tmp_path: Path) -> None:
@@ -423,7 +471,7 @@ def test_an_object_that_is_gone_when_it_is_fetched_is_left_out(tmp_path: Path, b
         bucket.put(f"docs/{name}.pdf", files.write_pdf(tmp_path / f"{name}.pdf", text=name).read_bytes())
     found, _ = discover(f"{bucket.uri}/docs/")
     bucket.delete("docs/a.pdf")
-    documents, problems = identify(found, PLAIN, Former(None), tmp_path / "cache")
+    documents, problems = identify(found, PLAIN, Former([]), tmp_path / "cache")
     assert [document.name for document in documents] == ["b"]
     assert [problem.file for problem in problems] == ["a.pdf"]
 

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unidoc_rl.nano.evaluate import _iou, _misread, _same_answer, _same_page, _same_region
-from unidoc_rl.nano.lessons import Lesson
+from unidoc_rl.nano.talk import Lesson, Turn
 
 CORNERS = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(1, 50))
 
 
 def lesson(reply: str) -> Lesson:
-    return Lesson((), reply)
+    return Lesson((Turn((), reply),))
 
 
 @given(CORNERS, CORNERS)

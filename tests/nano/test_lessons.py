@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from random import Random
 
@@ -17,12 +18,12 @@ from unidoc_rl.agent.encoding import IMAGE, UNSAID
 from unidoc_rl.nano import lessons, pages
 from unidoc_rl.nano.batches import Maker
 from unidoc_rl.nano.glyphs import EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs
-from unidoc_rl.nano.lessons import Lesson
 from unidoc_rl.nano.model import PROTOCOL, TOKEN, make_tokenizer
 from unidoc_rl.nano.parts import Seen, open_page
 from unidoc_rl.nano.recipe import Stage
+from unidoc_rl.nano.talk import Lesson
 from unidoc_rl.params import SampleParams
-from unidoc_rl.types import Answer, Select, Zoom
+from unidoc_rl.types import Answer, Search, Select, Zoom
 
 SEEDS = st.integers(0, 10_000)
 
@@ -38,7 +39,7 @@ def taken(task: str, family: tuple[pages.DrawnPage, ...], seed: int, count: int 
 
 def pairs(lesson: Lesson) -> list[tuple[str, str]]:
     """All that is asked, and what is to be replied."""
-    return [(str(lesson.told[0][0]), lesson.reply), *lesson.more]
+    return [(str(turn.told[0][0]), turn.reply) for turn in lesson.turns]
 
 
 def ink(seen: Seen) -> np.ndarray:
@@ -66,7 +67,7 @@ def test_where_letters_are_said_to_stand_there_is_ink(family: tuple[pages.DrawnP
 def test_read_aloud_is_what_stands_in_the_picture(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
     for lesson in taken("transcribing", family, seed):
         (seen,) = lesson.seen
-        said = len("".join(lesson.reply.split()))
+        said = len("".join(lesson.turns[0].reply.split()))
         # Two letters whose middles lie in one place count once; of a neighbour that is cut, a letter may be seen.
         assert 0.5 * said <= (seen.glyphs > EMPTY).sum() <= said + 8
 
@@ -74,13 +75,47 @@ def test_read_aloud_is_what_stands_in_the_picture(family: tuple[pages.DrawnPage,
 @settings(max_examples=5)
 @given(SEEDS)
 def test_what_is_copied_stands_where_it_is_said_to(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
-    for task in ("rows", "valuing", "answering"):
+    for task in ("rows", "valuing", "answering", "asking"):
         for lesson in taken(task, family, seed):
-            (seen,) = lesson.seen
-            for reply, places in zip(lesson.replies, lesson.places, strict=True):
-                for letter, place in zip(reply, places, strict=bool(places)):
-                    if place != NOWHERE:
-                        assert class_of(letter) in seen.glyphs[place] or UNKNOWN in seen.glyphs[place]
+            for turn in lesson.turns:
+                for letter, spot in zip(turn.reply, turn.spots, strict=bool(turn.spots)):
+                    if spot:
+                        source = lesson.parts[spot.part]
+                        if isinstance(source, Seen):
+                            there = source.glyphs[spot.at]
+                            assert class_of(letter) in there or UNKNOWN in there
+                        else:
+                            assert source[spot.at] == letter
+
+
+@settings(max_examples=5)
+@given(SEEDS)
+def test_all_of_a_search_and_of_a_value_is_copied(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
+    for task, action in (("asking", Search), ("valuing", Answer)):
+        for lesson in taken(task, family, seed):
+            for turn in lesson.turns:
+                said = parse(turn.reply)
+                assert isinstance(said.action, action)
+                text = said.action.query if isinstance(said.action, Search) else said.action.text  # type: ignore[attr-defined]
+                start = turn.reply.rindex(text)
+                spots = turn.spots[start : start + len(text)]
+                assert all(spot or letter == " " for letter, spot in zip(text, spots, strict=True))
+
+
+def test_a_corner_stands_where_it_lies(family: tuple[pages.DrawnPage, ...]) -> None:
+    for lesson in taken("locating", family, 2):
+        (seen,) = lesson.seen
+        across = seen.image.width // TOKEN
+        for turn in lesson.turns:
+            action = parse(turn.reply).action
+            assert isinstance(action, Zoom)
+            numbers = [number for region in action.regions for number in region]
+            for n, found in enumerate(re.finditer(r"\d+", turn.reply)):
+                (spot,) = set(turn.spots[found.start() : found.end()])
+                assert spot is not None
+                assert lesson.parts[spot.part] is seen
+                start = (spot.at // across if n % 2 else spot.at % across) * TOKEN
+                assert start <= numbers[n] <= start + TOKEN
 
 
 def test_a_token_is_looked_for_where_its_letters_stand(family: tuple[pages.DrawnPage, ...]) -> None:
@@ -91,13 +126,39 @@ def test_a_token_is_looked_for_where_its_letters_stand(family: tuple[pages.Drawn
         (rows,) = maker.collated("rows", [lesson]).rows
         first = rows.ids[0].tolist().index(image)
         said = rows.labels[0] != UNSAID
-        *copied, end = (rows.places[0, said] - first).tolist()
+        *copied, end = (rows.spots[0, said] - first).tolist()
         assert end == [NOWHERE - first] * 2
         for token, (start, stop) in zip(rows.ids[0, said].tolist(), copied, strict=False):
             letters = str(tokenizer.decode([token])).strip()
             if letters:
                 assert class_of(letters[0]) in lesson.seen[0].glyphs[start]
                 assert class_of(letters[-1]) in lesson.seen[0].glyphs[stop]
+
+
+def test_a_word_that_is_copied_is_looked_for_among_the_words_of_the_question(
+    family: tuple[pages.DrawnPage, ...],
+) -> None:
+    maker, tokenizer = Maker(), make_tokenizer(PROTOCOL)
+    for lesson in taken("asking", family, 4):
+        (rows,) = maker.collated("asking", [lesson]).rows
+        ids = rows.ids[0].tolist()
+        copied = [(token, spots) for token, spots in zip(ids, rows.spots[0].tolist(), strict=True) if max(spots) >= 0]
+        assert len(copied) > 5 * len(lesson.turns)
+        for token, (start, stop) in copied:
+            letters = str(tokenizer.decode([token])).strip()
+            if letters:
+                assert letters[0] in str(tokenizer.decode([ids[start]]))
+                assert letters[-1] in str(tokenizer.decode([ids[stop]]))
+
+
+def test_an_episode_is_played_to_its_answer(family: tuple[pages.DrawnPage, ...]) -> None:
+    known = {asked.question.query: asked.question for page in family for asked in page.asked}
+    for lesson in taken("playing", family, 6, 6):
+        search, choice, *zooms, answer = [parse(turn.reply).action for turn in lesson.turns]
+        assert (type(search), type(choice), type(answer)) == (Search, Select, Answer)
+        question = known[pairs(lesson)[0][0]]
+        assert answer == Answer(question.answer)
+        assert bool(zooms) == any(evidence.needs_crop for evidence in question.evidence)
 
 
 def test_a_letter_is_in_the_place_in_which_its_middle_lies(family: tuple[pages.DrawnPage, ...]) -> None:

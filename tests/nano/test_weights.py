@@ -15,8 +15,8 @@ from unidoc_rl.nano import WEIGHTS, pages
 from unidoc_rl.nano.batches import Maker
 from unidoc_rl.nano.evaluate import MEASURES, SEED
 from unidoc_rl.nano.learner import Learner
-from unidoc_rl.nano.lessons import Lesson
 from unidoc_rl.nano.parts import Seen
+from unidoc_rl.nano.talk import Lesson
 
 COUNT = 24
 
@@ -30,7 +30,8 @@ def surprise(lessons: list[Lesson]) -> float:
     """Nats a token, by which the right replies surprise it."""
     model, _ = load(WEIGHTS)
     maker = Maker()
-    said = [replace(lesson, places=()) for lesson in lessons]  # what is said counts, not where it is looked for
+    # What is said counts, not where it is looked for.
+    said = [replace(one, turns=tuple(replace(turn, spots=()) for turn in one.turns)) for one in lessons]
     with torch.no_grad():
         losses = [Learner(model)(maker.collated("lesson", [lesson]))[1].loss for lesson in said]
     return fmean(losses)
@@ -42,10 +43,11 @@ def exchanged(lessons: list[Lesson]) -> list[Lesson]:
     made = []
     for lesson, other in zip(lessons, others, strict=True):
         pictures = iter(other.seen)
+        (turn,) = lesson.turns
         told = tuple(
-            tuple(next(pictures) if isinstance(part, Seen) else part for part in message) for message in lesson.told
+            tuple(next(pictures) if isinstance(part, Seen) else part for part in message) for message in turn.told
         )
-        made.append(replace(lesson, told=told))
+        made.append(replace(lesson, turns=(replace(turn, told=told),)))
     return made
 
 

@@ -49,6 +49,7 @@ class _Runtime(_Strict):
 class NewRun(_Strict):
     display_name: str
     experiment_id: str
+    service_account: str | None = None
     pipeline_version_reference: _Version
     runtime_config: _Runtime
 

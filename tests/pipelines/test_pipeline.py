@@ -26,6 +26,7 @@ from tests.agent.models import write_policy
 from unidoc_rl import mlflow_server, trainjob
 from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.mlflow_server import PARENT
 from unidoc_rl.params import AgentParams, Params, PipelineParams, SftParams, from_json
 
 AGENT = AgentParams(turns=2, turn_tokens=16, min_pixels=28 * 28, max_pixels=20 * 28 * 28)
@@ -48,7 +49,7 @@ def as_json(**ingest_changes: int) -> str:
 def everything(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Parameters of a run from end to end, with a model of the real class at a tiny size."""
     model = write_policy(tmp_path_factory.mktemp("model"), AGENT, "qwen2_5_vl")
-    return json.dumps({**SMALL, "sft": {**SMALL["sft"], "model": str(model)}})
+    return json.dumps({**SMALL, "sft": {**SMALL["sft"], "model": str(model)}, "pipeline": {"shards": 2}})
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,10 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def corpus_in(root: Path) -> Path:
     (corpus,) = root.glob("*/ingest/corpus")
     return corpus
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def pages_of(corpus: Path) -> list[dict[str, Any]]:
@@ -131,6 +136,27 @@ def test_nothing_begins_before_the_prerequisites_and_the_report_comes_after_ever
         assert "prerequisites" in spec["tasks"][first]["dependentTasks"]
         report = spec["root"]["dag"]["tasks"]["report"]
         assert report["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+
+
+def test_every_task_knows_the_run_that_it_belongs_to_and_the_cache_does_not() -> None:
+    spec, kubernetes = compiled()
+    for name in spec["deploymentSpec"]["executors"]:
+        if not name.startswith("exec-importer"):
+            (variable,) = kubernetes[name]["fieldPathAsEnv"]
+            assert variable == {"name": "UNIDOC_RUN", "fieldPath": "metadata.labels['pipeline/runid']"}
+    named = {name for name, task in spec["tasks"].items() if "run" in task.get("inputs", {}).get("parameters", {})}
+    assert named == {"prerequisites"}  # which is never cached; and the report
+    report = spec["root"]["dag"]["tasks"]["report"]
+    assert report["inputs"]["parameters"]["run"]["runtimeValue"] == {"constant": "{{$.pipeline_job_name}}"}
+
+
+def test_each_shard_is_a_task_and_ingest_takes_over_what_they_have_read() -> None:
+    tasks = compiled(shards=3)[0]["tasks"]
+    assert tasks["shards"]["parameterIterator"]["items"]["raw"] == "[1, 2, 3]"
+    assert "prerequisites" in tasks["shards"]["dependentTasks"]
+    taken_over = tasks["ingest"]["inputs"]["artifacts"]["parts"]["taskOutputArtifact"]
+    assert taken_over["producerTask"].startswith("for-loop")
+    assert "shards" not in compiled()[0]["tasks"]
 
 
 def test_a_run_has_the_parameters_that_it_was_compiled_with() -> None:
@@ -223,6 +249,11 @@ def test_one_s_own_documents_and_questions_become_a_champion(
     run(from_json(everything), OWN, {"documents": str(mine), "questions": str(documents.parent / "questions")}, out)
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
     assert len({page["document"] for page in pages_of(corpus_in(out))}) == 10
+    ingest.python_func(
+        documents=dsl.Dataset(uri=str(mine)), params=everything, corpus=dsl.Dataset(uri=str(tmp_path / "one"))
+    )
+    assert content(corpus_in(out)) == content(tmp_path / "one")
+    assert len(list(out.glob("*/*/ingest-shard"))) == 2
     assert champion_in(out)["champion"] == "1"
     for name in ("curate/card", "evaluate/report"):
         (page,) = out.glob(f"*/{name}")
@@ -231,7 +262,18 @@ def test_one_s_own_documents_and_questions_become_a_champion(
     assert "| minimum | passed |" in gates.read_text()
     (counted,) = out.glob("*/curate/executor_output.json")
     assert json.loads(counted.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]["sft"] > 0
-    assert ended() == ["FINISHED"]
+    run_of, stages = told()
+    assert run_of.info.run_name == next(out.iterdir()).name
+    assert run_of.info.status == "FINISHED"
+    assert run_of.data.metrics["accuracy"] >= 0
+    played = {"questions", "corpus", "index"}
+    assert stages == {
+        "curate": played,
+        "sft": {"trajectories", "corpus", "model"},
+        "grpo": {*played, "validation", "policy"},
+        "evaluate": {*played, "grpo", "sft", "scripted"},
+        "promote": {"policy", "evaluation"},
+    }
 
 
 @pytest.mark.slow
@@ -245,14 +287,20 @@ def test_what_would_fail_hours_later_fails_first_and_is_reported(
     with pytest.raises(UnidocError, match=r"Inner task failed: 'prerequisites'.*made lies in"):
         run(from_json(as_json()), OWN, {"documents": str(documents), "questions": str(asked)}, out)
     assert {path.name for path in out.glob("*/*")} == {"report"}
-    assert ended() == ["FAILED"]
+    run_of, stages = told()
+    assert (run_of.info.status, stages) == ("FAILED", {})
+    assert run_of.data.tags["pipeline.error"]
 
 
-def ended() -> list[str]:
-    """How the runs of the pipeline have ended, as MLflow was told."""
+def told() -> tuple[Any, dict[str, set[str]]]:
+    """What MLflow was told of the one run of a pipeline, and of each stage below it what it was made from."""
     client, experiment = mlflow_server.opened(None)
-    runs = client.search_runs([experiment], "attributes.run_name = 'pipeline'")
-    return [one.info.status for one in runs]
+    runs = client.search_runs([experiment])
+    (whole,) = (one for one in runs if PARENT not in one.data.tags)
+    assert {one.data.tags[PARENT] for one in runs if one is not whole} <= {whole.info.run_id}
+    assert [file.path for file in client.list_artifacts(whole.info.run_id)] == ["params.json"]
+    stages = {one.info.run_name: one.inputs.dataset_inputs for one in runs if one is not whole}
+    return whole, {name: {given.dataset.name for given in inputs} for name, inputs in stages.items()}
 
 
 def test_a_folder_that_is_not_there_is_named_before_anything_runs(out: Path) -> None:

@@ -65,6 +65,13 @@ def test_the_first_submission_makes_pipeline_version_experiment_and_run(kfp: Kfp
     assert NAME in run["display_name"]
 
 
+def test_the_tasks_run_as_the_account_that_is_named(kfp: Kfp) -> None:
+    params = Params(services=ServiceParams(kfp=kfp.url), pipeline=PipelineParams(service_account="trainer"))
+    start(Server(params), "unidoc-rl", NAME, PACKAGE, ARGUMENTS)
+    submitted(kfp)
+    assert [run["service_account"] for run in kfp.runs] == ["trainer", None]
+
+
 def test_the_second_finds_all_of_it_and_starts_a_run(kfp: Kfp) -> None:
     submitted(kfp)
     again = start(at(kfp), "unidoc-rl", NAME, PACKAGE, ARGUMENTS)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.mlflow_server import PARENT, opened
 from unidoc_rl.params import Params, PromoteParams
 from unidoc_rl.promote.gates import gates
 from unidoc_rl.promote.registry import Registry
@@ -66,6 +67,7 @@ def promoted(folder: Path, name: str, values: Mapping[str, float]) -> Promotion:
 @pytest.mark.slow
 def test_from_the_first_champion_to_the_rollback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNIDOC_RUN", "tuesday")
     first = promoted(tmp_path, "first", right(10))
     assert (first.version, first.promoted, first.champion) == ("1", True, "1")
     again = promote(tmp_path / "first/grpo", tmp_path / "first/evaluation", tmp_path / "again", PARAMS)
@@ -77,6 +79,12 @@ def test_from_the_first_champion_to_the_rollback(tmp_path: Path, monkeypatch: py
     registry = Registry(NAME, None)
     assert [str(one.version) for alias in ("champion", "previous") if (one := registry.alias(alias))] == ["2", "1"]
     assert json.loads((tmp_path / "worse/promotion/promotion.json").read_text())["promoted"] is False
+    client, experiment = opened(None)
+    last, *_, whole = client.search_runs([experiment], order_by=["attributes.start_time DESC"])
+    assert (last.info.run_name, last.data.tags[PARENT]) == ("promote", whole.info.run_id)
+    assert last.data.metrics == {"promoted": 0, "version": 3} == whole.data.metrics
+    assert {one.dataset.name for one in last.inputs.dataset_inputs} == {"policy", "evaluation"}
+    assert [file.path for file in client.list_artifacts(last.info.run_id)] == ["promotion.json"]
     assert roll_back(PARAMS) == ("1", "2")
     assert [str(one.version) for alias in ("champion", "previous") if (one := registry.alias(alias))] == ["1", "2"]
     champion = registry.alias("champion")

@@ -85,7 +85,7 @@ class Endpoint:
 
     `address`: up to and with /v1. `model`: the one that is served there, where it is not named. `seconds`: how long
     the server may be silent, and it is while it computes. `tries`: how often it is asked before it counts as away.
-    `per_minute`: completions that it is asked for at most, tries counted.
+    `pace`: of the completions that it is asked for, tries counted; one for all who ask the same server.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Endpoint:
         *,
         seconds: float = 600,
         tries: int = 8,
-        per_minute: float | None = None,
+        pace: retry.Pace | None = None,
         sleep: Callable[[float], object] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -104,7 +104,7 @@ class Endpoint:
         self._address = address.rstrip("/")
         self._model = model
         self._patience = retry.Patience(tries, sleep, chance)
-        self._pace = retry.Pace(per_minute)
+        self._pace = pace or retry.Pace(None)
         self._key = _key()
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:

@@ -14,6 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.s3 import copies
+
+
+def for_later_runs() -> Path:
+    """The folder of what serves runs to come too; whoever removes it pays once more."""
+    return copies() / "replies"
 
 
 class Kept:
@@ -55,7 +61,9 @@ class Kept:
         return self._folder / name[:2] / name
 
     def _unusable(self, error: Exception) -> UnidocError:
-        return UnidocError(f"{self._folder}: replies cannot be kept there ({error}); name another folder, or mend it")
+        return UnidocError(
+            f"{self._folder}: replies cannot be kept there ({error}); mend it, or name another cache by UNIDOC_CACHE"
+        )
 
 
 def digest(content: object) -> str:

@@ -55,7 +55,7 @@ _ASKING = frozenset(
 )
 
 # What it thinks, at each point in one of several ways.
-_STARTS = (
+STARTS = (
     "I have to find the page that says this.",
     "First I look for the page.",
     "I search for what the question names.",
@@ -71,18 +71,18 @@ _RETRIES = (
     "The page is not among them; I try again.",
     "That was not it. I put it differently.",
 )
-_KEEPS = (
+KEEPS = (
     "Page {number} is the one.",
     "Page {number} fits the question.",
     "The document and the subject are those of page {number}.",
     "I keep page {number}.",
 )
-_ZOOMS = (
+ZOOMS = (
     "The print is too small to be sure.",
     "I look closer at this part.",
     "I need to see this enlarged.",
 )
-_ENDS = (
+ENDS = (
     "That answers it.",
     "This is what was asked for.",
     "Now I can answer.",
@@ -135,7 +135,7 @@ class Scripted:
         question = episode.question
         makes = _Dice(self._mistakes, f"{self._seed} {question.uid} {episode.sample}")
         silent, mistaken = makes("format"), makes("answer")
-        noted, thought = "", makes.one_of(_STARTS)
+        noted, thought = "", makes.one_of(STARTS)
         if makes("leak"):
             thought = f"It should be {question.answer}."
         left = gold_regions(question)
@@ -150,7 +150,7 @@ class Scripted:
             if len(left) < missing:
                 thought = makes.one_of(_AGAIN)
         yield Said(
-            makes.one_of(_REFUSALS if left or not question.evidence else _ENDS),
+            makes.one_of(_REFUSALS if left or not question.evidence else ENDS),
             noted,
             Answer(_answer(question, mistaken or bool(left))),
         )
@@ -191,9 +191,9 @@ class Scripted:
 
     def _queries(self, question: Question, makes: _Dice) -> Iterator[str]:
         """In the question's own words, in several ways; after two searches, one knows that nothing answers it."""
-        outside, words = _QUOTED.sub(" ", question.query), _keywords(question.query)
+        outside, words = _QUOTED.sub(" ", question.query), keywords(question.query)
         ways = [words, question.query] if makes.random() < 0.8 else [question.query, words]
-        ways += [_keywords(outside), f"{_keywords(outside)} {' '.join(_QUOTED.findall(question.query))}"]
+        ways += [keywords(outside), f"{keywords(outside)} {' '.join(_QUOTED.findall(question.query))}"]
         if _in_turn(question):
             ways = [ways[2], *ways]  # what is quoted stands on the second page
         if makes("search"):
@@ -203,7 +203,7 @@ class Scripted:
         yield from (different[n % len(different)] for n in range(most))
 
     def _kept(self, number: int, makes: _Dice) -> Said:
-        return Said(makes.one_of(_KEEPS).format(number=number), "", Select(number))
+        return Said(makes.one_of(KEEPS).format(number=number), "", Select(number))
 
     def _closer(self, episode: Episode, regions: Sequence[Box] | None, makes: _Dice) -> Iterator[Said]:
         """A zoom into the page that is selected, if it needs one."""
@@ -214,7 +214,7 @@ class Scripted:
         elif makes("needless"):
             drawn = (NOWHERE,)
         if drawn and page is not None and "zoom" in self._params.actions:
-            yield Said(makes.one_of(_ZOOMS), "", zoom(drawn, page, self._params))
+            yield Said(makes.one_of(ZOOMS), "", zoom(drawn, page, self._params))
 
     def _note(self, question: Question, page: str, *, last: bool) -> str:
         """What the evidence on a page says, in its own words; the answer, where these are too many or a picture."""
@@ -237,7 +237,7 @@ def _holds(outer: Box, inner: Box) -> bool:
     return outer.x1 <= x <= outer.x2 and outer.y1 <= y <= outer.y2
 
 
-def _keywords(text: str) -> str:
+def keywords(text: str) -> str:
     """Without the words that only ask."""
     words = (word.strip('“”"?!.,:;()') for word in text.split())
     return " ".join(word for word in words if word and word.lower() not in _ASKING)

@@ -21,8 +21,19 @@ class Aim(NamedTuple):
     region: int | None  # its number, counted from 1; None: the page has none
 
 
-def aims(layout: Layout, count: int, seed: int) -> Iterator[tuple[Aim, ...]]:
-    """Documents in turn, their pages in turn, and of each page the kind of region that was aimed at least so far."""
+class Plan(NamedTuple):
+    """Of a question."""
+
+    number: int
+    aims: tuple[Aim, ...]
+    answerable: bool  # else it is about something near that is not there
+
+
+def plans(layout: Layout, count: int, unanswerable: float, seed: int) -> Iterator[Plan]:
+    """Documents in turn, their pages in turn, and of each page the kind of region that was aimed at least so far.
+
+    `unanswerable`: the share of questions that nothing is to answer.
+    """
     rng = random.Random(seed)
     documents = rng.sample(sorted(layout.pages_of), len(layout.pages_of))
     pages = {
@@ -33,10 +44,12 @@ def aims(layout: Layout, count: int, seed: int) -> Iterator[tuple[Aim, ...]]:
     aimed: Counter[str] = Counter()
     for number in range(count):
         document = documents[number % len(documents)]
-        many = 2 if len(pages[document]) > 1 and rng.random() < TWO_PAGES else 1
+        answerable = int(number * unanswerable) == int((number + 1) * unanswerable)
+        many = 2 if answerable and len(pages[document]) > 1 and rng.random() < TWO_PAGES else 1
         if len(waiting[document]) < many:
             waiting[document] = _again(pages[document], waiting[document], rng)
-        yield tuple(_aim(layout, waiting[document].pop(), aimed, rng) for _ in range(many))
+        aims = tuple(_aim(layout, waiting[document].pop(), aimed, rng) for _ in range(many))
+        yield Plan(number, aims, answerable)
 
 
 def _again(pages: Sequence[str], left: Sequence[str], rng: random.Random) -> list[str]:

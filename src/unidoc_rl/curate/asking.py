@@ -2,7 +2,7 @@
 
 Models write prose around their JSON, half of it, keys in capitals, or that they are sorry. What can be understood for
 certain is taken; else the model is told what is wrong, and asked again. Every reply is kept under what was asked, so
-that a killed run asks nothing twice.
+that nothing is asked twice, neither by a run that was killed nor by one with other filters.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of all that was asked for a result, in however many runs."""
+    """Of all replies that a result is made of, in whichever run they were asked for."""
 
     requests: int = 0
     prompt_tokens: int = 0  # as the server counts them, pictures included
@@ -48,7 +48,11 @@ class Cost:
 
 
 class Asking:
-    """For any number of threads. `corpus`: what tells its pages from those of another; `seed`: of all replies."""
+    """For any number of threads.
+
+    `replies`: the folder in which they are kept. `used`: the folder of what those cost that a result is made of.
+    `corpus`: what tells its pages from those of another. `seed`: of all replies.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Asking:
         rules: str,
         draw: Callable[[Picture, int], bytes],
         replies: Path,
+        used: Path,
         *,
         corpus: str,
         seed: int,
@@ -65,6 +70,7 @@ class Asking:
         self._rules = Message(Role.SYSTEM, (rules,))
         self._draw = draw
         self._replies = Kept(replies)
+        self._used = Kept(used)
         self._corpus = corpus
         self._seed = seed
         self._away = 0  # requests, since one was answered
@@ -88,9 +94,11 @@ class Asking:
         parts = [part if isinstance(part, str) else [type(part).__name__, asdict(part)] for part in content]
         key = [self.model, self._corpus, self._rules.content, parts, dice]
         if kept := self._replies.get(key):
-            return Completion(**json.loads(kept))
-        written = self._asked(content, dice)
-        self._replies.put(key, json.dumps(asdict(written)))
+            written = Completion(**json.loads(kept))
+        else:
+            written = self._asked(content, dice)
+            self._replies.put(key, json.dumps(asdict(written)))
+        self._used.put(key, json.dumps([written.prompt_tokens, written.completion_tokens]))
         return written
 
     def _asked(self, content: Content, dice: str) -> Completion:
@@ -126,9 +134,9 @@ class Asking:
                 raise UnidocError(f"{error}; {hint}; run again to go on where this stopped") from error
 
 
-def cost(replies: Path) -> Cost:
-    kept = [Completion(**json.loads(text)) for text in Kept(replies)]
-    return Cost(len(kept), sum(one.prompt_tokens for one in kept), sum(one.completion_tokens for one in kept))
+def cost(used: Path) -> Cost:
+    counted = [json.loads(text) for text in Kept(used)]
+    return Cost(len(counted), sum(read for read, _ in counted), sum(written for _, written in counted))
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

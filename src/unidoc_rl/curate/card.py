@@ -39,6 +39,7 @@ _DROPPED = {
     "known_without": "it is answered without its page",
     "one_is_enough": "one of its two pages alone gives its answer",
     "not_confirmed": "its evidence alone does not give its answer",
+    "answered": "a page that it finds answers it, and none was to",
     "given_up": "the teacher's replies could not be understood, or it was away",
     "twin": "another one asks the same",
 }

@@ -9,7 +9,7 @@ trajectories/questions.json   where no questions were given: those that the teac
 trajectories/dropped.jsonl    those of them that are not asked, each with the reason
 
 The teacher plays each question several times; candidates come in shuffled order, so that their place teaches nothing.
-Killed, it goes on with the episodes that it had played, and asks an endpoint nothing twice.
+Killed, it goes on with the episodes that it had played. An endpoint is asked nothing twice, not by later runs either.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
 from unidoc_rl.agent.judging import Judge
+from unidoc_rl.agent.kept import for_later_runs
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policies import open_policy
 from unidoc_rl.agent.policy import Policy
@@ -37,7 +38,7 @@ from unidoc_rl.agent.scripted import Mistakes, Scripted
 from unidoc_rl.corpus import PAGES, Corpus
 from unidoc_rl.curate import REPORT, SFT, card, writing
 from unidoc_rl.curate.filters import FILTERS, Traits, labelled, reason, surplus, traits
-from unidoc_rl.curate.teaching import REPLIES, Teaching
+from unidoc_rl.curate.teaching import Teaching
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.searching import place_of, searching
 from unidoc_rl.params import Params
@@ -75,14 +76,14 @@ def curate(asked: Path | None, corpus: str | Path, index: str, out: str | Path, 
     playable, left_out = _playable(asked, folder) if asked else ([], {})
     with storage.writing(out, marker=REPORT) as output, searching(index) as search:
         inputs = key(asked or "none", folder / PAGES, place_of(index), params.curate, params.agent)
-        output.goes_on_with(inputs, but=(REPLIES,))
+        output.goes_on_with(inputs)
         pictures = Pictures(folder, params.agent)
         teaching = Teaching(folder, pictures, output.work, params) if params.curate.teacher else None
         with tracking.run("curate", params.services.mlflow, output.work / "run") as run:
             run.params(params.curate.model_dump())
             given = {"questions": asked} if asked is not None else {}
             run.inputs({**given, "corpus": folder / PAGES, "index": place_of(index)})
-            judge = open_judge(params.rewards.judge, output.work / "verdicts")
+            judge = teaching.judge() if teaching else open_judge(params.rewards.judge, for_later_runs())
             report = Report(len(playable) + len(left_out), left_out)
             if asked is None and teaching:
                 playable = _written(teaching, search, judge, output.new, report, params)

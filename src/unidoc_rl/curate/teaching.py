@@ -1,4 +1,4 @@
-"""The teacher behind its endpoint, whether it writes questions or plays them."""
+"""The teacher behind its endpoint, whether it writes questions or plays them, and the judge beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from urllib.parse import urldefrag
 
 from unidoc_rl import provenance
 from unidoc_rl.agent.endpoint import Endpoint
+from unidoc_rl.agent.judge import ModelJudge, open_judge
 from unidoc_rl.agent.judging import Judge
+from unidoc_rl.agent.kept import for_later_runs
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.corpus import PAGES
 from unidoc_rl.curate import steps, writing
@@ -18,9 +20,10 @@ from unidoc_rl.curate.shown import Shown
 from unidoc_rl.curate.teacher import Teacher
 from unidoc_rl.curate.writing import Writer
 from unidoc_rl.params import Params
+from unidoc_rl.retry import Pace
 from unidoc_rl.types import Searcher
 
-REPLIES = "replies"  # the folder in which they are kept
+USED = "used"  # the folder that tells what the replies cost that a result is made of
 SECONDS = 300  # that an endpoint may compute for a reply
 TRIES = 10  # some minutes, in which it may be started anew
 
@@ -28,13 +31,13 @@ TRIES = 10  # some minutes, in which it may be started anew
 class Teaching:
     def __init__(self, corpus: Path, pictures: Pictures, work: Path, params: Params) -> None:
         address, model = urldefrag(str(params.curate.teacher))
-        self._endpoint = Endpoint(
-            address, model or None, seconds=SECONDS, tries=TRIES, per_minute=params.curate.per_minute
-        )
+        self._address = address
+        self._pace = Pace(params.curate.per_minute)
+        self._endpoint = Endpoint(address, model or None, seconds=SECONDS, tries=TRIES, pace=self._pace)
         self._corpus = provenance.digest(corpus / PAGES)
         self.layout = Layout(corpus)
         self._shown = Shown(pictures, self.layout)
-        self._replies = work / REPLIES
+        self._used = work / USED
         self._params = params
 
     def player(self) -> Teacher:
@@ -43,15 +46,25 @@ class Teaching:
     def writer(self, search: Searcher, judge: Judge) -> Writer:
         return Writer(self._asking(writing.RULES), self._shown, self.layout, search, judge)
 
+    def judge(self) -> Judge:
+        """Of answers; one behind the teacher's address shares its limits."""
+        named, replies = self._params.rewards.judge, for_later_runs()
+        address, model = urldefrag(named)
+        if address.rstrip("/") != self._address.rstrip("/"):
+            return open_judge(named, replies)
+        endpoint = Endpoint(address, model or None, pace=self._pace)
+        return ModelJudge(endpoint, replies, at_once=self._params.curate.at_once)
+
     def cost(self) -> dict[str, int]:
-        return asdict(cost(self._replies))
+        return asdict(cost(self._used))
 
     def _asking(self, rules: str) -> Asking:
         return Asking(
             self._endpoint,
             rules,
             self._shown.jpeg,
-            self._replies,
+            for_later_runs(),
+            self._used,
             corpus=self._corpus,
             seed=self._params.curate.seed,
         )

@@ -64,7 +64,10 @@ def grpo(
         game = Game(asked, tested, environment, encoder, player, judged, params.rewards)
         trainer = AgentTrainer.of(network, params.grpo, game, output.work / "checkpoints")
         with ranks.tracked(STAGE, params.services.mlflow, output.work / "run") as run:
-            watch(trainer, "learning from rewards", run, {**params.grpo.model_dump(), "rewards": params.rewards.of})
+            told = {**params.grpo.model_dump(), "rewards": params.rewards.of}
+            given: dict[str, str | Path] = {"questions": learned, "validation": validation, "policy": begun}
+            given |= {"corpus": folder / PAGES, "index": place_of(index)}
+            watch(trainer, "learning from rewards", run, told, given)
             trainer.go_on()
         spread.save(trainer, output.new)
         marks = last_marks(trainer, ("reward", "outcome", "kl", "turns"))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from torch.utils import mkldnn
 from transformers import AutoModel, AutoTokenizer
 
 from unidoc_rl.errors import UnidocError
@@ -17,6 +18,7 @@ from unidoc_rl.index.identity import identity
 transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of a second's work
 TOKENS = 256  # what MiniLM was made for; a longer text is cut off
 TEXTS_AT_ONCE = 32
+QUERIES_AT_ONCE = 8  # they differ in length by more than pages' texts do: more at once are mostly padding
 
 
 class SentenceEncoder:
@@ -30,13 +32,16 @@ class SentenceEncoder:
         model = AutoModel.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype=torch.float32)
         self._model = model.eval().to(device)
         self.dimension = int(self._model.config.hidden_size)
+        if device == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+            # The same numbers in half the time, where torch's own products use no more than AVX2 (AMD).
+            self._model = mkldnn.to_mkldnn(self._model)  # type: ignore[no-untyped-call]
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], at_once: int = TEXTS_AT_ONCE) -> NDArray[np.float32]:
         """A vector of length 1 for each text."""
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         by_length = sorted(range(len(texts)), key=lambda number: len(texts[number]))  # little padding in a batch
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            batch = by_length[start : start + TEXTS_AT_ONCE]
+        for start in range(0, len(texts), at_once):
+            batch = by_length[start : start + at_once]
             vectors[batch] = self._encode([texts[number] for number in batch])
         return vectors
 
@@ -48,7 +53,7 @@ class SentenceEncoder:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            return self.encode(texts)
+            return self.encode(texts, QUERIES_AT_ONCE)
         finally:
             torch.set_num_threads(threads)
 

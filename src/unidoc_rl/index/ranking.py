@@ -14,7 +14,7 @@ Found = Sequence[tuple[int, float]]  # pages by their numbers, with scores, best
 def ranked(pages: NDArray[np.int64], scores: NDArray[np.floating[Any]], depth: int) -> Found:
     """Pages with the highest scores; of equal ones those that come first."""
     order = np.lexsort((pages, -scores))[:depth]
-    return [(int(pages[at]), float(scores[at])) for at in order]
+    return list(zip(pages[order].tolist(), scores[order].tolist(), strict=True))
 
 
 def found(scores: NDArray[np.floating[Any]], possible: NDArray[np.bool_], depth: int) -> Found:

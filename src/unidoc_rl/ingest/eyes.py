@@ -35,7 +35,9 @@ class Eyes:
     def read(self, pixels: NDArray[np.uint8]) -> Text:
         """The words of a page, line by line."""
         height, width = pixels.shape[:2]
-        result = self._ocr(pixels)
+        reader = self._ocr
+        _give_back_memory()
+        result = reader(pixels)
         _give_back_memory()
         if result.txts is None:
             return NO_TEXT
@@ -69,7 +71,7 @@ class Eyes:
 
 
 def _give_back_memory() -> None:
-    """What OCR has freed goes back to the system, else it adds to what the next page needs."""
+    """What was freed goes back to the system, else it adds to what the next page needs: OCR needs most of all."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)

@@ -1,9 +1,9 @@
-"""The corpus that stands where the new one will: what of it need not be made again."""
+"""Corpora that are there already, the one where the new one will stand first: what need not be made again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +17,32 @@ Versions = tuple[tuple[str, str], ...]  # of files on S3: address and etag
 
 
 class Former:
-    """A former corpus, or none. Its documents are known by the keys of their pages."""
+    """Former corpora, or none. Their documents are known by the keys of their pages."""
 
-    def __init__(self, folder: Path | None) -> None:
-        self._corpus = Corpus(folder) if folder else None
-        entries = _documents(folder / REPORT) if folder else []
-        self._entries: dict[str, Entry] = {entry["key"]: entry for entry in entries}
-        self._sums: dict[Versions, str] = {tuple(entry["versions"].items()): entry["sha256"] for entry in entries}
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._entries: dict[str, tuple[Corpus, Entry]] = {}
+        self._sums: dict[Versions, str] = {}
+        for folder in folders:
+            corpus = Corpus(folder)
+            for entry in _documents(folder / REPORT):
+                self._entries.setdefault(entry["key"], (corpus, entry))
+                self._sums[tuple(entry["versions"].items())] = entry["sha256"]
 
     def sha256_of(self, versions: Versions) -> str | None:
         """The content of files on S3 that have been looked at before."""
         return self._sums.get(versions) if versions else None
 
     def has(self, key: str, max_pages: int) -> bool:
-        entry = self._entries.get(key)
-        return entry is not None and entry["pages"] <= max_pages
+        return key in self._entries and self._entries[key][1]["pages"] <= max_pages
 
     def remarks(self, key: str) -> dict[str, str]:
-        return dict(self._entries[key]["remarks"])
+        return dict(self._entries[key][1]["remarks"])
 
     def pages(self, key: str) -> Iterator[tuple[pa.Table, list[Path]]]:
         """A document's rows, and the pictures that go with them; its name may have been another."""
-        assert self._corpus is not None
-        for rows in self._corpus.rows(self._entries[key]["document"]):
-            yield rows, [self._corpus.folder / image for image in rows["image"].to_pylist()]
+        corpus, entry = self._entries[key]
+        for rows in corpus.rows(entry["document"]):
+            yield rows, [corpus.folder / image for image in rows["image"].to_pylist()]
 
 
 def _documents(report: Path) -> list[Entry]:

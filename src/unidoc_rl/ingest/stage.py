@@ -2,6 +2,8 @@
 
 Documents are found, told apart by content, and read by workers, a few pages at a time; what the former corpus
 already holds is taken over. Files that cannot be used are told on screen and in the report, and stop nothing.
+
+Several machines may each read a shard of the documents: who then takes over theirs makes what one alone would.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,34 @@ from unidoc_rl.params import IngestParams
 WORKER = "unidoc_rl.ingest.worker"
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Every `of`-th document, from the one in this place."""
+
+    place: int  # from 1
+    of: int
+
+
 def ingest(
-    documents: str | Path, out: str | Path, params: IngestParams, *, workers: int | None = None
+    documents: str | Path,
+    out: str | Path,
+    params: IngestParams,
+    *,
+    workers: int | None = None,
+    shard: Shard | None = None,
+    parts: Sequence[str | Path] = (),
 ) -> dict[str, int]:
-    """Makes the corpus `out` of `documents` (a folder, a file, a list, or s3://), and tells what is in it."""
+    """Makes the corpus `out` of `documents` (a folder, a file, a list, or s3://), and tells what is in it.
+
+    `shard`: makes a part of it. `parts`: corpora whose pages are taken over, as those of a former one are.
+    """
     _refuse_inside(str(documents), str(out))
+    made = [storage.local_folder(part) for part in parts]
     with storage.writing(out, marker=corpus.REPORT) as output:
         found, problems = discover(str(documents))
-        former = Former(output.former)
+        if shard is not None:
+            found, problems = found[shard.place - 1 :: shard.of], []  # who takes over the parts tells of what is none
+        former = Former([folder for folder in (output.former, *made) if folder])
         identified, more = identify(found, params, former, output.work / "fetched")
         work = _Work(params, Pieces(output.work / "pieces"))
         for problem in [*problems, *more]:
@@ -44,7 +66,7 @@ def ingest(
         new = [one for one in identified if not former.has(one.key, params.max_pages)]
         work.read(new, workers or len(os.sched_getaffinity(0)))
         kept = [one for one in identified if one.key not in work.failed]
-        if not kept:
+        if not kept and shard is None:
             raise UnidocError(f"{documents}: none of its documents could be read; the reasons stand above")
         entries = assemble(kept, former, work.pieces, output.new, params)
         _write_report(output.new / corpus.REPORT, entries, work.problems)

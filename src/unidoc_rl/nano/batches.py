@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from random import Random
 from typing import NamedTuple
 
@@ -18,10 +17,11 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch
 from unidoc_rl.nano import lessons, pages
-from unidoc_rl.nano.glyphs import NOWHERE
-from unidoc_rl.nano.lessons import RULES, Lesson
+from unidoc_rl.nano.glyphs import NOWHERE, PLACES
 from unidoc_rl.nano.model import PROTOCOL, make_processor, make_tokenizer
+from unidoc_rl.nano.parts import Seen
 from unidoc_rl.nano.recipe import Stage
+from unidoc_rl.nano.talk import Lesson, Spot
 
 SHARED = 30  # batches that see the same families
 FAMILIES = 3  # that a batch sees
@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 
     ids: Tensor  # (lessons, tokens), filled up on the right
     labels: Tensor  # as ids; UNSAID where nothing is to be said
-    places: Tensor  # (lessons, tokens, 2): where the first and the last letter of a token stand: tokens; or NOWHERE
+    spots: Tensor  # (lessons, tokens, 2): at which tokens the first and the last letter of a token stand; or NOWHERE
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class Maker:
         tokens = 0
         for lesson in lessons.of(task, rng, families):
             chosen.append(lesson)
-            tokens += sum(seen.tokens for seen in lesson.seen)
+            tokens += lesson.tokens
             if tokens >= stage.tokens / share.of:
                 return self.collated(task, chosen)
         raise AssertionError("lessons never end")
@@ -99,45 +99,76 @@ class Maker:
     def collated(self, task: str, chosen: list[Lesson]) -> Batch:
         encoded = sorted(((self._encoded(lesson), lesson) for lesson in chosen), key=lambda one: len(one[0].ids))
         seen = [one for _, lesson in encoded for one in lesson.seen]
-        made = self._encoder.processor(images=[one.image for one in seen], do_resize=False, return_tensors="pt")
-        glyphs = torch.from_numpy(np.concatenate([one.glyphs for one in seen]))
         each = -(-len(encoded) // GROUPS)
         groups = [encoded[at : at + each] for at in range(0, len(encoded), each)]
-        rows = [self._rows(group) for group in groups] if chosen[0].reply else []
-        return Batch(task, rows, made["pixel_values"], made["image_grid_thw"], glyphs)
+        rows = [self._rows(group) for group in groups] if chosen[0].turns[0].reply else []
+        return Batch(task, rows, *self._look(seen))
+
+    def _look(self, seen: Sequence[Seen]) -> tuple[Tensor, Tensor, Tensor]:
+        if not seen:
+            return torch.empty(0), torch.empty(0, 3, dtype=torch.long), torch.empty(0, PLACES, dtype=torch.long)
+        made = self._encoder.processor(images=[one.image for one in seen], do_resize=False, return_tensors="pt")
+        glyphs = torch.from_numpy(np.concatenate([one.glyphs for one in seen]))
+        return made["pixel_values"], made["image_grid_thw"], glyphs
 
     def _rows(self, group: Sequence[tuple[Encoded, Lesson]]) -> Rows:
         filled = batch([one for one, _ in group], self._encoder)
-        places = torch.full((*filled["input_ids"].shape, 2), NOWHERE)
+        spots = torch.full((*filled["input_ids"].shape, 2), NOWHERE)
         for row, (one, lesson) in enumerate(group):
-            places[row, : len(one.ids)] = self._stand(one, lesson)
-        return Rows(filled["input_ids"], filled["labels"], places)
+            spots[row, : len(one.ids)] = self._stand(one, lesson)
+        return Rows(filled["input_ids"], filled["labels"], spots)
 
     def _stand(self, one: Encoded, lesson: Lesson) -> Tensor:
-        """Of each token of a lesson, at which tokens of pictures the letters stand that it says."""
-        ids = torch.tensor(one.ids)
-        pictures = (ids == self._encoder.image).nonzero()[:, 0]
+        """Of each token of a lesson, at which tokens the letters stand that it says."""
+        tokens = self._tokens(one.ids, lesson)
         found = [
-            place
-            for reply, places in zip_longest(lesson.replies, lesson.places, fillvalue=())
-            for place in [*self._places(str(reply), places), (NOWHERE, NOWHERE)]  # the last ends the turn
+            [NOWHERE if spot is None else tokens[spot.part][spot.at] for spot in pair]
+            for turn in lesson.turns
+            for pair in [*self._spots(turn.reply, turn.spots), (None, None)]  # the last ends the turn
         ]
-        among = torch.tensor(found)
-        stand = torch.full((len(ids), 2), NOWHERE)
-        stand[torch.tensor(one.said)] = torch.where(among == NOWHERE, NOWHERE, pictures[among])
+        stand = torch.full((len(one.ids), 2), NOWHERE)
+        stand[torch.tensor(one.said)] = torch.tensor(found)
         return stand
 
-    def _places(self, reply: str, places: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """Of each token of a reply, the places of its first and last letter; of a space, those of what follows."""
+    def _tokens(self, ids: Sequence[int], lesson: Lesson) -> dict[int, Sequence[int]]:
+        """Of each part of a lesson that something is copied from, the token of each of its letters or squares."""
+        used = {spot.part for turn in lesson.turns for spot in turn.spots if spot}
+        found: dict[int, Sequence[int]] = {}
+        end = 0
+        for number, part in enumerate(lesson.parts):
+            if isinstance(part, Seen):
+                start = ids.index(self._encoder.image, end)
+                end = start + part.tokens
+                found[number] = range(start, end)
+            elif number in used:
+                own = self._encoder.tokenizer(part, return_offsets_mapping=True)
+                start = _find(own["input_ids"], ids, end)
+                spans = enumerate(own["offset_mapping"], start)
+                held = {at: token for token, (first, last) in spans for at in range(first, last)}
+                found[number] = [held[at] for at in range(len(part))]
+                end = start + len(own["input_ids"])
+        return found
+
+    def _spots(self, reply: str, spots: Sequence[Spot | None]) -> Iterator[tuple[Spot | None, Spot | None]]:
+        """Of each token of a reply, those of its first and last letter; of a space, those of what follows."""
         for start, end in self._encoder.tokenizer(reply, return_offsets_mapping=True)["offset_mapping"]:
-            inside = [place for place in places[start:end] if place != NOWHERE] or [*places[end : end + 1], NOWHERE][:1]
+            following = spots[end : end + 1] if reply[start:end].isspace() else ()
+            inside = [spot for spot in spots[start:end] if spot] or [*following, None][:1]
             yield inside[0], inside[-1]
 
     def _encoded(self, lesson: Lesson) -> Encoded:
         """The tokens of a lesson, and which are to be said; none where nothing is."""
-        told = [("system", (RULES,)), *(("user", parts) for parts in lesson.told)]
-        asked = [(("user", (question,)), ("assistant", (reply,))) for question, reply in lesson.more]
-        messages = [*told, ("assistant", (lesson.reply,)), *(message for pair in asked for message in pair)]
+        messages: list[tuple[str, Sequence[object]]] = [("system", (lesson.rules,))]
+        for turn in lesson.turns:
+            messages += [*(("user", parts) for parts in turn.told), ("assistant", (turn.reply,))]
         squares = [seen.tokens for seen in lesson.seen]
-        ids, said = self._encoder.conversation(messages if lesson.reply else [], squares)
+        ids, said = self._encoder.conversation(messages if lesson.turns[0].reply else [], squares)
         return Encoded(ids, said, [])
+
+
+def _find(part: Sequence[int], ids: Sequence[int], start: int) -> int:
+    """From where on these tokens stand among others."""
+    for at in range(start, len(ids) - len(part) + 1):
+        if ids[at : at + len(part)] == part:
+            return at
+    raise ValueError(f"{part} is not among the tokens {ids[start:]}")

@@ -51,7 +51,7 @@ def write(folder: Path) -> None:
 
 def _taught(made: Mapping[str, Any]) -> str:
     rows = [f"| {name} | {', '.join(tasks)} | {steps} | {tokens} |" for name, tasks, steps, tokens in made["stages"]]
-    return "\n".join(["| stage | lessons | steps | visual tokens a step |", "| --- | --- | --- | --- |", *rows])
+    return "\n".join(["| stage | lessons | steps | tokens a step |", "| --- | --- | --- | --- |", *rows])
 
 
 def _can(folder: Path) -> str:

@@ -21,9 +21,9 @@ from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.edits import edits
 from unidoc_rl.intervals import Measured, share
 from unidoc_rl.nano import lessons, pages
-from unidoc_rl.nano.lessons import RULES, Lesson
 from unidoc_rl.nano.model import PROTOCOL
 from unidoc_rl.nano.parts import Opened, Seen, open_page
+from unidoc_rl.nano.talk import RULES, Lesson
 from unidoc_rl.types import Answer, AnswerFormat, Content, Message, Picture, Question, Reply, Role, Select, Zoom
 
 SEED = 20_261  # of the world that is asked about
@@ -81,7 +81,9 @@ def conversation(number: int, told: Sequence[Content]) -> Episode:
 
 def replies(policy: TransformersPolicy, shown: Shown, asked: Sequence[Lesson]) -> list[str]:
     episodes = [
-        conversation(n, [tuple(shown.add(p.image) if isinstance(p, Seen) else p for p in told) for told in lesson.told])
+        conversation(
+            n, [tuple(shown.add(p.image) if isinstance(p, Seen) else p for p in told) for told in lesson.turns[0].told]
+        )
         for n, lesson in enumerate(asked)
     ]
     return [reply.text if isinstance(reply, Reply) else "" for reply in policy.reply(episodes)]
@@ -128,21 +130,21 @@ def _choices(rng: Random, families: Sequence[Sequence[pages.DrawnPage]]) -> Iter
 
 
 def _misread(reply: str, lesson: Lesson) -> tuple[float, float]:
-    return edits(reply, lesson.reply), len(lesson.reply)
+    return edits(reply, lesson.turns[0].reply), len(lesson.turns[0].reply)
 
 
 def _same_answer(reply: str, lesson: Lesson) -> tuple[float, float]:
-    said, wanted = parse(reply).action, parse(lesson.reply).action
+    said, wanted = parse(reply).action, parse(lesson.turns[0].reply).action
     return float(isinstance(said, Answer) and said == wanted), 1.0
 
 
 def _same_page(reply: str, lesson: Lesson) -> tuple[float, float]:
-    said, wanted = parse(reply).action, parse(lesson.reply).action
+    said, wanted = parse(reply).action, parse(lesson.turns[0].reply).action
     return float(isinstance(said, Select) and said == wanted), 1.0
 
 
 def _same_region(reply: str, lesson: Lesson) -> tuple[float, float]:
-    said, wanted = parse(reply).action, parse(lesson.reply).action
+    said, wanted = parse(reply).action, parse(lesson.turns[0].reply).action
     if not isinstance(said, Zoom) or not isinstance(wanted, Zoom):
         return 0.0, 1.0
     return float(_iou(said.regions[0], wanted.regions[0]) >= 0.5), 1.0

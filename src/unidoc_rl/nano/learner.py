@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,16 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_
 
 from unidoc_rl.agent.encoding import UNSAID
 from unidoc_rl.agent.eyes import remember
+from unidoc_rl.agent.pictures import LONGEST
 from unidoc_rl.nano.batches import Batch, Rows
-from unidoc_rl.nano.glyphs import CLASSES, EMPTY, NOWHERE, PLACES, UNKNOWN
+from unidoc_rl.nano.glyphs import CLASSES, EMPTY, NOWHERE, PLACES
 from unidoc_rl.nano.recipe import Stage
 
 EMPTY_COUNTS = 0.1  # most places are empty
 GLYPHS_COUNT = 0.3  # beside what is said
 POINTING_COUNTS = 0.5  # likewise
 POINTING_LAYER = 2
+PLACED_COUNTS = 0.2  # likewise
 WARM = 100  # steps
 LAST = 0.05  # of the highest rate, at a stage's end
 
@@ -33,76 +35,101 @@ class Marks:
     loss: float
     letters: float  # share of the letters in pictures that the vision tower knows; nan where it is frozen
     said: float  # share of the tokens to be said that come first; nan where nothing is
-    pointed: float  # share of the tokens copied from a picture that are looked for in their place; nan where none is
+    pointed: float  # share of the tokens copied from somewhere that are looked for in their place; nan where none is
+    placed: float  # share of a picture's tokens whose row and column the middle layer knows; nan where it is not asked
 
 
 class Learner(nn.Module):
-    """The model, and a linear layer that tells the letters of its visual tokens, which nobody needs afterwards."""
+    """The model, and linear layers that tell what its visual tokens should know, which nobody needs afterwards."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         remember(model.model.visual)
         self.letters = nn.Linear(model.config.vision_config.out_hidden_size, PLACES * CLASSES)
-        self._pointers = Pointers(model.model.language_model)
+        self.places = nn.Linear(model.config.text_config.hidden_size, 2 * LONGEST)
+        self._middle = Middle(model.model.language_model)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Marks]:
-        inner = self.model.model
-        features = inner.visual(batch.pixels, grid_thw=batch.grids).pooler_output
-        losses, known, said, pointed = [], math.nan, math.nan, math.nan
+        known, said, pointed, placed = Tally(), Tally(), Tally(), Tally()
+        features = self._features(batch)
         if features.requires_grad:
-            loss, known = self._letters(features, batch)
-            losses.append(loss * GLYPHS_COUNT if batch.rows else loss)
+            self._letters(features, batch, known)
         if batch.rows:
-            loss, said, pointed = self._speech(features, batch)
-            losses.append(loss)
-        total = torch.stack(losses).sum()
-        return total, Marks(float(total.detach()), known, said, pointed)
+            self._speech(features, batch, said, pointed, placed)
+        counts = (GLYPHS_COUNT if batch.rows else 1, 1, POINTING_COUNTS, PLACED_COUNTS)
+        tallies = (known, said, pointed, placed)
+        total = torch.stack([tally.loss() * count for tally, count in zip(tallies, counts, strict=True)]).sum()
+        return total, Marks(float(total.detach()), *(tally.right() for tally in tallies))
 
-    def _letters(self, features: Tensor, batch: Batch) -> tuple[Tensor, float]:
+    def _features(self, batch: Batch) -> Tensor:
+        """Of the squares of all pictures."""
+        if not len(batch.pixels):
+            return self.letters.weight.new_zeros(0, self.letters.in_features)
+        features: Tensor = self.model.model.visual(batch.pixels, grid_thw=batch.grids).pooler_output
+        return features.float()
+
+    def _letters(self, features: Tensor, batch: Batch, known: Tally) -> None:
         logits = self.letters(features).view(-1, CLASSES)
         labels = batch.glyphs.view(-1)
-        each = cross_entropy(logits, labels, ignore_index=UNKNOWN, reduction="none")
-        is_letter = labels > EMPTY
-        loss = (each * torch.where(is_letter, 1.0, EMPTY_COUNTS)).sum() / is_letter.sum().clamp(min=1)
-        right = (logits.detach().argmax(-1) == labels)[is_letter]
-        return loss, float(right.float().mean())
+        is_letter, is_empty = labels > EMPTY, labels == EMPTY
+        known.add(logits[is_letter], labels[is_letter])
+        known.cost(cross_entropy(logits[is_empty].float(), labels[is_empty], reduction="sum") * EMPTY_COUNTS)
 
-    def _speech(self, features: Tensor, batch: Batch) -> tuple[Tensor, float, float]:
-        """The mean over all tokens to be said."""
-        total, right, count, at, grid = features.new_zeros(()), 0, 0, 0, 0
-        pointed: list[Tensor] = []
+    def _speech(self, features: Tensor, batch: Batch, said: Tally, pointed: Tally, placed: Tally) -> None:
+        at, grid = 0, 0
         for rows in batch.rows:
             is_picture = rows.ids == self.model.config.image_token_id
             tokens, pictures = int(is_picture.sum()), _pictures(rows.ids, self.model.config.vision_start_token_id)
-            logits, labels = self._logits(
-                rows, is_picture, features[at : at + tokens], batch.grids[grid : grid + pictures]
-            )
+            own, grids = features[at : at + tokens], batch.grids[grid : grid + pictures]
             at, grid = at + tokens, grid + pictures
-            pointed += self._pointers.losses(rows.places)
-            total = total + cross_entropy(logits, labels, reduction="sum")
-            right += int((logits.detach().argmax(-1) == labels).sum())
-            count += len(labels)
-        loss, found = total / count, math.nan
-        if sum(map(len, pointed)):
-            pointing = torch.cat(pointed)
-            loss = loss + POINTING_COUNTS * pointing.mean()
-            found = float((pointing.detach() < math.log(2)).float().mean())  # most of what the head looks at
-        return loss, right / count, found
+            places = self._say(rows, is_picture, own, grids, said)
+            for scores, wanted in self._middle.looked(rows.spots):
+                pointed.add(scores, wanted)
+            if tokens:
+                logits = self.places(self._middle.hidden[is_picture]).view(-1, LONGEST)
+                placed.add(logits, (places[1:] - places[0])[:, is_picture].T.reshape(-1))  # row and column
 
-    def _logits(self, rows: Rows, is_picture: Tensor, features: Tensor, grids: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the tokens to be said, and which they are."""
+    def _say(self, rows: Rows, is_picture: Tensor, features: Tensor, grids: Tensor, said: Tally) -> Tensor:
+        """What is said in some lessons; returns the places of their tokens: in time, down and across."""
         inner = self.model.model
         embedded = inner.get_input_embeddings()(rows.ids).masked_scatter(is_picture[..., None], features)
-        places, _ = inner.get_rope_index(rows.ids, mm_token_type_ids=is_picture.int(), image_grid_thw=grids)
+        places, _ = inner.get_rope_index(
+            rows.ids, mm_token_type_ids=is_picture.int(), image_grid_thw=grids if len(grids) else None
+        )
         # What fills a row up stands behind it, where no token looks: no mask is needed.
         hidden = inner.language_model(inputs_embeds=embedded, position_ids=places, use_cache=False).last_hidden_state
         wanted = rows.labels[:, 1:] != UNSAID
-        return self.model.lm_head(hidden[:, :-1][wanted]), rows.labels[:, 1:][wanted]
+        said.add(self.model.lm_head(hidden[:, :-1][wanted]), rows.labels[:, 1:][wanted])
+        return torch.as_tensor(places)
 
 
-class Pointers:
-    """Two heads of a layer that are taught where to look: where the next token's first and last letter stand."""
+class Tally:
+    """What was to be known, of one kind."""
+
+    def __init__(self) -> None:
+        self._losses: list[Tensor] = []
+        self._right: list[Tensor] = []
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        self._losses.append(cross_entropy(logits.float(), labels, reduction="none"))
+        self._right.append(logits.detach().argmax(-1) == labels)
+
+    def cost(self, loss: Tensor) -> None:
+        """Something beside it that is to be kept small."""
+        self._losses.append(loss[None])
+
+    def loss(self) -> Tensor:
+        """A known thing's, on average."""
+        total = torch.cat(self._losses).sum() if self._losses else torch.zeros(())
+        return total / max(1, sum(map(len, self._right)))
+
+    def right(self) -> float:
+        return float(torch.cat(self._right).float().mean()) if sum(map(len, self._right)) else math.nan
+
+
+class Middle:
+    """A layer of which two heads are taught where to look: where the next token's first and last letter stand."""
 
     def __init__(self, language_model: Any) -> None:
         self._attention = language_model.layers[POINTING_LAYER].self_attn
@@ -112,22 +139,25 @@ class Pointers:
     def _seen(self, _module: Any, _args: Any, given: Mapping[str, Any]) -> None:
         self._inputs = given
 
-    def losses(self, places: Tensor) -> list[Tensor]:
-        """Of the tokens that stand somewhere, by the token before each; for both heads."""
-        hidden, (cos, sin) = self._inputs["hidden_states"], self._inputs["position_embeddings"]
-        self._inputs = {}
+    @property
+    def hidden(self) -> Tensor:
+        """What it was given last."""
+        hidden: Tensor = self._inputs["hidden_states"]
+        return hidden
+
+    def looked(self, spots: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each head: how much the token before each one that stands somewhere looks at all tokens, and where."""
+        hidden, (cos, sin) = self.hidden, self._inputs["position_embeddings"]
         attention, shape = self._attention, (*hidden.shape[:2], -1, self._attention.head_dim)
         queries, keys = (made(hidden).view(shape).transpose(1, 2) for made in (attention.q_proj, attention.k_proj))
         queries, keys = apply_rotary_pos_emb(queries, keys, cos, sin)
-        losses = []
+        later = torch.arange(hidden.shape[1], device=hidden.device)
         for which, head in enumerate((0, queries.shape[1] - 1)):
-            wanted = places[:, 1:, which]
+            wanted = spots[:, 1:, which]
             row, at = (wanted != NOWHERE).nonzero(as_tuple=True)
             group = head * keys.shape[1] // queries.shape[1]
-            scores = (queries[row, head, at][:, None] * keys[row, group]).sum(-1) * attention.scaling
-            scores = scores.masked_fill(torch.arange(scores.shape[1], device=scores.device) > at[:, None], -math.inf)
-            losses.append(cross_entropy(scores, wanted[row, at], reduction="none"))
-        return losses
+            scores = (queries[row, head, at][:, None] * keys[row, group]).sum(-1).float() * attention.scaling
+            yield scores.masked_fill(later > at[:, None], -math.inf), wanted[row, at]
 
 
 def _pictures(ids: Tensor, start: int) -> int:

@@ -123,6 +123,7 @@ class _Work:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._learner = learner.to(self._device)
         self._optimizer = optimizer(learner)
+        self._bfloat16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
 
     def resume(self) -> None:
         if self._plan.state.exists():
@@ -184,7 +185,8 @@ class _Work:
         for group in self._optimizer.param_groups:
             group["lr"] = rate(stage, self.state.step)
         marks: Marks
-        loss, marks = self._learner(batch)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
+            loss, marks = self._learner(batch)
         if not math.isfinite(marks.loss):
             raise UnidocError(f"stage {stage.name}, step {self.state.step}: the loss is {marks.loss}; lower its rate")
         loss.backward()

@@ -11,7 +11,7 @@ class Stage:
     name: str
     tasks: Mapping[str, float]  # how often, by name
     steps: int
-    tokens: int  # of pictures, in a batch
+    tokens: int  # in a batch, about
     rate: float  # of learning, at its highest
     world: int  # whose pages it sees, by number
     frozen: bool = False  # the vision tower: each page is looked at once
@@ -23,15 +23,21 @@ STAGES = (
     Stage("lines", {"sounding": 1}, 600, 500, 1.5e-3, 5),
     Stage("print", {"spelling": 1, "looking": 4}, 4000, 900, 2e-3, 6),
     Stage("rows", {"rows": 3, "valuing": 2, "looking": 1}, 3000, 700, 1.5e-3, 7),
-    Stage("tables", {"rows": 3, "valuing": 2, "answering": 2, "locating": 1}, 1600, 700, 1.5e-3, 8),
-    Stage("figures", {"rows": 3, "valuing": 3}, 1500, 700, 1.2e-3, 9),
+    Stage(
+        "zooms",
+        {"asking": 1, "rows": 3, "valuing": 2, "answering": 3, "finding": 1, "locating": 1, "looking": 2},
+        4000,
+        1400,
+        1.5e-3,
+        13,
+    ),
     Stage(
         "pages",
-        {"transcribing": 1, "answering": 2, "finding": 1, "locating": 2, "choosing": 2},
-        320,
-        3100,
-        8e-4,
-        4,
+        {"playing": 3, "asking": 1, "answering": 2, "valuing": 1, "locating": 1, "choosing": 1},
+        1500,
+        3000,
+        1e-3,
+        14,
         frozen=True,
     ),
 )

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unidoc_rl import storage
+from unidoc_rl import storage, tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.names import document_name
@@ -38,7 +38,13 @@ def promote(policy: str | Path, evaluation: str | Path, out: str | Path, params:
     tags = {"policy": digest(folder), "evaluation": digest(measured)}
     more = {"commit": commit(), "data": data_version()}
     registry = Registry(params.promote.name, params.services.mlflow)
-    with storage.writing(out, marker=PROMOTION) as output, registry.held():
+    with (
+        storage.writing(out, marker=PROMOTION) as output,
+        registry.held(),
+        tracking.run("promote", params.services.mlflow, output.work / "run") as run,
+    ):
+        run.params(params.promote.model_dump())
+        run.inputs({"policy": folder, "evaluation": measured})
         champion = registry.alias(CHAMPION)
         version = registry.known(tags)
         if version is None:
@@ -55,6 +61,8 @@ def promote(policy: str | Path, evaluation: str | Path, out: str | Path, params:
             params.promote.name, str(version.version), promoted, passed, str(now.version) if now is not None else ""
         )
         (output.new / PROMOTION).write_text(json.dumps(asdict(made), indent=1) + "\n", encoding="utf-8")
+        run.result({"promoted": float(promoted), "version": float(version.version)})
+        run.file(output.new / PROMOTION)
     return made
 
 

@@ -88,7 +88,8 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
         )
         trainer.examples = examples
         with ranks.tracked(STAGE, params.services.mlflow, output.work / "run") as run:
-            watch(trainer, "imitating", run, params.sft.model_dump())
+            given = {"trajectories": learned, "corpus": folder / PAGES, "model": model}
+            watch(trainer, "imitating", run, params.sft.model_dump(), given)
             trainer.go_on()
         spread.save(trainer, output.new)
         marks = last_marks(trainer, ("loss", "mean_token_accuracy", "entropy"))

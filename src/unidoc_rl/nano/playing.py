@@ -1,0 +1,94 @@
+"""Whole episodes as lessons: what the agent does from a question to its answer, as the scripted policy plays it."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Sequence
+from random import Random
+
+from unidoc_rl.agent import scripted
+from unidoc_rl.agent.dialect import system_prompt
+from unidoc_rl.nano import acts
+from unidoc_rl.nano.model import PROTOCOL, TOKEN
+from unidoc_rl.nano.pages import Asked, DrawnPage
+from unidoc_rl.nano.parts import Opened, open_page
+from unidoc_rl.nano.regions import centre, on_page, widened
+from unidoc_rl.nano.talk import RULES, Lesson, Part, Spot, Talk
+
+QUESTIONS = 6  # to learn from what to search for
+FEWEST = PROTOCOL.min_pixels // TOKEN**2  # tokens of a picture
+FIRST = 0.7  # how often the page is the first that is found
+
+
+def asking(rng: Random, opened: Opened) -> Lesson | None:
+    """What to search for; under the rules of an episode or none, thinking or not."""
+    asked = opened.page.asked
+    if not asked:
+        return None
+    talk = Talk(rng.choice((RULES, system_prompt(PROTOCOL))))
+    for one in rng.sample(asked, min(QUESTIONS, len(asked))):
+        query = _unheard_of(rng, one.question.query)
+        acts.search(talk, query, talk.hear(query), rng.choice(("", *scripted.STARTS)))
+    return talk.lesson()
+
+
+def _unheard_of(rng: Random, query: str) -> str:
+    """The same with words that nobody can know by heart, half of those that are searched for."""
+    known = set(scripted.keywords(query).split())
+
+    def other(word: re.Match[str]) -> str:
+        return _shaped(rng, word[0]) if word[0] in known and rng.random() < 0.5 else word[0]
+
+    return re.sub(r"[^\W_]+", other, query)
+
+
+def _shaped(rng: Random, word: str) -> str:
+    """Other letters in the same places, and digits for digits."""
+    likes = (string.digits, string.ascii_uppercase, string.ascii_lowercase)
+    return "".join(rng.choice(next((like for like in likes if letter in like), letter)) for letter in word)
+
+
+def playing(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
+    """An episode whose answer stands on one page."""
+    page = rng.choice(pages)
+    if not page.asked:
+        return None
+    one, found, opened = rng.choice(page.asked), three(rng, page, pages, FIRST), open_page(page)
+    number = found.index(page)
+    talk = Talk(system_prompt(PROTOCOL))
+    acts.search(talk, one.question.query, talk.hear(one.question.query), rng.choice(scripted.STARTS))
+    choice = show(talk, found)
+    acts.select(talk, number, choice(number, one), rng.choice(scripted.KEEPS).format(number=number))
+    seen = opened.whole
+    part = talk.hear(f"Page {number}: ", seen)
+    if any(evidence.needs_crop for evidence in one.question.evidence):
+        acts.zoom(talk, on_page(one, opened), part, seen, rng.choice(scripted.ZOOMS))
+        seen = opened.zoomed(widened(rng, one.regions, page), FEWEST)
+        part = talk.hear("The region: ", seen)
+    acts.answer(talk, one, page, part, seen, rng.choice(scripted.ENDS))
+    return talk.lesson()
+
+
+def show(talk: Talk, found: Sequence[DrawnPage]) -> Callable[[int, Asked], Spot]:
+    """The pages that were found; tells where on one of them the evidence of a question stands."""
+    opened = [open_page(page) for page in found]
+    told: list[Part] = ["Pages found:"]
+    for number, page in enumerate(opened):
+        told += [f"\n{number}: ", page.whole]
+    first = talk.number
+    talk.hear(*told)
+    return lambda number, asked: Spot(first + 2 * number + 2, centre(asked, opened[number]))
+
+
+def three(rng: Random, page: DrawnPage, pages: Sequence[DrawnPage], first: float) -> list[DrawnPage]:
+    """A page and two others: of its document, the same of other years, any of the family."""
+    alike = [other for other in pages if other.number == page.number and other is not page]
+    near = [other for other in pages if other.file_name == page.file_name and other is not page]
+    others: list[DrawnPage] = []
+    while len(others) < 2:
+        other = rng.choice(rng.choice([alike or near, near or alike, list(pages)]))
+        if other not in (page, *others):
+            others.append(other)
+    at = 0 if rng.random() < first else rng.randrange(3)
+    return [*others[:at], page, *others[at:]]
