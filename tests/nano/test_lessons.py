@@ -96,7 +96,7 @@ def test_all_of_a_search_and_of_a_value_is_copied(family: tuple[pages.DrawnPage,
             for turn in lesson.turns:
                 said = parse(turn.reply)
                 assert isinstance(said.action, action)
-                text = said.action.query if isinstance(said.action, Search) else said.action.text  # type: ignore[attr-defined]
+                text = said.action.query if isinstance(said.action, Search) else said.action.text
                 start = turn.reply.rindex(text)
                 spots = turn.spots[start : start + len(text)]
                 assert all(spot or letter == " " for letter, spot in zip(text, spots, strict=True))
