@@ -22,10 +22,10 @@ STAGES = (
     Stage("glyphs", {"spelling": 1, "looking": 3}, 1200, 900, 2e-3, 1),
     Stage("lines", {"sounding": 1}, 600, 500, 1.5e-3, 5),
     Stage("print", {"spelling": 1, "looking": 4}, 4000, 900, 2e-3, 6),
-    Stage("rows", {"rows": 3, "valuing": 2, "looking": 1}, 3000, 700, 1.5e-3, 7),
+    Stage("rows", {"rows": 3, "valuing": 2, "transcribing": 1, "looking": 1}, 3000, 700, 1.5e-3, 7),
     Stage(
         "zooms",
-        {"asking": 1, "rows": 3, "valuing": 2, "answering": 3, "finding": 1, "locating": 1, "looking": 2},
+        {"asking": 3, "rows": 3, "valuing": 2, "answering": 3, "finding": 1, "locating": 1, "looking": 3},
         4000,
         1400,
         1.5e-3,
@@ -33,7 +33,7 @@ STAGES = (
     ),
     Stage(
         "pages",
-        {"playing": 3, "asking": 1, "answering": 2, "valuing": 1, "locating": 1, "choosing": 1},
+        {"playing": 3, "asking": 1, "answering": 2, "glancing": 1, "valuing": 1, "locating": 1, "choosing": 1},
         1500,
         3000,
         1e-3,
