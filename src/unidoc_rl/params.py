@@ -186,7 +186,7 @@ class SftParams(Section):
     epochs: float = Field(1.0, gt=0, le=1000, description="how often each trajectory is seen")
     batch: int = Field(2, ge=1, le=4096, description="trajectories to a step, on each device")
     together: int = Field(2, ge=1, le=4096, description="of these, how many are in memory at once; divides batch")
-    rate: float = Field(1e-3, gt=0, le=1, description="of learning, at its highest; 1e-5 for a model of 3 B or 7 B")
+    rate: float = Field(2e-4, gt=0, le=1, description="of learning, at its highest; 1e-5 for a model of 3 B or 7 B")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
     frozen: bool = Field(True, description="the vision tower and its projector stay as they are")
     lora: int = Field(0, ge=0, le=1024, description="rank of the changes to weights that alone are learned; 0: weights")
