@@ -123,6 +123,7 @@ class _Work:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._learner = learner.to(self._device)
         self._optimizer = optimizer(learner)
+        # Where the processor computes it: a CPU that does not is slower with it.
         self._bfloat16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
 
     def resume(self) -> None:
