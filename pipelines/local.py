@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import tempfile
 import uuid
@@ -29,7 +30,7 @@ def run(params: Params, pipeline: str, arguments: dict[str, str], out: Path) -> 
         whole = components.load_component_from_file(str(package))
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(out.resolve()), raise_on_error=True)
     try:
-        with _one_run(), warnings.catch_warnings():
+        with _one_run(), _own_print(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that memory and images are of no effect here
             whole(**{key: str(Path(folder).resolve()) for key, folder in arguments.items()})
     except RuntimeError as error:
@@ -47,3 +48,13 @@ def _one_run() -> Iterator[None]:
     finally:
         if former is None:
             del os.environ[tracking.PIPELINE]
+
+
+@contextmanager
+def _own_print() -> Iterator[None]:
+    """The runner indents what tasks print; of those that run at the same time, the last to end leaves that behind."""
+    own = builtins.print
+    try:
+        yield
+    finally:
+        builtins.print = own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import builtins
 import json
 import shutil
 import tempfile
@@ -69,8 +70,10 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
+    own = builtins.print
     yield tmp_path / "out"
     tempfile.tempdir = None
+    assert builtins.print is own  # the runner changes it while tasks run
 
 
 def corpus_in(root: Path) -> Path:
