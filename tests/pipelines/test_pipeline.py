@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import builtins
+import functools
 import json
 import shutil
 import tempfile
