@@ -35,7 +35,7 @@ class Eyes:
     def read(self, pixels: NDArray[np.uint8]) -> Text:
         """The words of a page, line by line."""
         height, width = pixels.shape[:2]
-        reader = self._ocr
+        reader = self._ocr  # loaded before memory is given back: that leaves some, too
         _give_back_memory()
         result = reader(pixels)
         _give_back_memory()
