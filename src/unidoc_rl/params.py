@@ -124,9 +124,10 @@ class RewardParams(Section):
     )
     judge: str = Field(
         "rules",
-        pattern=r"^(rules|mmlongbench|https?://.+)$",
-        description="of answers: rules; MMLongBench-Doc's own scoring; or the address of an OpenAI-compatible model, "
-        "http://host:8000/v1#model",
+        pattern=r"^(rules|mmlongbench|(mmlongbench\+)?https?://.+)$",
+        description="of answers: rules; MMLongBench-Doc's own scoring; the address of an OpenAI-compatible model, "
+        "http://host:8000/v1#model; or mmlongbench+http://host:8000/v1#model: that scoring, of the short answers that "
+        "the model pulls out of the agent's; an episode whose answer it does not tell is void",
     )
     answer: float = Field(0.6, ge=0, le=1, description="weight of the answer")
     search: float = Field(0.1, ge=0, le=1, description="of the order in which pages were found")

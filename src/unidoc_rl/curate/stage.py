@@ -28,7 +28,6 @@ from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
 from unidoc_rl.agent.judging import Judge
-from unidoc_rl.agent.kept import for_later_runs
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policies import open_policy
 from unidoc_rl.agent.policy import Policy
@@ -83,7 +82,7 @@ def curate(asked: Path | None, corpus: str | Path, index: str, out: str | Path, 
             run.params(params.curate.model_dump())
             given = {"questions": asked} if asked is not None else {}
             run.inputs({**given, "corpus": folder / PAGES, "index": place_of(index)})
-            judge = teaching.judge() if teaching else open_judge(params.rewards.judge, for_later_runs())
+            judge = teaching.judge() if teaching else open_judge(params.rewards.judge)
             report = Report(len(playable) + len(left_out), left_out)
             if asked is None and teaching:
                 playable = _written(teaching, search, judge, output.new, report, params)
