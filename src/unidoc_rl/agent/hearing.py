@@ -33,9 +33,9 @@ class Unheard:
 
 
 class Hearing(Generic[_Heard]):
-    """For one thread, which asks with many.
+    """For any number of threads.
 
-    `read`: what is made of a reply; None where it cannot be understood. `wanted`: the replies that can be.
+    `replies`: of all runs. `read`: what is made of one; None where it cannot be understood. `wanted`: those that can.
     """
 
     def __init__(
