@@ -71,4 +71,4 @@ def _middles(page: DrawnPage, cut: Rectangle, across: int, down: int) -> NDArray
 
 def _inside(at: NDArray[np.int64], across: int, down: int) -> NDArray[np.bool_]:
     """Which of these columns and rows there are."""
-    return np.logical_and.reduce((at >= 0) & (at < [across, down]), axis=1)
+    return np.asarray(((at >= 0) & (at < [across, down])).all(axis=1))

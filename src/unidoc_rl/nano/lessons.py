@@ -152,9 +152,9 @@ def _answers(seen: Seen, asked: Sequence[Asked], page: DrawnPage) -> Lesson:
     talk = Talk()
     part = -1
     for one in asked:
-        talk.hear(one.question.query)
+        heard = talk.hear(one.question.query)
         part = talk.hear("The region: ", seen) if part < 0 else part
-        acts.answer(talk, one, page, part, seen)
+        acts.answer(talk, one, page, heard, part, seen)
     return talk.lesson()
 
 

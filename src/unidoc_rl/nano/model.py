@@ -32,7 +32,7 @@ SPECIAL = ("<|im_start|>", END, "<|vision_start|>", "<|vision_end|>", IMAGE, "<|
 TEXT = {
     "hidden_size": 192,
     "intermediate_size": 640,
-    "num_hidden_layers": 4,
+    "num_hidden_layers": 6,
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
     "max_position_embeddings": 32_768,
