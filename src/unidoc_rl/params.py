@@ -33,6 +33,12 @@ class SampleParams(Section):
 
     documents: int = Field(24, ge=10, le=10_000, description="how many PDF files")
     seed: int = Field(7, ge=0, lt=2**32, description="another seed is another world; the same seed, the same bytes")
+    readable: float = Field(
+        16.0,
+        ge=0,
+        description="type of fewer pixels than this, on a page as the agent is shown it, must be zoomed into; "
+        "nano reads no smaller one, a model of 7 B reads 7",
+    )
 
 
 class IngestParams(Section):

@@ -147,21 +147,14 @@ def reading_a_value(rng: Random, opened: Opened, *, of: Literal["place", "region
     return _answers(seen, [asked], page)
 
 
-def glancing(rng: Random, opened: Opened) -> Lesson | None:
-    """Questions that the whole page answers, as it is shown: nobody has to zoom."""
-    page = opened.page
-    able = [one for one in page.asked if not any(evidence.needs_crop for evidence in one.question.evidence)]
-    return _answers(opened.whole, _some(able, rng.choice(able), rng, 2 * MORE), page) if able else None
-
-
 def _answers(seen: Seen, asked: Sequence[Asked], page: DrawnPage) -> Lesson:
     """The first question comes before what is seen, as in an episode; the others after it."""
     talk = Talk()
     part = -1
     for one in asked:
-        talk.hear(one.question.query)
+        heard = talk.hear(one.question.query)
         part = talk.hear("The region: ", seen) if part < 0 else part
-        acts.answer(talk, one, page, part, seen)
+        acts.answer(talk, one, page, heard, part, seen)
     return talk.lesson()
 
 
@@ -251,7 +244,6 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
     "rows": rows,
     "valuing": valuing,
     "answering": answering,
-    "glancing": glancing,
     "finding": finding,
     "locating": locating,
     "asking": asking,

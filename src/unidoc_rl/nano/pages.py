@@ -19,10 +19,12 @@ import pypdfium2.raw as pdfium_c
 from numpy.typing import NDArray
 from PIL import Image
 
+from unidoc_rl.params import SampleParams
 from unidoc_rl.sample import documents, world
 from unidoc_rl.sample.asking import everything
 from unidoc_rl.types import Box, Question
 
+READABLE = SampleParams().readable
 UNASKED = 2**32  # seeds of `unidoc sample` are smaller
 DPI = 150
 QUALITY = 90  # of the picture file
@@ -65,7 +67,7 @@ def family(seed: int, index: int) -> tuple[DrawnPage, ...]:
             path = Path(folder) / f"{document.file_name}.pdf"
             shown = documents.draw(document, path)
             asked: dict[int, list[Asked]] = {}
-            for question in everything(drawn, shown, seed):
+            for question in everything(drawn, shown, seed, READABLE):
                 (evidence,) = question.evidence
                 asked.setdefault(evidence.page, []).append(Asked(question, evidence.regions, evidence.places))
             pages += _rendered(path, document.file_name, asked)
