@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import shutil
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from tests.browser import Tab, chromium_running
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 WIDE = (1280, 860)
+LEARNING = "compareRunsMode=CHART&searchFilter=metrics.learning_rate%20>=%200"  # of all runs
 
 
 def take(artifacts: Path) -> None:
@@ -31,7 +31,7 @@ def take(artifacts: Path) -> None:
         _save(tab, "episode")
         shutil.copytree(artifacts.absolute().parent / ".mlflow", Path(folder) / "mlflow")
         with servers.mlflow_server(Path(folder) / "mlflow", port := servers.free_port()):
-            _go(tab, f"http://127.0.0.1:{port}/#/experiments/1/runs?compareRunsMode=CHART")
+            _go(tab, f"http://127.0.0.1:{port}/#/experiments/1/runs?{LEARNING}")
             _save(tab, "runs")
 
 
@@ -46,7 +46,10 @@ def _viewed(artifacts: Path, folder: Path) -> Path:
 def _go(tab: Tab, address: str) -> None:
     """To an application that goes on drawing when it has loaded."""
     tab.call("Page.navigate", url=address)
-    tab.evaluate("new Promise(drawn => setTimeout(drawn, 12000))")
+    drawn = "new Promise(drawn => setTimeout(drawn, 15000))"
+    tab.evaluate(drawn)
+    tab.evaluate("document.querySelector('[data-component-id=\"mlflow.assistant.chat_panel.close\"]')?.click()")
+    tab.evaluate(drawn)
 
 
 def _save(tab: Tab, name: str) -> None:

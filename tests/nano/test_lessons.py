@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from itertools import islice
 from random import Random
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from unidoc_rl import boxes
 from unidoc_rl.agent.dialect import parse
 from unidoc_rl.agent.encoding import IMAGE, UNSAID
-from unidoc_rl.nano import lessons, pages
+from unidoc_rl.nano import lessons, pages, specimens
 from unidoc_rl.nano.batches import Maker
 from unidoc_rl.nano.glyphs import EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs
 from unidoc_rl.nano.model import PROTOCOL, TOKEN, make_tokenizer
@@ -60,6 +61,20 @@ def test_where_letters_are_said_to_stand_there_is_ink(family: tuple[pages.DrawnP
         bare = (seen.glyphs == EMPTY).all(axis=1)
         if crowded.any() and bare.any():
             assert np.median(ink(seen)[bare]) < np.median(ink(seen)[crowded])
+
+
+def test_a_specimen_is_full_of_letters(family: tuple[pages.DrawnPage, ...]) -> None:
+    printed = [lesson.seen[0] for lesson in taken("printing", specimens.specimen(pages.UNASKED, 1), 1, 8)]
+    looked = [lesson.seen[0] for lesson in taken("looking", family, 1, 8)]
+    crowded, usual = (
+        sum((seen.glyphs > EMPTY).sum() for seen in some) / sum(seen.tokens for seen in some)
+        for some in (printed, looked)
+    )
+    assert crowded > 2 * usual
+    for seen in printed:
+        assert ink(seen)[(seen.glyphs > EMPTY).sum(axis=1) >= 3].min(initial=99) > 3
+    everything = np.unique(np.concatenate([seen.glyphs for seen in printed]))
+    assert set(everything[everything > EMPTY]) >= set(map(class_of, string.digits))
 
 
 @settings(max_examples=5)

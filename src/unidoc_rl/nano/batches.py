@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch
-from unidoc_rl.nano import lessons, pages
+from unidoc_rl.nano import lessons, pages, specimens
 from unidoc_rl.nano.glyphs import NOWHERE, PLACES
 from unidoc_rl.nano.model import PROTOCOL, make_processor, make_tokenizer
 from unidoc_rl.nano.parts import Seen
@@ -88,7 +88,8 @@ class Maker:
         (task,) = Random(f"{seed}/{stage.name}/{number}").choices(list(stage.tasks), list(stage.tasks.values()))
         rng = Random(f"{seed}/{stage.name}/{number}/{share.number}")
         world, first = pages.UNASKED + WORLDS * seed + stage.world, number // SHARED
-        families = [pages.family(world, first + n) for n in range(FAMILIES)]
+        drawn = specimens.specimen if task == "printing" else pages.family
+        families = [drawn(world, first + n) for n in range(FAMILIES)]
         chosen: list[Lesson] = []
         tokens = 0
         for lesson in lessons.of(task, rng, families):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -70,11 +70,12 @@ def family(seed: int, index: int) -> tuple[DrawnPage, ...]:
             for question in everything(drawn, shown, seed, READABLE):
                 (evidence,) = question.evidence
                 asked.setdefault(evidence.page, []).append(Asked(question, evidence.regions, evidence.places))
-            pages += _rendered(path, document.file_name, asked)
+            pages += rendered(path, document.file_name, asked)
     return tuple(pages)
 
 
-def _rendered(path: Path, file_name: str, asked: dict[int, list[Asked]]) -> Iterator[DrawnPage]:
+def rendered(path: Path, file_name: str, asked: Mapping[int, Sequence[Asked]]) -> Iterator[DrawnPage]:
+    """The pages of a PDF file, and what is asked about them, by their numbers."""
     document = pdfium.PdfDocument(path)
     try:
         for number in range(1, len(document) + 1):
