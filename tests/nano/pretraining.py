@@ -12,7 +12,7 @@ from unidoc_rl.nano.recipe import Stage
 SEED = 3
 STAGES = (
     Stage("letters", {"spelling": 1}, 4, 30, 2e-3, 0),
-    Stage("reading", {"transcribing": 1, "finding": 1}, 6, 30, 1e-3, 1),
+    Stage("reading", {"transcribing": 1, "rows": 1}, 6, 30, 1e-3, 1),
     Stage("pages", {"locating": 1}, 2, 30, 1e-3, 2, frozen=True),
 )
 

@@ -91,7 +91,7 @@ def told(folder: Path) -> dict[str, dict[int, float]]:
     assert run.info.status == "FINISHED"
     assert "curves.png" in {file.path for file in client.list_artifacts(run.info.run_id)}
     found = {}
-    for task in ("spelling", "transcribing", "finding", "locating"):
+    for task in ("spelling", "transcribing", "rows", "locating"):
         rows = client.get_metric_history(run.info.run_id, f"{task}/loss")
         assert len({row.step for row in rows}) == len(rows)
         found[task] = {row.step: row.value for row in rows}

@@ -7,12 +7,9 @@ about the same pictures follow in it, since to look costs more than to ask.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Literal
-
-import numpy as np
 
 from unidoc_rl import boxes
 from unidoc_rl.nano import acts
@@ -29,10 +26,9 @@ from unidoc_rl.nano.parts import (
     passage,
     shown,
     some_words,
-    word_boxes,
 )
 from unidoc_rl.nano.playing import FEWEST, asking, playing, show, three
-from unidoc_rl.nano.regions import Region, on_page, on_picture, widened
+from unidoc_rl.nano.regions import on_page, widened
 from unidoc_rl.nano.talk import Lesson, Talk, silent, squares
 from unidoc_rl.types import AnswerFormat, QuestionKind
 
@@ -178,45 +174,17 @@ def is_value(asked: Asked) -> bool:
 # --- places ---------------------------------------------------------------------------------------------------------
 
 
-def finding(rng: Random, opened: Opened) -> Lesson | None:
-    """Where some words stand on a part of a page."""
-    page = opened.page
-    found = some_words(rng, page, 500)
-    seen = shown(rng, opened, found[0]) if found else None
-    if found is None or seen is None:
-        return None
-    cut, around = found[0], word_boxes(page)
-    inside = np.asarray(((around[:, :2] >= cut[:2]) & (around[:, 2:] <= cut[2:])).all(axis=1))
-    words = [page.letters[a:b] for a, b in page.words]
-    count = Counter(words[n] for n in np.flatnonzero(inside))
-    once = [n for n in np.flatnonzero(inside).tolist() if count[words[n]] == 1]
-    asked: list[tuple[str, tuple[Region, ...]]] = []
-    for first in rng.sample(once, min(MORE, len(once))):
-        last = min(first + rng.randint(0, 3), len(words) - 1)
-        while not inside[last] or abs(around[last, 1] - around[first, 1]) > 2:
-            last -= 1
-        low, high = around[first : last + 1, :2].min(axis=0), around[first : last + 1, 2:].max(axis=0)
-        region = on_picture((*low, *high), cut, seen)
-        asked.append((f"Where is “{' '.join(words[first : last + 1])}”?", (region,)))
-    return _places(seen, asked) if asked else None
-
-
 def locating(rng: Random, opened: Opened, more: int = MORE) -> Lesson | None:
     """The evidence of questions, on the whole page."""
     page = opened.page
     if not page.asked:
         return None
-    asked = _some(page.asked, rng.choice(page.asked), rng, more)
-    return _places(opened.whole, [(one.question.query, on_page(one, opened)) for one in asked])
-
-
-def _places(seen: Seen, asked: Sequence[tuple[str, tuple[Region, ...]]]) -> Lesson:
     talk = Talk()
     part = -1
-    for query, regions in asked:
-        talk.hear(query)
-        part = talk.hear("Page 0: ", seen) if part < 0 else part
-        acts.zoom(talk, regions, part, seen)
+    for one in _some(page.asked, rng.choice(page.asked), rng, more):
+        talk.hear(one.question.query)
+        part = talk.hear("Page 0: ", opened.whole) if part < 0 else part
+        acts.zoom(talk, on_page(one, opened), part, opened.whole)
     return talk.lesson()
 
 
@@ -257,7 +225,6 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
     "rows": rows,
     "valuing": valuing,
     "answering": answering,
-    "finding": finding,
     "locating": locating,
     "asking": asking,
 }

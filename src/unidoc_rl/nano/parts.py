@@ -82,7 +82,7 @@ def some_words(
     """A part of the page that cuts no word, and what it says; none where a picture is in the way."""
     if not len(page.words):
         return None
-    around = word_boxes(page)
+    around = _word_boxes(page)
     middle = (around[:, :2] + around[:, 2:]) / 2
     x, y = middle[rng.randrange(len(around))]
     wide, high = math.exp(rng.uniform(math.log(80), math.log(1100))), math.exp(rng.uniform(*map(math.log, heights)))
@@ -97,7 +97,7 @@ def some_words(
 
 def passage(page: DrawnPage, cut: Rectangle) -> Passage:
     """What a part of a page says: line by line, each from left to right; words whose middles lie in it."""
-    around = word_boxes(page)
+    around = _word_boxes(page)
     middle = (around[:, :2] + around[:, 2:]) / 2
     covered = ((middle > cut[:2]) & (middle < cut[2:])).all(axis=1)
     text, letters = "", list[int]()
@@ -122,7 +122,7 @@ def _lines(around: NDArray[np.float32]) -> list[list[int]]:
     return lines
 
 
-def word_boxes(page: DrawnPage) -> NDArray[np.float32]:
+def _word_boxes(page: DrawnPage) -> NDArray[np.float32]:
     starts = page.words[:, 0]
     low = np.minimum.reduceat(page.places[:, :2], starts)
     high = np.maximum.reduceat(page.places[:, 2:], starts)
