@@ -23,7 +23,8 @@ class TableBoxes:
 
 
 def row_height(size: float) -> float:
-    return size * 1.72
+    """Small print stands in open rows, as in annual reports."""
+    return max(size * 1.72, size + 8)
 
 
 def table(
@@ -43,13 +44,14 @@ def table(
     step = (width - first) / len(header)
     edges = [x + first + step * (n + 1) for n in range(len(header))]
     top = y + _header_height(header, size)
-    bottom = top + row_height(size) * len(rows)
+    step_y = row_height(size)
+    bottom = top + step_y * len(rows)
     head = _header(sheet, Rect(x, y, x + width, top), corner, header, edges, size, style)
     _rules(sheet, Rect(x, top, x + width, bottom), len(rows), edges, size, style)
     pad, font = size * 0.6, style.fonts
     labels, cells = [], []
     for n, (label, row) in enumerate(zip(rows, values, strict=True)):
-        base = top + row_height(size) * n + size * 0.4
+        base = top + step_y * n + (step_y - size) * 0.55
         labels.append(sheet.text(x + pad, base, label, font.regular, size, style.palette.ink))
         cells.append(
             tuple(
