@@ -28,7 +28,8 @@ from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import Mistakes, Scripted
 from unidoc_rl.cli import LEFT_OUT, cli
 from unidoc_rl.curate.filters import FILTERS, Traits, answer_in_question, reason, repetition, surplus
-from unidoc_rl.curate.stage import curate, shuffled
+from unidoc_rl.curate.part import shuffled
+from unidoc_rl.curate.stage import curate
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.search import Index
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
