@@ -34,7 +34,7 @@ from unidoc_rl.index.searching import place_of
 from unidoc_rl.params import Params
 from unidoc_rl.provenance import key
 from unidoc_rl.shards import Shard
-from unidoc_rl.types import AnswerFormat, Question, Trajectory
+from unidoc_rl.types import AnswerFormat, Question, Split, Trajectory
 
 RL = "rl.jsonl"
 REJECTED = "rejected.jsonl"
@@ -98,6 +98,12 @@ def curate(
             run.metrics([(0, _counts(report))])
             run.file(output.new / card.FILE)
     return report
+
+
+def to_train(folder: Path, params: Params) -> Path | None:
+    """Those of a folder of question files that are for training; None, where the teacher is to write them."""
+    asked = folder / f"{Split.TRAIN}.json"
+    return asked if asked.exists() or params.curate.teacher is None else None
 
 
 def _playable(asked: Path, corpus: Path) -> tuple[list[Question], dict[str, str]]:
