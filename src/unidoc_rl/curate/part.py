@@ -128,12 +128,13 @@ def _read(folder: str | Path) -> Part:
 
 
 def shuffled(search: Searcher, seed: int) -> Searcher:
-    """The same pages in another order, always the same for the same query."""
+    """The same pages in another order, always the same for the same query.
+
+    Each is searched for alone: beside others its sums are rounded otherwise, and pages that are alike change places.
+    """
 
     def found(queries: Sequence[Query], k: int) -> list[list[Hit]]:
-        return [
-            _shuffled(hits, f"{seed} {query.text}") for query, hits in zip(queries, search(queries, k), strict=True)
-        ]
+        return [_shuffled(hits, f"{seed} {query.text}") for query in queries for hits in search([query], k)]
 
     return found
 
