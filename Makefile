@@ -1,5 +1,5 @@
 # The whole of a newcomer's way: `make demo` runs the pipeline on the demonstration world, `make test` the tests.
-.PHONY: help demo learn test test-distributed check bench constraints compile images setup clean
+.PHONY: help demo learn test test-distributed check bench pictures constraints compile images setup clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -62,6 +62,11 @@ bench: setup  ## measure speed, memory and quality beside the peers; tables on s
 	@$(BIN)/python -m tests.benchmarks.evaluate
 	@$(BIN)/python -m tests.benchmarks.curate
 	@$(BIN)/python -m tests.benchmarks.grpo
+	@$(BIN)/python -m tests.benchmarks.nano --model src/unidoc_rl/nano/weights
+	@$(BIN)/python -m tests.benchmarks.costs $(BENCH_DATA)/mmlongbench-dev/documents
+
+pictures: setup  ## take those of the README again, of what `make demo` made; needs Chromium
+	@$(BIN)/python -m tests.pictures
 
 compile: setup  ## write the Kubeflow pipelines that pipelines/ describes
 	@unidoc pipeline compile

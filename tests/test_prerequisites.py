@@ -23,6 +23,13 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
 
 
+@pytest.mark.parametrize("judge", ["", "mmlongbench+"])
+def test_a_judge_that_is_a_model_is_asked_for(judge: str) -> None:
+    with servers.closed_port() as port:
+        (said,) = missing(Params.model_validate({"rewards": {"judge": f"{judge}http://127.0.0.1:{port}/v1#model"}}))
+    assert f" http://127.0.0.1:{port}/v1 refuses connections: start it; or change rewards.judge in params.yaml" in said
+
+
 def missing(params: Params, asked: Path | None = None) -> list[str]:
     with pytest.raises(UnidocError) as caught:
         prerequisites.check(params, asked, seconds=3)

@@ -77,7 +77,10 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
         f"--out {folder}/out --params {folder}/params.yaml"
     ).split(" ")
     assert (trainer["image"], trainer["numNodes"]) == ("registry/team/unidoc-rl-gpu:abc", 2)
-    assert trainer["env"] == [{"name": "UNIDOC_RUN", "value": "tuesday"}]  # below whose run the stage's stands
+    assert trainer["env"] == [
+        {"name": "UNIDOC_RUN", "value": "tuesday"},  # below whose run the stage's stands
+        {"name": "UNIDOC_CACHE", "value": str(tmp_path / "shared/cache")},
+    ]
     assert trainer["resourcesPerNode"]["limits"] == {"nvidia.com/gpu": "4", "memory": "64Gi"}
     assert job["spec"]["activeDeadlineSeconds"] == 7200
     assert job["spec"]["runtimeRef"]["name"] == "unidoc-rl"

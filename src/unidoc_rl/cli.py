@@ -271,9 +271,11 @@ def curate(
     (curate.teacher; OPENAI_API_KEY carries the key), which needs answers and gold pages alone. Without QUESTIONS, such
     a model writes them too, about the pages of the corpus, and checks each of them: questions.json.
 
-    What a teacher or judge has replied is kept in ~/.cache/unidoc-rl/replies (UNIDOC_CACHE names another folder than
-    ~/.cache/unidoc-rl), under the model's name and what it was asked: run again with other filters, or into another
-    folder, nothing is asked twice. Remove it as you like; you must, where another model is served under an old name.
+    What a teacher or judge has replied, here or to `unidoc grpo` and `unidoc evaluate`, is kept in
+    ~/.cache/unidoc-rl/replies (UNIDOC_CACHE names another folder than ~/.cache/unidoc-rl), under the model's name and
+    what it was asked: run again with other filters, or into another folder, nothing is asked twice. Of some gigabytes,
+    what was used longest ago goes first. Remove it as you like; you must, where another model is served under an old
+    name.
 
     Several machines may each take a --shard of the questions, or of those that are to be written; with a --part for
     each, the last command makes of them what one machine would have made. What a teacher may be asked is shared out.

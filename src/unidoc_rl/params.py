@@ -33,6 +33,12 @@ class SampleParams(Section):
 
     documents: int = Field(24, ge=10, le=10_000, description="how many PDF files")
     seed: int = Field(7, ge=0, lt=2**32, description="another seed is another world; the same seed, the same bytes")
+    readable: float = Field(
+        16.0,
+        ge=0,
+        description="type of fewer pixels than this, on a page as the agent is shown it, must be zoomed into; "
+        "nano reads no smaller one, a model of 7 B reads 7",
+    )
 
 
 class IngestParams(Section):
@@ -124,9 +130,10 @@ class RewardParams(Section):
     )
     judge: str = Field(
         "rules",
-        pattern=r"^(rules|mmlongbench|https?://.+)$",
-        description="of answers: rules; MMLongBench-Doc's own scoring; or the address of an OpenAI-compatible model, "
-        "http://host:8000/v1#model",
+        pattern=r"^(rules|mmlongbench|(mmlongbench\+)?https?://.+)$",
+        description="of answers: rules; MMLongBench-Doc's own scoring; the address of an OpenAI-compatible model, "
+        "http://host:8000/v1#model; or mmlongbench+http://host:8000/v1#model: that scoring, of the short answers that "
+        "the model pulls out of the agent's; an episode whose answer it does not tell is void",
     )
     answer: float = Field(0.6, ge=0, le=1, description="weight of the answer")
     search: float = Field(0.1, ge=0, le=1, description="of the order in which pages were found")

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urldefrag
 
 from unidoc_rl import cluster, doctor, questions, s3, trainjob
+from unidoc_rl.agent.judge import address_of
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params, PipelineParams
 from unidoc_rl.types import Split
@@ -45,7 +46,7 @@ def _models(params: Params, seconds: float) -> Iterator[str]:
         "index.late_encoder": params.index.late_encoder,
         "curate.weak": params.curate.weak,
         "curate.teacher": params.curate.teacher,
-        "rewards.judge": params.rewards.judge if "://" in params.rewards.judge else None,
+        "rewards.judge": address_of(params.rewards.judge) or None,
     }
     for key, name in named.items():
         if name is not None and (problem := _model(name, key, seconds)):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SCHEME = "s3://"
 COMPLETE = "COMPLETE.json"
 WRITING = "WRITING.json"
+CACHE = "UNIDOC_CACHE"  # the variable that names another folder of copies than ~/.cache/unidoc-rl
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +186,8 @@ def mirror(uri: str) -> Path:
 
 
 def copies() -> Path:
-    """The folder of copies of what lies elsewhere; UNIDOC_CACHE names another one."""
-    return Path(os.environ.get("UNIDOC_CACHE") or Path.home() / ".cache" / "unidoc-rl")
+    """The folder of copies of what lies elsewhere."""
+    return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "unidoc-rl")
 
 
 def _split(uri: str) -> tuple[str, str]:

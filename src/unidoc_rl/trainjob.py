@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unidoc_rl import cluster, provenance, storage, tracking
+from unidoc_rl import cluster, provenance, s3, storage, tracking
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.params import Params, PipelineParams
 from unidoc_rl.trained import marker
@@ -66,7 +66,7 @@ def train(
     there = {name: str(folder / name) for name in inputs}
     command = ["torchrun", "--no-python", "unidoc", stage, *(argument.format_map(there) for argument in arguments)]
     command += ["--out", str(folder / "out"), "--params", str(folder / "params.yaml")]
-    _started(client, job, command, params.pipeline, sleep)
+    _started(client, job, command, params.pipeline, shared, sleep)
     _followed(client, job, params.pipeline.hours * 3600, sleep)
     if not (folder / "out" / marker(stage)).is_file():
         raise UnidocError(
@@ -93,6 +93,7 @@ def _started(
     job: str,
     command: list[str],
     settings: PipelineParams,
+    shared: Path,
     sleep: Callable[[float], object],
 ) -> None:
     """Unless it runs already; one that has failed is begun again, and goes on from its last checkpoint."""
@@ -112,8 +113,9 @@ def _started(
         if settings.gpus:
             resources["nvidia.com/gpu"] = str(settings.gpus)
         image = os.environ.get(IMAGE, runtime.trainer.image)
-        run = {name: os.environ[name] for name in (tracking.PIPELINE,) if name in os.environ}
-        trainer = CustomTrainerContainer(image, num_nodes=settings.nodes, resources_per_node=resources, env=run)
+        given = {name: os.environ[name] for name in (tracking.PIPELINE,) if name in os.environ}
+        given[s3.CACHE] = str(shared / "cache")  # what a judge has said outlives node and job
+        trainer = CustomTrainerContainer(image, num_nodes=settings.nodes, resources_per_node=resources, env=given)
         options = [Name(job), TrainerCommand(command), ActiveDeadlineSeconds(round(settings.hours * 3600))]
         client.train(runtime=runtime, trainer=trainer, options=options)
 

@@ -252,6 +252,7 @@ class Scores:
     total: float
     parts: Mapping[str, float]
     judged: str  # how the answer was judged, in words
+    refuses: bool | None = None  # whether the answer says that there is none, where the judge has looked for that
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from tests.agent.chat import Body, Chat, Given, completion, error, scripted
 from unidoc_rl.agent.endpoint import KEY, Endpoint, EndpointAway
-from unidoc_rl.agent.judge import LONGEST, ModelJudge, prompt, read
+from unidoc_rl.agent.hearing import LONGEST
+from unidoc_rl.agent.judge import ModelJudge, prompt, read
 from unidoc_rl.agent.judging import Judge, Verdict
+from unidoc_rl.agent.kept import Kept
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.types import AnswerFormat, Question
 
@@ -47,13 +49,13 @@ def by_length(body: Body) -> Given:
 
 
 @contextlib.contextmanager
-def judging(chat: Chat, cache: Path | None = None, at_once: int = 16, model: str | None = None) -> Iterator[Judge]:
+def judging(chat: Chat, cache: Path, at_once: int = 16, model: str | None = None) -> Iterator[Judge]:
     endpoint = Endpoint(chat.url, model, tries=2, sleep=lambda _: None)
     with contextlib.closing(endpoint):
-        yield ModelJudge(endpoint, cache, at_once=at_once)
+        yield ModelJudge(endpoint, Kept(cache), at_once=at_once)
 
 
-def judge(chat: Chat, *answers: str, cache: Path | None = None, at_once: int = 16) -> list[Verdict]:
+def judge(chat: Chat, *answers: str, cache: Path, at_once: int = 16) -> list[Verdict]:
     with chat.running(), judging(chat, cache, at_once) as asking:
         return asking([(question(), answer) for answer in answers])
 
@@ -61,12 +63,12 @@ def judge(chat: Chat, *answers: str, cache: Path | None = None, at_once: int = 1
 # --- verdicts -------------------------------------------------------------------------------------------------------
 
 
-def test_a_verdict_for_each_in_their_order() -> None:
+def test_a_verdict_for_each_in_their_order(tmp_path: Path) -> None:
     chat = Chat(by_length)
-    assert [verdict.value for verdict in judge(chat, "ab", "abc", "", "ab")] == [1, 0, 1, 1]
+    assert [verdict.value for verdict in judge(chat, "ab", "abc", "", "ab", cache=tmp_path)] == [1, 0, 1, 1]
     assert len(chat.asked) == 3  # the same answer to the same question, once
     assert all(body["temperature"] == 0 for body in chat.asked)
-    assert judge(chat) == []
+    assert judge(chat, cache=tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -90,9 +92,9 @@ def test_only_the_last_line_counts(reply: str, value: float | None) -> None:
     assert found is None or found.reason == " ".join(reply.split())
 
 
-def test_an_unreadable_reply_is_asked_for_once_more() -> None:
+def test_an_unreadable_reply_is_asked_for_once_more(tmp_path: Path) -> None:
     chat = scripted(completion("Well."), completion("WRONG"))
-    assert judge(chat, "a") == [Verdict(0, "WRONG")]
+    assert judge(chat, "a", cache=tmp_path) == [Verdict(0, "WRONG")]
     first, second = (body["messages"][1]["content"] for body in chat.asked)
     assert "".join(part["text"] for part in second) == first + "\n\nYour whole reply is to be one word: RIGHT or WRONG."
 
@@ -104,7 +106,7 @@ def failing(*given: Given) -> Callable[[], Chat]:
 @pytest.mark.parametrize(
     ("chat", "why"),
     [
-        (failing(completion("Well."), completion("Who knows.")), "two replies without .*, the last: Who knows."),
+        (failing(completion("Well."), completion("Who knows.")), "two replies .* one word: .*, the last: Who knows."),
         (failing(*[completion("RIGHT", "length")] * 2), "two replies"),
         (failing(*[error(503, "loading")] * 2), "away; 2 tries .*503: loading"),
         (failing(error(400, "maximum context length is 512 tokens")), "too long"),
@@ -121,13 +123,13 @@ def test_who_cannot_say_does_not_guess_and_is_asked_again_later(
     assert judge(Chat(lambda _: completion("RIGHT")), "a", cache=tmp_path / "replies") == [Verdict(1, "RIGHT")]
 
 
-def test_a_wrong_key_is_no_verdict() -> None:
+def test_a_wrong_key_is_no_verdict(tmp_path: Path) -> None:
     with pytest.raises(UnidocError, match="set OPENAI_API_KEY") as caught:
-        judge(Chat(lambda _: error(401, "who?")), "a", "b")
+        judge(Chat(lambda _: error(401, "who?")), "a", "b", cache=tmp_path)
     assert not isinstance(caught.value, EndpointAway)
 
 
-def test_many_are_asked_for_at_once_but_not_more() -> None:
+def test_many_are_asked_for_at_once_but_not_more(tmp_path: Path) -> None:
     together = threading.Barrier(16)
 
     def answer(body: Body) -> Given:
@@ -135,7 +137,7 @@ def test_many_are_asked_for_at_once_but_not_more() -> None:
         return by_length(body)
 
     chat = Chat(answer)
-    verdicts = judge(chat, *("x" * n for n in range(64)), at_once=16)
+    verdicts = judge(chat, *("x" * n for n in range(64)), cache=tmp_path, at_once=16)
     assert [verdict.value for verdict in verdicts] == [1, 0] * 32
     assert chat.busiest == 16
 
@@ -170,23 +172,17 @@ def test_what_is_kept_needs_no_server(tmp_path: Path) -> None:
         assert [verdict.value for verdict in asking([(question(), "ab"), (question(), "abc")])] == [1, None]
 
 
-@pytest.mark.parametrize("name", ["text", "text/below"])
-def test_where_nothing_can_be_kept_is_named(name: str, tmp_path: Path) -> None:
-    (tmp_path / "text").write_text("a file, and no folder")
-    with pytest.raises(UnidocError, match=f"{name}: replies cannot be kept there"):
-        ModelJudge(Endpoint("http://127.0.0.1:1/v1"), tmp_path / name)
-
-
 WRITING = """
 import sys
 from pathlib import Path
 from unidoc_rl.agent.endpoint import Endpoint
 from unidoc_rl.agent.judge import ModelJudge
+from unidoc_rl.agent.kept import Kept
 from unidoc_rl.types import AnswerFormat, Question
 
 url, cache, who = sys.argv[1:]
 question = Question("q1", "How high was the revenue?", "4.2 million", AnswerFormat.STR, "lookup", "text", "report", ())
-judge = ModelJudge(Endpoint(url), Path(cache), at_once=4)
+judge = ModelJudge(Endpoint(url), Kept(Path(cache)), at_once=4)
 for n in range(10_000):
     answers = [f"{who} {n} {m}" for m in range(4)]
     judge([(question, answer) for answer in answers])

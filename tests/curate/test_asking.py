@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.agent.chat import Body, Chat, Given, completion, error, scripted
 from tests.curate.stub import pictures_of, text_of
 from unidoc_rl.agent.endpoint import Completion, Endpoint, EndpointAway
+from unidoc_rl.agent.kept import Kept
 from unidoc_rl.curate.asking import AWAY_IN_A_ROW, Asking, Cost, Unreadable, cost, read
 from unidoc_rl.curate.steps import Chosen, Closer, Learned, Wanted
 from unidoc_rl.errors import UnidocError
@@ -34,8 +35,8 @@ def asking(
     with chat.running():
         endpoint = Endpoint(chat.url, sleep=lambda _: None, tries=2, seconds=seconds, pace=pace)
         with contextlib.closing(endpoint):
-            replies = folder / "replies"
-            yield Asking(endpoint, "the rules", draw, replies, folder / used, corpus="a corpus", seed=seed)
+            kept = Kept(folder / "replies"), Kept(folder / used)
+            yield Asking(endpoint, "the rules", draw, *kept, corpus="a corpus", seed=seed)
 
 
 def draw(picture: Picture, smaller: int) -> bytes:
@@ -184,7 +185,7 @@ def test_nothing_is_asked_twice_not_even_in_vain(tmp_path: Path) -> None:
     with asking(chat, tmp_path, used="another result") as asked:
         asked(("Look: ", PAGE), Wanted)
     assert len(chat.asked) == 2
-    assert cost(tmp_path / "used") == cost(tmp_path / "another result") == Cost(2, 240, 10)
+    assert cost(Kept(tmp_path / "used")) == cost(Kept(tmp_path / "another result")) == Cost(2, 240, 10)
 
 
 @pytest.mark.parametrize("other", [("Look: ", Picture("report_2", 56, 28)), ("Look:  ", PAGE), ("Look: ",)])

@@ -10,6 +10,7 @@ import pytest
 from tests.agent.world import QUESTION, World, reply
 from unidoc_rl.agent.dialect import parse
 from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.judging import Verdict
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.agent.rewards import score
@@ -17,7 +18,7 @@ from unidoc_rl.agent.rollouts import play
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.evaluate.baselines import BASELINES, play_as
-from unidoc_rl.evaluate.measures import ALL_ACTIONS, Cause, cause, region_iou
+from unidoc_rl.evaluate.measures import ALL_ACTIONS, Cause, cause, region_iou, row_of
 from unidoc_rl.params import AgentParams, BaselineName, RewardParams
 from unidoc_rl.types import Answer, AnswerFormat, Box, Malformed, Message, Question, Reply, Search, Trajectory
 
@@ -114,6 +115,17 @@ def test_nobody_is_blamed_for_what_was_not_allowed(world: World, actions: set[st
     one = played(world, "rag", Reciting("<answer>wax</answer>"))
     (scored,) = score([one], RewardParams(), by_rules)
     assert cause(scored, frozenset(actions)) is why  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("refuses", [None, False, True])
+def test_a_judge_that_has_read_whether_there_is_an_answer_is_believed(world: World, refuses: bool | None) -> None:
+    """The rules take "not clear" for an answer."""
+    one = played(world, "oracle", Reciting("<answer>It is not clear to me.</answer>"))
+    (judged,) = score([one], RewardParams(), lambda asked: [Verdict(0.0, "", refuses)] * len(asked))
+    row = row_of(judged, {"answer"})
+    assert row
+    assert row.answered_none is bool(refuses)
+    assert row.cause is (Cause.GAVE_UP if refuses else Cause.MISREAD)
 
 
 @pytest.mark.parametrize(

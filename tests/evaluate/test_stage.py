@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.agent.chat import Body, Chat, Given, completion
 from tests.agent.models import write_policy
 from tests.browser import PHONE, Tab
 from tests.small import Small
@@ -21,7 +23,7 @@ from unidoc_rl.agent.rollouts import play
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import Mistakes, Scripted
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.evaluate.measures import Cause, evaluation, row_of
+from unidoc_rl.evaluate.measures import Cause, Evaluation, evaluation, row_of
 from unidoc_rl.evaluate.stage import evaluate, paired
 from unidoc_rl.index.search import Index
 from unidoc_rl.mlflow_server import opened
@@ -167,6 +169,36 @@ def test_the_champion_stands_beside_as_soon_as_there_is_one(
     assert "there is no champion yet to stand beside" in capfd.readouterr().err
     assert promote(model, tmp_path / "evaluation", tmp_path / "promotion", params).promoted
     assert players() == ["tiny", "champion"]
+
+
+def test_what_was_once_judged_is_not_asked_for_by_another_evaluation(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNIDOC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    first, *_ = some = list({one.answer: one for one in small.asked() if one.evidence}.values())[:3]
+    questions.write(tmp_path / "test.json", some)
+
+    def answer(body: Body) -> Given:
+        text = body["messages"][1]["content"]
+        if first.query in str(text):
+            return completion("Who knows.")
+        return completion("ANSWER: " + re.findall(r"<answer \w+>\n(.*)\n</answer", text)[0])
+
+    def evaluated(name: str, rewards: RewardParams) -> Evaluation:
+        out, params = tmp_path / name, Params(rewards=rewards)
+        return evaluate(tmp_path / "test.json", small.corpus, str(small.index), "scripted", out, params)
+
+    with Chat(answer).running() as chat:
+        judge = f"mmlongbench+{chat.url}"
+        found = evaluated("one", RewardParams(judge=judge))
+        assert (found.accuracy.value, found.accuracy.count, found.void) == (1, 2, 1)
+        (void,) = [one for one in trajectories.read(tmp_path / "one/episodes.jsonl") if one.outcome is Outcome.VOID]
+        assert void.failure.endswith("the last: Who knows.")
+        assert len(chat.asked) == 4  # once more of what was not understood
+        evaluated("two", RewardParams(judge=judge, of="outcome"))
+        assert len(chat.asked) == 6
 
 
 def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> None:

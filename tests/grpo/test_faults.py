@@ -19,6 +19,7 @@ from unidoc_rl.agent.endpoint import Endpoint
 from unidoc_rl.agent.environment import Environment, Episode
 from unidoc_rl.agent.judge import ModelJudge
 from unidoc_rl.agent.judging import Judge
+from unidoc_rl.agent.kept import Kept
 from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
@@ -99,13 +100,20 @@ def test_nothing_is_learned_where_every_episode_is_void(learnable: Learnable, tm
 # --- judge ------------------------------------------------------------------------------------------------------------
 
 
+class Forgotten(Kept):
+    """Replies that every step has to ask for."""
+
+    def get(self, asked: object) -> None:
+        return None
+
+
 @pytest.mark.slow
 def test_a_judge_that_is_away_stops_it_and_once_it_is_back_it_ends_the_same(
     learnable: Learnable, tmp_path: Path
 ) -> None:
     def weights(checkpoints: Path, answer: Callable[[Body], Given | None]) -> dict[str, torch.Tensor]:
         with Chat(answer).running() as chat:
-            judge = ModelJudge(Endpoint(chat.url, tries=1), None)
+            judge = ModelJudge(Endpoint(chat.url, tries=1), Forgotten(checkpoints / "replies"))
             one = trainer(learnable, Index(learnable.index), judge, checkpoints, "<answer>honey</answer>")
             one.go_on()
         return dict(one.model.state_dict())

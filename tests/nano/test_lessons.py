@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from itertools import islice
 from random import Random
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from unidoc_rl import boxes
 from unidoc_rl.agent.dialect import parse
 from unidoc_rl.agent.encoding import IMAGE, UNSAID
-from unidoc_rl.nano import lessons, pages
+from unidoc_rl.nano import lessons, pages, specimens
 from unidoc_rl.nano.batches import Maker
 from unidoc_rl.nano.glyphs import EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs
 from unidoc_rl.nano.model import PROTOCOL, TOKEN, make_tokenizer
@@ -62,6 +63,20 @@ def test_where_letters_are_said_to_stand_there_is_ink(family: tuple[pages.DrawnP
             assert np.median(ink(seen)[bare]) < np.median(ink(seen)[crowded])
 
 
+def test_a_specimen_is_full_of_letters(family: tuple[pages.DrawnPage, ...]) -> None:
+    printed = [lesson.seen[0] for lesson in taken("printing", specimens.specimen(pages.UNASKED, 1), 1, 8)]
+    looked = [lesson.seen[0] for lesson in taken("looking", family, 1, 8)]
+    crowded, usual = (
+        sum((seen.glyphs > EMPTY).sum() for seen in some) / sum(seen.tokens for seen in some)
+        for some in (printed, looked)
+    )
+    assert crowded > 2 * usual
+    for seen in printed:
+        assert ink(seen)[(seen.glyphs > EMPTY).sum(axis=1) >= 3].min(initial=99) > 3
+    everything = np.unique(np.concatenate([seen.glyphs for seen in printed]))
+    assert set(everything[everything > EMPTY]) >= set(map(class_of, string.digits))
+
+
 @settings(max_examples=5)
 @given(SEEDS)
 def test_read_aloud_is_what_stands_in_the_picture(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
@@ -81,6 +96,10 @@ def test_what_is_copied_stands_where_it_is_said_to(family: tuple[pages.DrawnPage
                 for letter, spot in zip(turn.reply, turn.spots, strict=bool(turn.spots)):
                     if spot:
                         source = lesson.parts[spot.part]
+                        if spot.heard:
+                            text = lesson.parts[spot.heard[0]]
+                            assert isinstance(text, str)
+                            assert text[spot.heard[1]] == letter
                         if isinstance(source, Seen):
                             there = source.glyphs[spot.at]
                             assert class_of(letter) in there or UNKNOWN in there
@@ -127,8 +146,8 @@ def test_a_token_is_looked_for_where_its_letters_stand(family: tuple[pages.Drawn
         first = rows.ids[0].tolist().index(image)
         said = rows.labels[0] != UNSAID
         *copied, end = (rows.spots[0, said] - first).tolist()
-        assert end == [NOWHERE - first] * 2
-        for token, (start, stop) in zip(rows.ids[0, said].tolist(), copied, strict=False):
+        assert end == [NOWHERE - first] * 3
+        for token, (start, stop, _) in zip(rows.ids[0, said].tolist(), copied, strict=False):
             letters = str(tokenizer.decode([token])).strip()
             if letters:
                 assert class_of(letters[0]) in lesson.seen[0].glyphs[start]
@@ -144,21 +163,35 @@ def test_a_word_that_is_copied_is_looked_for_among_the_words_of_the_question(
         ids = rows.ids[0].tolist()
         copied = [(token, spots) for token, spots in zip(ids, rows.spots[0].tolist(), strict=True) if max(spots) >= 0]
         assert len(copied) > 5 * len(lesson.turns)
-        for token, (start, stop) in copied:
+        for token, (start, stop, heard) in copied:
+            assert heard == start
             letters = str(tokenizer.decode([token])).strip()
             if letters:
                 assert letters[0] in str(tokenizer.decode([ids[start]]))
                 assert letters[-1] in str(tokenizer.decode([ids[stop]]))
 
 
+def test_the_name_of_a_row_has_been_heard_in_the_question(family: tuple[pages.DrawnPage, ...]) -> None:
+    maker, tokenizer = Maker(), make_tokenizer(PROTOCOL)
+    told = 0
+    for lesson in taken("answering", family, 6, 6):
+        (rows,) = maker.collated("answering", [lesson]).rows
+        ids = rows.ids[0].tolist()
+        for token, (start, _, heard) in zip(ids, rows.spots[0].tolist(), strict=True):
+            letters = str(tokenizer.decode([token])).strip()
+            if heard not in (start, NOWHERE) and letters:
+                told += 1
+                assert letters[0] in str(tokenizer.decode([ids[heard]]))
+                assert not letters.isdigit()
+    assert told > 10
+
+
 def test_an_episode_is_played_to_its_answer(family: tuple[pages.DrawnPage, ...]) -> None:
     known = {asked.question.query: asked.question for page in family for asked in page.asked}
     for lesson in taken("playing", family, 6, 6):
-        search, choice, *zooms, answer = [parse(turn.reply).action for turn in lesson.turns]
-        assert (type(search), type(choice), type(answer)) == (Search, Select, Answer)
-        question = known[pairs(lesson)[0][0]]
-        assert answer == Answer(question.answer)
-        assert bool(zooms) == any(evidence.needs_crop for evidence in question.evidence)
+        *before, answer = [parse(turn.reply).action for turn in lesson.turns]
+        assert [type(action) for action in before] == [Search, Select, Zoom]
+        assert answer == Answer(known[pairs(lesson)[0][0]].answer)
 
 
 def test_a_letter_is_in_the_place_in_which_its_middle_lies(family: tuple[pages.DrawnPage, ...]) -> None:
@@ -169,6 +202,9 @@ def test_a_letter_is_in_the_place_in_which_its_middle_lies(family: tuple[pages.D
     across, down = middle[:, 0] * 280 / page.width, middle[:, 1] * 120 / page.height
     assert (drawn[down.astype(int), across.astype(int)] != EMPTY).all()
     assert (drawn > EMPTY).sum() <= len(page.letters)
+    for near in (-0.25, 0.25):  # of a place: close to an edge it may be seen on either side
+        assert (drawn[down.astype(int), np.clip((across + near).astype(int), 0, 279)] != EMPTY).all()
+        assert (drawn[np.clip((down + near).astype(int), 0, 119), across.astype(int)] != EMPTY).all()
     empty = glyphs(page, (0, 0, 3, 3), TOKEN, TOKEN)
     assert (empty == EMPTY).all() or (empty == UNKNOWN).any()
 

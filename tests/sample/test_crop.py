@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.sample.reading import World
-from unidoc_rl import boxes
+from unidoc_rl import boxes, questions
+from unidoc_rl.params import SampleParams
 from unidoc_rl.sample import style
+from unidoc_rl.sample.stage import sample
 from unidoc_rl.types import AnswerFormat, Question, QuestionKind
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,28 +37,22 @@ def reader() -> Reader:
     return read
 
 
-@pytest.mark.parametrize(
-    ("points", "page", "expected"),
-    [
-        (6.5, style.A4, True),
-        (10, style.A4, False),
-        (5, style.SLIDE, True),
-        (10, style.SLIDE, False),
-        (7.5, style.LETTER, True),
-    ],
-)
-def test_small_print_needs_a_crop(points: float, page: tuple[float, float], expected: bool) -> None:
-    assert style.needs_crop(points, *page) is expected
-    shown = points * math.sqrt(MOST / (page[0] * page[1]))
-    assert (shown < 7) is expected
-
-
 def test_both_small_and_large_print_occur_in_plenty(world: World) -> None:
     evidence = [e for question in world.all for e in question.evidence]
     share = sum(e.needs_crop is True for e in evidence) / len(evidence)
     assert 0.25 < share < 0.75
     for source in ("table", "chart"):
         assert {e.needs_crop for q in world.all if q.source_type == source for e in q.evidence} == {True, False}
+
+
+def test_who_reads_nothing_small_must_zoom_more(world: World, tmp_path: Path) -> None:
+    sample(tmp_path / "d", tmp_path / "q", SampleParams(documents=10, seed=7, readable=1000), workers=2)
+    near_sighted = questions.read(tmp_path / "q" / "train.json")
+    assert {e.needs_crop for q in near_sighted for e in q.evidence} == {True}
+    others = {q.uid: q for q in world.all}
+    for question in near_sighted:  # else the same
+        evidence = tuple(replace(e, needs_crop=True) for e in others[question.uid].evidence)
+        assert question == replace(others[question.uid], evidence=evidence)
 
 
 def test_labels_follow_the_height_of_the_letters(world: World) -> None:
@@ -82,7 +80,7 @@ def test_print_is_large_enough_in_the_crop(world: World) -> None:
                 area = (region.x2 - region.x1) * width * (region.y2 - region.y1) * height / 1e6
                 enlarged = math.sqrt(MOST / area)  # to the points of the page, where it is as large as it may be
                 shown = (place.y2 - place.y1) / 1000 * height * min(enlarged, 150 / 72)
-                assert shown > style.READABLE_PIXELS, question
+                assert shown > style.SMALL_PRINT, question
 
 
 @pytest.mark.slow

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pypdfium2
 import pytest
+import yaml
 
-from tests.sample.conftest import DOCUMENTS
+from tests.sample.conftest import DOCUMENTS, PARAMS
 from tests.sample.reading import World, digests
 from unidoc_rl import questions
 from unidoc_rl.params import SampleParams
@@ -21,7 +22,7 @@ from unidoc_rl.types import Split
 @pytest.mark.slow
 def test_same_bytes_in_another_process_with_other_settings(world: World, tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text("lines.antialiased: False\npatch.linewidth: 9\nfigure.facecolor: red\n")
-    (tmp_path / "params.yaml").write_text(f"sample: {{documents: {DOCUMENTS}, seed: 7}}\n")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"sample": PARAMS.model_dump()}))
     environment = {**os.environ, "PYTHONHASHSEED": "12345", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
     command = "from unidoc_rl.cli import main; main()"
     arguments = ["sample", "--documents", "d", "--questions", "q", "--workers", "2"]
@@ -32,7 +33,7 @@ def test_same_bytes_in_another_process_with_other_settings(world: World, tmp_pat
 
 @pytest.mark.slow
 def test_a_small_world_is_the_beginning_of_a_larger_one(world: World, tmp_path: Path) -> None:
-    sample(tmp_path / "d", tmp_path / "q", SampleParams(documents=10, seed=7), workers=2)
+    sample(tmp_path / "d", tmp_path / "q", PARAMS.model_copy(update={"documents": 10}), workers=2)
     small, large = digests(tmp_path / "d"), digests(world.documents)
     small.pop(".sample.json")
     assert len(small) == 10

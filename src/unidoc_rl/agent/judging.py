@@ -15,6 +15,11 @@ class Verdict:
 
     value: float | None
     reason: str  # in words; kept beside the scores, or as the episode's failure
+    refuses: bool | None = None  # whether the answer says that there is none, where the judge has looked for that
+
+
+def not_judged(reason: str) -> Verdict:
+    return Verdict(None, f"not judged: {reason}")
 
 
 class Judge(Protocol):

@@ -1,8 +1,9 @@
 """MMLongBench-Doc's own scoring of answers, for numbers that can be held against its published ones.
 
 An answer is compared by the format of its reference, with partial credit for texts that are nearly the same (ANLS). The
-published protocol lets a model pull the answer out of a longer text first; here, an answer that says in whatever words
-that there is none becomes the protocol's own two words, and every other one is taken as it is.
+published protocol lets a model pull the answer out of a longer text first: `extraction.py`. Without a model, an answer
+that says in whatever words that there is none becomes the protocol's own two words, and every other one is taken as it
+is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from unidoc_rl.types import AnswerFormat, Question
 
 NAME = "mmlongbench"
 NOT_ANSWERABLE = "Not answerable"
+_SHOWN = 200  # characters of an answer that are told
 _NEAR = 0.5  # likeness that is no more than this counts for nothing
 _TOLERANCE = 0.01  # of a number with decimals, of the larger one
 _PARENTHESES = re.compile(r"\s*\([^)]*\)")
@@ -40,13 +42,18 @@ _EXACT = [
 
 def by_protocol(asked: Sequence[tuple[Question, str]]) -> list[Verdict]:
     """A `judging.Judge`."""
-    return [_verdict(question, answer) for question, answer in asked]
+    return [
+        verdict(question, NOT_ANSWERABLE if says_there_is_none(question, answer) else answer)
+        for question, answer in asked
+    ]
 
 
-def _verdict(question: Question, answer: str) -> Verdict:
-    told = NOT_ANSWERABLE if says_there_is_none(question, answer) else answer
-    value = worth(question.answer_format, question.answer, told)
-    return Verdict(value, f"by MMLongBench-Doc's protocol, as {question.answer_format.value}: {value:.2f}")
+def verdict(question: Question, answer: str) -> Verdict:
+    """Of a short answer."""
+    form = question.answer_format
+    value = worth(form, question.answer, answer)
+    reason = f"by MMLongBench-Doc's protocol, as {form.value}: {value:.2f} for {answer[:_SHOWN]}"
+    return Verdict(value, reason, refuses=answer == NOT_ANSWERABLE)
 
 
 def worth(form: AnswerFormat, reference: str, answer: str) -> float:

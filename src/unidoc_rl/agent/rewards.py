@@ -102,7 +102,8 @@ def _scored(trajectory: Trajectory, verdict: Verdict, params: RewardParams) -> T
         failure = f"the answer could not be judged: {verdict.reason}"
         return replace(trajectory, outcome=Outcome.VOID, failure=failure, scores=None)
     parts = _parts(trajectory, verdict.value, params)
-    return replace(trajectory, scores=Scores(math.fsum(contributions(parts, params).values()), parts, verdict.reason))
+    total = math.fsum(contributions(parts, params).values())
+    return replace(trajectory, scores=Scores(total, parts, verdict.reason, verdict.refuses))
 
 
 def _parts(trajectory: Trajectory, answer: float, params: RewardParams) -> dict[str, float]:

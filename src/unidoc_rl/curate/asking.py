@@ -13,7 +13,6 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -50,8 +49,8 @@ class Cost:
 class Asking:
     """For any number of threads.
 
-    `replies`: the folder in which they are kept. `used`: the folder of what those cost that a result is made of.
-    `corpus`: what tells its pages from those of another. `seed`: of all replies.
+    `replies`: of all runs. `used`: what those cost that a result is made of. `corpus`: what tells its pages from those
+    of another. `seed`: of all replies.
     """
 
     def __init__(
@@ -59,8 +58,8 @@ class Asking:
         endpoint: Endpoint,
         rules: str,
         draw: Callable[[Picture, int], bytes],
-        replies: Path,
-        used: Path,
+        replies: Kept,
+        used: Kept,
         *,
         corpus: str,
         seed: int,
@@ -69,8 +68,8 @@ class Asking:
         self._endpoint = endpoint
         self._rules = Message(Role.SYSTEM, (rules,))
         self._draw = draw
-        self._replies = Kept(replies)
-        self._used = Kept(used)
+        self._replies = replies
+        self._used = used
         self._corpus = corpus
         self._seed = seed
         self._away = 0  # requests, since one was answered
@@ -134,8 +133,8 @@ class Asking:
                 raise UnidocError(f"{error}; {hint}; run again to go on where this stopped") from error
 
 
-def cost(used: Path) -> Cost:
-    counted = [json.loads(text) for text in Kept(used)]
+def cost(used: Kept) -> Cost:
+    counted = [json.loads(text) for text in used]
     return Cost(len(counted), sum(read for read, _ in counted), sum(written for _, written in counted))
 
 

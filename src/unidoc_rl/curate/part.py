@@ -22,7 +22,6 @@ from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
 from unidoc_rl.agent.judging import Judge
-from unidoc_rl.agent.kept import for_later_runs
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policies import open_policy
 from unidoc_rl.agent.policy import Policy
@@ -77,7 +76,7 @@ def make(given: Given, shard: Shard, out: Path, work: Path) -> Part:
     with searching(given.index) as search:
         pictures = Pictures(corpus, params.agent)
         teaching = Teaching(corpus, pictures, work, params) if params.curate.teacher else None
-        judge = teaching.judge() if teaching else open_judge(params.rewards.judge, for_later_runs())
+        judge = teaching.judge() if teaching else open_judge(params.rewards.judge)
         drafts: list[Draft] = []
         if given.asked is None and teaching:
             drafts = writing.write(teaching.writer(search, judge), teaching.layout, shard, params)

@@ -8,9 +8,9 @@ from urllib.parse import urldefrag
 
 from unidoc_rl import provenance
 from unidoc_rl.agent.endpoint import Endpoint
-from unidoc_rl.agent.judge import ModelJudge, open_judge
+from unidoc_rl.agent.judge import address_of, open_judge
 from unidoc_rl.agent.judging import Judge
-from unidoc_rl.agent.kept import for_later_runs
+from unidoc_rl.agent.kept import Kept, for_later_runs
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.corpus import PAGES
 from unidoc_rl.curate import steps, writing
@@ -37,7 +37,7 @@ class Teaching:
         self._corpus = provenance.digest(corpus / PAGES)
         self.layout = Layout(corpus)
         self._shown = Shown(pictures, self.layout)
-        self._used = work / USED
+        self._used = Kept(work / USED)
         self._params = params
 
     def player(self) -> Teacher:
@@ -48,12 +48,10 @@ class Teaching:
 
     def judge(self) -> Judge:
         """Of answers; one behind the teacher's address shares its limits."""
-        named, replies = self._params.rewards.judge, for_later_runs()
-        address, model = urldefrag(named)
-        if address.rstrip("/") != self._address.rstrip("/"):
-            return open_judge(named, replies)
-        endpoint = Endpoint(address, model or None, pace=self._pace)
-        return ModelJudge(endpoint, replies, at_once=self._params.curate.at_once)
+        named = self._params.rewards.judge
+        if urldefrag(address_of(named)).url.rstrip("/") != self._address.rstrip("/"):
+            return open_judge(named)
+        return open_judge(named, self._pace, self._params.curate.at_once)
 
     def cost(self) -> dict[str, int]:
         return asdict(cost(self._used))

@@ -86,7 +86,7 @@ def row_of(one: Trajectory, actions: Collection[ActionName] = ALL_ACTIONS) -> Ro
     """None of a void episode. `actions`: those that its protocol allowed."""
     if one.outcome is Outcome.VOID or one.scores is None:
         return None
-    question, value, answer = one.question, one.scores.parts["answer"], answer_of(one)
+    question, value = one.question, one.scores.parts["answer"]
     figures = {**_cost(one), **_seeing(one, actions)}
     if {*actions} >= ALL_ACTIONS:  # an episode that may not do all of it cannot earn all of it
         figures["reward"] = one.scores.total
@@ -99,7 +99,7 @@ def row_of(one: Trajectory, actions: Collection[ActionName] = ALL_ACTIONS) -> Ro
         cause=None if value >= RIGHT else cause(one, actions),
         outcome=one.outcome,
         figures={name: float(figure) for name, figure in figures.items()},
-        answered_none=answer is not None and says_there_is_none(one.question, answer),
+        answered_none=_refuses(one),
         answerable=question.answer_format is not AnswerFormat.NONE,
     )
 
@@ -160,16 +160,23 @@ def _painted(boxes: Sequence[Box]) -> np.typing.NDArray[np.bool_]:
 def cause(one: Trajectory, actions: Collection[ActionName] = ALL_ACTIONS) -> Cause:
     """Of an episode whose answer is wrong. Where nothing can be kept, all that was shown is."""
     answer, gold, shown = answer_of(one), set(gold_pages(one.question)), set(_shown(one))
-    refuses = answer is None or says_there_is_none(one.question, answer)
     if one.question.answer_format is AnswerFormat.NONE:
         return Cause.GAVE_UP if answer is None else Cause.INVENTED
     if not gold <= shown:
         return Cause.NOT_FOUND
     if "select" in actions and not gold <= _kept(one):
         return Cause.WRONG_PAGE
-    if refuses:
+    if answer is None or _refuses(one):
         return Cause.GAVE_UP
     return Cause.WRONG_REGION if "zoom" in actions and gold and zoomed(one) < 1 else Cause.MISREAD
+
+
+def _refuses(one: Trajectory) -> bool:
+    """It says that the documents do not say: as its judge has read it, or else by rules."""
+    if one.scores is not None and one.scores.refuses is not None:
+        return one.scores.refuses
+    answer = answer_of(one)
+    return answer is not None and says_there_is_none(one.question, answer)
 
 
 def _kept(one: Trajectory) -> set[str]:

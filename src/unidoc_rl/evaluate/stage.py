@@ -86,7 +86,7 @@ def _measured(
     params: Params,
 ) -> dict[str, Evaluation]:
     """Lets everyone play, the one that is evaluated first."""
-    judge = open_judge(params.rewards.judge, output.work / "verdicts")
+    judge = open_judge(params.rewards.judge)
     found: dict[str, Evaluation] = {}
     for name, (environment, player) in players:
         played = output.work / f"{name}.jsonl"

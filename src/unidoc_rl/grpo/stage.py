@@ -55,7 +55,7 @@ def grpo(
                 playing, encoder, "grpo", pictures.show, params.agent, temperature=temperature, seed=seed, records=True
             )
 
-        judge = open_judge(params.rewards.judge, output.work / "verdicts")
+        judge = open_judge(params.rewards.judge)
         environment = Environment(search, pictures, params.agent)
 
         def judged(played: Sequence[Trajectory]) -> list[Trajectory]:

@@ -44,14 +44,15 @@ def zoom(talk: Talk, regions: Sequence[Region], part: int, seen: Seen, thought: 
     talk.say(reply, {reply[:start]: tuple(spots)})
 
 
-def answer(talk: Talk, asked: Asked, page: DrawnPage, part: int, seen: Seen, thought: str = "") -> None:
+def answer(talk: Talk, asked: Asked, page: DrawnPage, heard: int, part: int, seen: Seen, thought: str = "") -> None:
     """With a note of what the evidence says; the answer is the last of it that is like it, a value ends its row."""
     said = _evidence(asked, page)
     noted = said.text if 0 < len(said.text) <= LONGEST_NOTE else asked.question.answer
     reply = _written(Answer(asked.question.answer), thought, noted)
     copied: dict[str, Spots] = {}
     if noted == said.text:
-        copied["<information>"] = squares(part, seen, said.letters)
+        read = squares(part, seen, said.letters)
+        copied["<information>"] = _heard(read, noted, heard, asked.question.query)
     found = _last(asked.question.answer, noted)
     start = reply.index("<information>") + len("<information>")
     copied["<answer>"] = tuple(Spot(talk.number, start + at) for at in found)
@@ -64,6 +65,17 @@ def _evidence(asked: Asked, page: DrawnPage) -> Passage:
     said = [one for one in several if one.text]
     read = [letter for one in said for letter in (NOWHERE, *one.letters)]  # a space before each but the first
     return Passage(" ".join(one.text for one in said).replace("\n", " "), tuple(read[1:]))
+
+
+def _heard(read: Spots, text: str, part: int, query: str) -> Spots:
+    """The same; of words that stand in the question, where there: it has the names of rows, and not their values."""
+    spots = list(read)
+    for word in re.finditer(r"[^\W\d]+", text):
+        said = re.search(rf"\b{word[0]}\b", query)
+        for n, at in enumerate(range(*word.span())):
+            spot = spots[at]
+            spots[at] = spot._replace(heard=(part, said.start() + n)) if spot and said else spot
+    return tuple(spots)
 
 
 def _last(answer: str, text: str) -> list[int]:

@@ -5,7 +5,7 @@ Neighbouring batches share the pages of a few families, which are drawn once: dr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch
-from unidoc_rl.nano import lessons, pages
+from unidoc_rl.nano import lessons, pages, specimens
 from unidoc_rl.nano.glyphs import NOWHERE, PLACES
 from unidoc_rl.nano.model import PROTOCOL, make_processor, make_tokenizer
 from unidoc_rl.nano.parts import Seen
@@ -34,7 +34,9 @@ class Rows(NamedTuple):
 
     ids: Tensor  # (lessons, tokens), filled up on the right
     labels: Tensor  # as ids; UNSAID where nothing is to be said
-    spots: Tensor  # (lessons, tokens, 2): at which tokens the first and the last letter of a token stand; or NOWHERE
+    # (lessons, tokens, 3): at which tokens the first and the last letter of a token stand, and at which token of a text
+    # it was heard; or NOWHERE
+    spots: Tensor
 
 
 @dataclass(slots=True)
@@ -86,7 +88,8 @@ class Maker:
         (task,) = Random(f"{seed}/{stage.name}/{number}").choices(list(stage.tasks), list(stage.tasks.values()))
         rng = Random(f"{seed}/{stage.name}/{number}/{share.number}")
         world, first = pages.UNASKED + WORLDS * seed + stage.world, number // SHARED
-        families = [pages.family(world, first + n) for n in range(FAMILIES)]
+        drawn = specimens.specimen if task == "printing" else pages.family
+        families = [drawn(world, first + n) for n in range(FAMILIES)]
         chosen: list[Lesson] = []
         tokens = 0
         for lesson in lessons.of(task, rng, families):
@@ -113,7 +116,7 @@ class Maker:
 
     def _rows(self, group: Sequence[tuple[Encoded, Lesson]]) -> Rows:
         filled = batch([one for one, _ in group], self._encoder)
-        spots = torch.full((*filled["input_ids"].shape, 2), NOWHERE)
+        spots = torch.full((*filled["input_ids"].shape, 3), NOWHERE)
         for row, (one, lesson) in enumerate(group):
             spots[row, : len(one.ids)] = self._stand(one, lesson)
         return Rows(filled["input_ids"], filled["labels"], spots)
@@ -122,17 +125,21 @@ class Maker:
         """Of each token of a lesson, at which tokens the letters stand that it says."""
         tokens = self._tokens(one.ids, lesson)
         found = [
-            [NOWHERE if spot is None else tokens[spot.part][spot.at] for spot in pair]
+            [
+                *(NOWHERE if spot is None else tokens[spot.part][spot.at] for spot in pair),
+                _heard(pair[0], tokens, lesson),
+            ]
             for turn in lesson.turns
             for pair in [*self._spots(turn.reply, turn.spots), (None, None)]  # the last ends the turn
         ]
-        stand = torch.full((len(one.ids), 2), NOWHERE)
+        stand = torch.full((len(one.ids), 3), NOWHERE)
         stand[torch.tensor(one.said)] = torch.tensor(found)
         return stand
 
     def _tokens(self, ids: Sequence[int], lesson: Lesson) -> dict[int, Sequence[int]]:
         """Of each part of a lesson that something is copied from, the token of each of its letters or squares."""
-        used = {spot.part for turn in lesson.turns for spot in turn.spots if spot}
+        spots = [spot for turn in lesson.turns for spot in turn.spots if spot]
+        used = {spot.part for spot in spots} | {spot.heard[0] for spot in spots if spot.heard}
         found: dict[int, Sequence[int]] = {}
         end = 0
         for number, part in enumerate(lesson.parts):
@@ -164,6 +171,16 @@ class Maker:
         squares = [seen.tokens for seen in lesson.seen]
         ids, said = self._encoder.conversation(messages if lesson.turns[0].reply else [], squares)
         return Encoded(ids, said, [])
+
+
+def _heard(spot: Spot | None, tokens: Mapping[int, Sequence[int]], lesson: Lesson) -> int:
+    """At which token of a text."""
+    if spot is None:
+        return NOWHERE
+    if spot.heard is None:
+        return NOWHERE if isinstance(lesson.parts[spot.part], Seen) else tokens[spot.part][spot.at]
+    part, at = spot.heard
+    return tokens[part][at]
 
 
 def _find(part: Sequence[int], ids: Sequence[int], start: int) -> int:

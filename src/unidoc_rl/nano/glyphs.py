@@ -1,12 +1,14 @@
 """Which letter stands where: what the vision tower learns first.
 
 Every visual token is a square of 28 pixels, cut into places of 4 by 7 pixels; each place holds the letter whose middle
-lies in it, or none. To learn that is local and dense: each place of each picture teaches something.
+lies in it, or none. To learn that is local and dense: each place of each picture teaches something. A middle close to
+an edge may be seen on either side of it: nobody reads by fractions of a pixel.
 """
 
 from __future__ import annotations
 
 import string
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from unidoc_rl.nano.model import TOKEN
 from unidoc_rl.nano.pages import DrawnPage
 
 ACROSS, DOWN = 7, 4  # places of a token
+CLOSE = 0.25  # of a place
 PLACES = ACROSS * DOWN
 _LETTERS = string.digits + string.ascii_letters + string.punctuation + "·–—“”‘’•€£"
 EMPTY, OTHER = 0, len(_LETTERS) + 1
@@ -33,16 +36,21 @@ def class_of(letter: str) -> int:
 def squares(page: DrawnPage, cut: Rectangle, width: int, height: int) -> NDArray[np.int64]:
     """Of each letter of the page, the visual token in which its middle lies; NOWHERE, where none of this picture."""
     across, down = width // TOKEN, height // TOKEN
-    at, inside = _at(page, cut, across, down)
-    return np.where(inside, at[:, 1] * across + at[:, 0], NOWHERE)
+    at = np.floor(_middles(page, cut, across, down)).astype(int)
+    return np.where(_inside(at, across, down), at[:, 1] * across + at[:, 0], NOWHERE)
 
 
 def glyphs(page: DrawnPage, cut: Rectangle, width: int, height: int) -> NDArray[np.int64]:
     """(tokens, PLACES): the letters of a part of a page, shown at this size."""
     across, down = width // TOKEN * ACROSS, height // TOKEN * DOWN  # places
     places = np.full((down, across), EMPTY)
-    at, inside = _at(page, cut, across, down)
-    for letter in np.flatnonzero(inside):
+    middles = _middles(page, cut, across, down)
+    for near in product((-CLOSE, 0, CLOSE), repeat=2):
+        at = np.floor(middles + near).astype(int)
+        at = at[_inside(at, across, down)]
+        places[at[:, 1], at[:, 0]] = UNKNOWN
+    at = np.floor(middles).astype(int)
+    for letter in np.flatnonzero(_inside(at, across, down)):
         places[at[letter, 1], at[letter, 0]] = class_of(page.letters[letter])
     left, top, right, bottom = cut
     scale = np.array([across / (right - left), down / (bottom - top)])
@@ -54,9 +62,13 @@ def glyphs(page: DrawnPage, cut: Rectangle, width: int, height: int) -> NDArray[
     return tokens.reshape(-1, PLACES)
 
 
-def _at(page: DrawnPage, cut: Rectangle, across: int, down: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Column and row of each letter's middle, where a part of the page is so many across and down; and who is in it."""
+def _middles(page: DrawnPage, cut: Rectangle, across: int, down: int) -> NDArray[np.float64]:
+    """Of each letter, where a part of the page is so many across and down."""
     left, top, right, bottom = cut
-    middle = (page.places[:, :2] + page.places[:, 2:]) / 2
-    at = np.floor((middle - [left, top]) * [across / (right - left), down / (bottom - top)]).astype(int)
-    return at, np.logical_and.reduce((at >= 0) & (at < [across, down]), axis=1)
+    middles = (page.places[:, :2] + page.places[:, 2:]) / 2
+    return (middles - [left, top]) * [across / (right - left), down / (bottom - top)]
+
+
+def _inside(at: NDArray[np.int64], across: int, down: int) -> NDArray[np.bool_]:
+    """Which of these columns and rows there are."""
+    return np.asarray(((at >= 0) & (at < [across, down])).all(axis=1))

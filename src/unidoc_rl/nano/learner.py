@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,9 @@ from unidoc_rl.nano.recipe import Stage
 EMPTY_COUNTS = 0.1  # most places are empty
 GLYPHS_COUNT = 0.3  # beside what is said
 POINTING_COUNTS = 0.5  # likewise
-POINTING_LAYER = 2
 PLACED_COUNTS = 0.2  # likewise
+# What is known of where a thing stands, and of what was heard of it, is put together before it is pointed to.
+HEARING_LAYER, POINTING_LAYER = 2, 4
 WARM = 100  # steps
 LAST = 0.05  # of the highest rate, at a stage's end
 
@@ -48,7 +49,9 @@ class Learner(nn.Module):
         remember(model.model.visual)
         self.letters = nn.Linear(model.config.vision_config.out_hidden_size, PLACES * CLASSES)
         self.places = nn.Linear(model.config.text_config.hidden_size, 2 * LONGEST)
-        self._middle = Middle(model.model.language_model)
+        self._hearing, self._pointing = (
+            Watched(model.model.language_model, n) for n in (HEARING_LAYER, POINTING_LAYER)
+        )
 
     def forward(self, batch: Batch) -> tuple[Tensor, Marks]:
         known, said, pointed, placed = Tally(), Tally(), Tally(), Tally()
@@ -84,10 +87,12 @@ class Learner(nn.Module):
             own, grids = features[at : at + tokens], batch.grids[grid : grid + pictures]
             at, grid = at + tokens, grid + pictures
             places = self._say(rows, is_picture, own, grids, said)
-            for scores, wanted in self._middle.looked(rows.spots):
-                pointed.add(scores, wanted)
+            first, last, heard = rows.spots.unbind(-1)
+            pointed.add(*self._hearing.looked(0, heard))
+            pointed.add(*self._pointing.looked(0, first))
+            pointed.add(*self._pointing.looked(-1, last))
             if tokens:
-                logits = self.places(self._middle.hidden[is_picture]).view(-1, LONGEST)
+                logits = self.places(self._hearing.hidden[is_picture]).view(-1, LONGEST)
                 placed.add(logits, (places[1:] - places[0])[:, is_picture].T.reshape(-1))  # row and column
 
     def _say(self, rows: Rows, is_picture: Tensor, features: Tensor, grids: Tensor, said: Tally) -> Tensor:
@@ -128,11 +133,11 @@ class Tally:
         return float(torch.cat(self._right).float().mean()) if sum(map(len, self._right)) else math.nan
 
 
-class Middle:
-    """A layer of which two heads are taught where to look: where the next token's first and last letter stand."""
+class Watched:
+    """A layer of which a head is taught where to look: where the next token stands."""
 
-    def __init__(self, language_model: Any) -> None:
-        self._attention = language_model.layers[POINTING_LAYER].self_attn
+    def __init__(self, language_model: Any, layer: int) -> None:
+        self._attention = language_model.layers[layer].self_attn
         self._attention.register_forward_pre_hook(self._seen, with_kwargs=True)
         self._inputs: Mapping[str, Any] = {}
 
@@ -145,19 +150,19 @@ class Middle:
         hidden: Tensor = self._inputs["hidden_states"]
         return hidden
 
-    def looked(self, spots: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each head: how much the token before each one that stands somewhere looks at all tokens, and where."""
+    def looked(self, head: int, spots: Tensor) -> tuple[Tensor, Tensor]:
+        """How much the token before each one that stands somewhere looks at all tokens, and at which it should."""
         hidden, (cos, sin) = self.hidden, self._inputs["position_embeddings"]
         attention, shape = self._attention, (*hidden.shape[:2], -1, self._attention.head_dim)
         queries, keys = (made(hidden).view(shape).transpose(1, 2) for made in (attention.q_proj, attention.k_proj))
         queries, keys = apply_rotary_pos_emb(queries, keys, cos, sin)
+        head %= queries.shape[1]
+        wanted = spots[:, 1:]
+        row, at = (wanted != NOWHERE).nonzero(as_tuple=True)
+        group = head * keys.shape[1] // queries.shape[1]
+        scores = (queries[row, head, at][:, None] * keys[row, group]).sum(-1).float() * attention.scaling
         later = torch.arange(hidden.shape[1], device=hidden.device)
-        for which, head in enumerate((0, queries.shape[1] - 1)):
-            wanted = spots[:, 1:, which]
-            row, at = (wanted != NOWHERE).nonzero(as_tuple=True)
-            group = head * keys.shape[1] // queries.shape[1]
-            scores = (queries[row, head, at][:, None] * keys[row, group]).sum(-1).float() * attention.scaling
-            yield scores.masked_fill(later > at[:, None], -math.inf), wanted[row, at]
+        return scores.masked_fill(later > at[:, None], -math.inf), wanted[row, at]
 
 
 def _pictures(ids: Tensor, start: int) -> int:

@@ -6,6 +6,7 @@ about the same pictures follow in it, since to look costs more than to ask.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
@@ -38,6 +39,8 @@ from unidoc_rl.types import AnswerFormat, QuestionKind
 LONGEST = 240  # letters to be read aloud at once
 NUMBERS = (AnswerFormat.INT, AnswerFormat.FLOAT)
 SIZES = (16, 32, FEWEST)  # of a zoom, in tokens, at least
+PRINT = (0.5, 1.5)  # how large, beside the page at its full resolution
+SIDES = (5, 12)  # tokens of a picture
 MORE = 5  # questions about the same pictures
 
 # --- letters --------------------------------------------------------------------------------------------------------
@@ -78,6 +81,15 @@ def looking(rng: Random, opened: Opened) -> Lesson | None:
     found = some_words(rng, page, 400)
     seen = shown(rng, opened, found[0]) if found else None
     return silent(seen) if seen else None
+
+
+def printing(rng: Random, opened: Opened) -> Lesson | None:
+    """Letters alone, of a part of a page that is full of them, about as large as a zoom shows them."""
+    page = opened.page
+    scale = math.exp(rng.uniform(*map(math.log, PRINT)))
+    width, height = (round(rng.randint(*SIDES) * TOKEN / scale) for _ in range(2))
+    left, top = rng.randint(0, max(0, page.width - width)), rng.randint(0, max(0, page.height - height))
+    return silent(opened.scaled((left, top, min(left + width, page.width), min(top + height, page.height)), scale))
 
 
 def transcribing(rng: Random, opened: Opened) -> Lesson | None:
@@ -147,21 +159,14 @@ def reading_a_value(rng: Random, opened: Opened, *, of: Literal["place", "region
     return _answers(seen, [asked], page)
 
 
-def glancing(rng: Random, opened: Opened) -> Lesson | None:
-    """Questions that the whole page answers, as it is shown: nobody has to zoom."""
-    page = opened.page
-    able = [one for one in page.asked if not any(evidence.needs_crop for evidence in one.question.evidence)]
-    return _answers(opened.whole, _some(able, rng.choice(able), rng, 2 * MORE), page) if able else None
-
-
 def _answers(seen: Seen, asked: Sequence[Asked], page: DrawnPage) -> Lesson:
     """The first question comes before what is seen, as in an episode; the others after it."""
     talk = Talk()
     part = -1
     for one in asked:
-        talk.hear(one.question.query)
+        heard = talk.hear(one.question.query)
         part = talk.hear("The region: ", seen) if part < 0 else part
-        acts.answer(talk, one, page, part, seen)
+        acts.answer(talk, one, page, heard, part, seen)
     return talk.lesson()
 
 
@@ -247,11 +252,11 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
     "spelling": spelling,
     "sounding": sounding,
     "looking": looking,
+    "printing": printing,
     "transcribing": transcribing,
     "rows": rows,
     "valuing": valuing,
     "answering": answering,
-    "glancing": glancing,
     "finding": finding,
     "locating": locating,
     "asking": asking,

@@ -1,6 +1,6 @@
 """The nano model before it has learned anything: configuration, tokenizer and image processor, as a policy's folder.
 
-It is a Qwen2.5-VL of transformers' own class, some three million parameters small. Its tokens are bytes, so it can read
+It is a Qwen2.5-VL of transformers' own class, some seven million parameters small. Its tokens are bytes, so it can read
 and write any script; pieces of the words of rules, questions and documents, so that these are soon read; and the
 dialect's tags, one token each. Digits stay apart, since numbers are read digit by digit. What it leaves out: video.
 """
@@ -32,7 +32,7 @@ SPECIAL = ("<|im_start|>", END, "<|vision_start|>", "<|vision_end|>", IMAGE, "<|
 TEXT = {
     "hidden_size": 192,
     "intermediate_size": 640,
-    "num_hidden_layers": 4,
+    "num_hidden_layers": 6,
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
     "max_position_embeddings": 32_768,
@@ -41,9 +41,9 @@ TEXT = {
 }
 VISION = {
     "depth": 4,
-    "hidden_size": 128,
-    "intermediate_size": 352,
-    "num_heads": 4,
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_heads": 8,
     "out_hidden_size": 192,
     "patch_size": PATCH,
     "spatial_merge_size": MERGE,

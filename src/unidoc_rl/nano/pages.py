@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +19,12 @@ import pypdfium2.raw as pdfium_c
 from numpy.typing import NDArray
 from PIL import Image
 
+from unidoc_rl.params import SampleParams
 from unidoc_rl.sample import documents, world
 from unidoc_rl.sample.asking import everything
 from unidoc_rl.types import Box, Question
 
+READABLE = SampleParams().readable
 UNASKED = 2**32  # seeds of `unidoc sample` are smaller
 DPI = 150
 QUALITY = 90  # of the picture file
@@ -65,14 +67,15 @@ def family(seed: int, index: int) -> tuple[DrawnPage, ...]:
             path = Path(folder) / f"{document.file_name}.pdf"
             shown = documents.draw(document, path)
             asked: dict[int, list[Asked]] = {}
-            for question in everything(drawn, shown, seed):
+            for question in everything(drawn, shown, seed, READABLE):
                 (evidence,) = question.evidence
                 asked.setdefault(evidence.page, []).append(Asked(question, evidence.regions, evidence.places))
-            pages += _rendered(path, document.file_name, asked)
+            pages += rendered(path, document.file_name, asked)
     return tuple(pages)
 
 
-def _rendered(path: Path, file_name: str, asked: dict[int, list[Asked]]) -> Iterator[DrawnPage]:
+def rendered(path: Path, file_name: str, asked: Mapping[int, Sequence[Asked]]) -> Iterator[DrawnPage]:
+    """The pages of a PDF file, and what is asked about them, by their numbers."""
     document = pdfium.PdfDocument(path)
     try:
         for number in range(1, len(document) + 1):

@@ -57,16 +57,15 @@ def playing(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
     one, found, opened = rng.choice(page.asked), three(rng, page, pages, FIRST), open_page(page)
     number = found.index(page)
     talk = Talk(system_prompt(PROTOCOL))
-    acts.search(talk, one.question.query, talk.hear(one.question.query), rng.choice(scripted.STARTS))
+    heard = talk.hear(one.question.query)
+    acts.search(talk, one.question.query, heard, rng.choice(scripted.STARTS))
     choice = show(talk, found)
     acts.select(talk, number, choice(number, one), rng.choice(scripted.KEEPS).format(number=number))
-    seen = opened.whole
-    part = talk.hear(f"Page {number}: ", seen)
-    if any(evidence.needs_crop for evidence in one.question.evidence):
-        acts.zoom(talk, on_page(one, opened), part, seen, rng.choice(scripted.ZOOMS))
-        seen = opened.zoomed(widened(rng, one.regions, page), FEWEST)
-        part = talk.hear("The region: ", seen)
-    acts.answer(talk, one, page, part, seen, rng.choice(scripted.ENDS))
+    part = talk.hear(f"Page {number}: ", opened.whole)
+    acts.zoom(talk, on_page(one, opened), part, opened.whole, rng.choice(scripted.ZOOMS))
+    seen = opened.zoomed(widened(rng, one.regions, page), FEWEST)
+    part = talk.hear("The region: ", seen)
+    acts.answer(talk, one, page, heard, part, seen, rng.choice(scripted.ENDS))
     return talk.lesson()
 
 

@@ -33,7 +33,7 @@ STAGES = (
     ),
     Stage(
         "pages",
-        {"playing": 3, "asking": 1, "answering": 2, "glancing": 1, "valuing": 1, "locating": 1, "choosing": 1},
+        {"playing": 3, "asking": 1, "answering": 2, "valuing": 1, "locating": 1, "choosing": 1},
         1500,
         3000,
         1e-3,

@@ -21,6 +21,7 @@ class Spot(NamedTuple):
 
     part: int  # of the lesson; all parts are counted, what is told and what is said
     at: int  # a letter of a text, or the square of a token in a picture
+    heard: tuple[int, int] | None = None  # the part and the letter of a text that said it too, of what is in a picture
 
 
 Spots = tuple[Spot | None, ...]  # of each letter of a text that is said; None, where it is copied from nowhere

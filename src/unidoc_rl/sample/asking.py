@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from random import Random
 
 from unidoc_rl.sample.documents import Place, Shown, ShownExhibit
+from unidoc_rl.sample.style import SMALL_PRINT
 from unidoc_rl.sample.world import Document, Fact, Family, Form, lower
 from unidoc_rl.types import AnswerFormat, Evidence, Question, QuestionKind
 
@@ -84,8 +85,11 @@ class _Cell:
         return self.shown.document, self.found.cells[self.row][self.column]
 
 
-def ask(family: Family, shown: Sequence[Shown], seed: int) -> Iterator[Question]:
-    """The questions of a family, of which `shown` are the documents in this world, from the first year on."""
+def ask(family: Family, shown: Sequence[Shown], seed: int, readable: float) -> Iterator[Question]:
+    """The questions of a family, of which `shown` are the documents in this world, from the first year on.
+
+    `readable`: type of fewer pixels than this must be zoomed into.
+    """
     number = 0
     for n, document in enumerate(shown):
         rng = Random(f"{seed}/{family.index}/questions/{n}")
@@ -93,20 +97,21 @@ def ask(family: Family, shown: Sequence[Shown], seed: int) -> Iterator[Question]
         if n:
             drafts += _across_years(rng, shown[n - 1], document)
         for draft in drafts:
-            yield _question(draft, f"sample-{seed}-{family.index:06d}-{number:02d}")
+            yield _question(draft, f"sample-{seed}-{family.index:06d}-{number:02d}", readable)
             number += 1
 
 
-def everything(family: Family, shown: Shown, seed: int) -> Iterator[Question]:
+def everything(family: Family, shown: Shown, seed: int, readable: float) -> Iterator[Question]:
     """Each question to which one page of this document has the answer: to learn reading from, not to be scored by."""
     asker = _Asker(Random(f"{seed}/{family.index}/everything/{shown.document.year}"), family, shown)
     for number, draft in enumerate(asker.everything()):
-        question = _question(draft, f"everything-{seed}-{family.index:06d}-{shown.document.year}-{number:04d}")
+        uid = f"everything-{seed}-{family.index:06d}-{shown.document.year}-{number:04d}"
+        question = _question(draft, uid, readable)
         if len(question.evidence) == 1:
             yield question
 
 
-def _question(draft: _Draft, uid: str) -> Question:
+def _question(draft: _Draft, uid: str, readable: float) -> Question:
     pages: dict[tuple[str, int], list[Place]] = {}
     for document, place in draft.evidence:
         pages.setdefault((document.file_name, place.page), []).append(place)
@@ -123,7 +128,7 @@ def _question(draft: _Draft, uid: str) -> Question:
                 name,
                 page,
                 tuple(dict.fromkeys(place.region for place in places)),
-                any(place.needs_crop for place in places),
+                any(place.pixels < readable for place in places),
                 tuple(place.box for place in places),
             )
             for (name, page), places in pages.items()
@@ -159,10 +164,10 @@ class _Asker:
         """A few of many, of as many kinds of source and print as there are."""
         groups: dict[tuple[str, bool, str], list[_Draft]] = {}
         for draft in drafts:
-            crop = any(place.needs_crop for _, place in draft.evidence)
+            small = any(place.pixels < SMALL_PRINT for _, place in draft.evidence)
             # Layout and unanswerable questions differ in what they ask, which their first words tell.
             start = draft.query.split("“")[0] if draft.kind is QuestionKind.LAYOUT else ""
-            groups.setdefault((draft.source, crop, start), []).append(draft)
+            groups.setdefault((draft.source, small, start), []).append(draft)
         order = self.rng.sample(list(groups), len(groups))
         return [self.rng.choice(groups[group]) for group in order[:count]]
 

@@ -24,11 +24,11 @@ _FINE_PRINT = 7.5  # of running text which nobody asks about
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands, and whether it is printed too small for a whole page."""
+    """Where something stands, and in which size."""
 
     page: int
     box: Box
-    needs_crop: bool
+    pixels: float  # of its type, where the agent is shown the whole page
     region: Box  # what one would cut out to read it: the table or chart of which it is a part, or itself
 
 
@@ -345,4 +345,4 @@ class _Page:
     def _place(self, rect: Rect, size: float, part_of: Rect | None = None) -> Place:
         width, height = self.style.page
         box, region = (boxes.from_pixels(*one, width, height) for one in (rect, part_of or rect))
-        return Place(self.number, box, style.needs_crop(size, width, height), region)
+        return Place(self.number, box, style.shown_pixels(size, width, height), region)

@@ -37,6 +37,7 @@ class _Job:
     seed: int
     index: int
     documents: int
+    readable: float
     folder: Path
 
     @property
@@ -62,9 +63,9 @@ def sample(
 ) -> dict[str, int]:
     """Makes the world; returns how many documents, pages and questions of each split it has."""
     with storage.writing(documents, marker=MARKER) as pdfs, storage.writing(questions, marker=MARKER) as asked:
-        folder = pdfs.work / "families" / _version(params.seed)
+        folder = pdfs.work / "families" / _version(params)
         jobs = [
-            _Job(params.seed, index, take, folder / f"{index:06d}-{take}")
+            _Job(params.seed, index, take, params.readable, folder / f"{index:06d}-{take}")
             for index, take in world.sizes(params.seed, params.documents)
         ]
         _make_all(jobs, workers or len(os.sched_getaffinity(0)))
@@ -79,9 +80,9 @@ def sample(
     return {"documents": params.documents, "pages": pages, **counts}
 
 
-def _version(seed: int) -> str:
-    """What the files of a family depend on beside its number: the seed, and the code that makes them."""
-    digest = hashlib.sha256(str(seed).encode())
+def _version(params: SampleParams) -> str:
+    """What the files of a family depend on beside its number: the parameters, and the code that makes them."""
+    digest = hashlib.sha256(f"{params.seed} {params.readable}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
@@ -110,7 +111,7 @@ def _make(job: _Job) -> int:
     part.mkdir(parents=True)
     family = world.family(job.seed, job.index)
     shown = [drawing.draw(d, part / f"{d.file_name}.pdf") for d in family.documents[: job.documents]]
-    question_files.write(part / job.questions.name, asking.ask(family, shown, job.seed))
+    question_files.write(part / job.questions.name, asking.ask(family, shown, job.seed, job.readable))
     pages = sum(len(document.document.pages) for document in shown)
     (part / job.pages.name).write_text(str(pages), encoding="utf-8")
     part.rename(job.folder)

@@ -14,19 +14,17 @@ import reportlab
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 
-# A page is shown to the agent at no more than this many pixels …
-SHOWN_PIXELS = 512 * 28 * 28
-# … and type of fewer pixels than this is not readable there.
-READABLE_PIXELS = 7.0
+SHOWN_PIXELS = 512 * 28 * 28  # of a page, at most, as the agent is shown it
+SMALL_PRINT = 7.0  # type of fewer pixels than this, there: nobody reads it
 
 A4 = (595.0, 842.0)
 LETTER = (612.0, 792.0)
 SLIDE = (960.0, 540.0)
 
 
-def needs_crop(points: float, width: float, height: float) -> bool:
-    """Whether type of this size, on a page of this size in points, can only be read by zooming in."""
-    return points * math.sqrt(SHOWN_PIXELS / (width * height)) < READABLE_PIXELS
+def shown_pixels(points: float, width: float, height: float) -> float:
+    """How large type of this size is, on a page of this size in points, as the agent is shown it."""
+    return points * math.sqrt(SHOWN_PIXELS / (width * height))
 
 
 @dataclass(frozen=True, slots=True)

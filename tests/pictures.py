@@ -1,0 +1,62 @@
+"""The pictures of docs/pictures, taken of what `make demo` made: python -m tests.pictures [ARTIFACTS]."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests import servers
+from tests.benchmarks.measure import UNIDOC, run
+from tests.browser import Tab, chromium_running
+
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+WIDE = (1280, 860)
+LEARNING = "compareRunsMode=CHART&searchFilter=metrics.learning_rate%20>=%200"  # of all runs
+
+
+def take(artifacts: Path) -> None:
+    program = shutil.which("chromium")
+    if program is None:
+        raise SystemExit("needs Chromium (Debian: chromium)")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, chromium_running(program, Path(folder) / "profile") as chromium:
+        tab = Tab(chromium)
+        tab.size(*WIDE)
+        tab.open(artifacts / "evaluation" / "report.html")
+        _save(tab, "report")
+        tab.open(_viewed(artifacts, Path(folder)))
+        _save(tab, "episode")
+        shutil.copytree(artifacts.absolute().parent / ".mlflow", Path(folder) / "mlflow")
+        with servers.mlflow_server(Path(folder) / "mlflow", port := servers.free_port()):
+            _go(tab, f"http://127.0.0.1:{port}/#/experiments/1/runs?{LEARNING}")
+            _save(tab, "runs")
+
+
+def _viewed(artifacts: Path, folder: Path) -> Path:
+    """The ceiling's first episodes: a search, a choice, a zoom, an answer."""
+    page = folder / "view.html"
+    episodes = artifacts / "evaluation" / "scripted.jsonl"
+    run([UNIDOC, "view", episodes, "--corpus", artifacts / "corpus", "--out", page, "--limit", "5"], {0, 1})
+    return page
+
+
+def _go(tab: Tab, address: str) -> None:
+    """To an application that goes on drawing when it has loaded."""
+    tab.call("Page.navigate", url=address)
+    drawn = "new Promise(drawn => setTimeout(drawn, 15000))"
+    tab.evaluate(drawn)
+    tab.evaluate("document.querySelector('[data-component-id=\"mlflow.assistant.chat_panel.close\"]')?.click()")
+    tab.evaluate(drawn)
+
+
+def _save(tab: Tab, name: str) -> None:
+    taken = tab.call("Page.captureScreenshot", format="png")["data"]
+    (PICTURES / f"{name}.png").write_bytes(base64.b64decode(taken))
+    print(PICTURES / f"{name}.png")
+
+
+if __name__ == "__main__":
+    take(Path(sys.argv[1] if len(sys.argv) > 1 else "artifacts"))
