@@ -7,12 +7,13 @@ branches. What follows on the documents is written once, in `_stages`.
     laptop:  unidoc pipeline run-local --documents reports --questions questions
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from kfp import dsl, kubernetes
 
 from components.base import image
-from components.curate.component import curate
+from components.curate.component import curate, curate_shard
 from components.evaluate.component import evaluate
 from components.grpo.component import grpo
 from components.index.component import index
@@ -87,16 +88,37 @@ class _Tasks:
         return task
 
 
+def _parts(tasks: _Tasks, stage: str, made: str, shard: Callable[[Any], dsl.PipelineTask]) -> dict[str, Any]:
+    """What a stage collects, where it is shared out; `shard`: the task that makes one."""
+    if tasks.shards == 1:
+        return {}
+    with dsl.ParallelFor([*range(1, tasks.shards + 1)], name=f"{stage}-shards") as place:
+        part = shard(place)
+    return {"parts": dsl.Collected(part.outputs[made])}
+
+
 def _corpus(tasks: _Tasks, ready: dsl.PipelineTask, documents: dsl.Dataset, params: str, cached: bool) -> dsl.Dataset:
-    parts = {}
-    if tasks.shards > 1:
-        with dsl.ParallelFor([*range(1, tasks.shards + 1)], name="shards") as place:
-            part = tasks.plain(ingest_shard(documents=documents, place=place, of=tasks.shards, params=params))
-            part.after(ready).set_caching_options(cached)
-        parts["parts"] = dsl.Collected(part.outputs["corpus"])
+    def shard(place: Any) -> dsl.PipelineTask:
+        part = tasks.plain(ingest_shard(documents=documents, place=place, of=tasks.shards, params=params))
+        return part.after(ready).set_caching_options(cached)
+
+    parts = _parts(tasks, "ingest", "corpus", shard)
     pages = tasks.plain(ingest(documents=documents, params=params, **parts)).after(ready)
     pages.set_caching_options(cached)
     return pages.outputs["corpus"]
+
+
+def _trajectories(
+    tasks: _Tasks, questions: dsl.Dataset, corpus: dsl.Dataset, index: dsl.Artifact, params: str
+) -> dsl.Dataset:
+    given = {"questions": questions, "corpus": corpus, "index": index, "params": params}
+
+    def shard(place: Any) -> dsl.PipelineTask:
+        return tasks.plays(curate_shard(place=place, of=tasks.shards, **given))
+
+    parts = _parts(tasks, "curate", "part", shard)
+    collects = tasks.plain if parts else tasks.plays
+    return collects(curate(**given, **parts)).outputs["trajectories"]
 
 
 def _stages(
@@ -104,8 +126,7 @@ def _stages(
 ) -> None:
     corpus = _corpus(tasks, ready, documents, params, cached)
     found = tasks.asks_servers(index(corpus=corpus, params=params)).outputs["index"]
-    curated = tasks.plays(curate(questions=questions, corpus=corpus, index=found, params=params))
-    episodes = curated.outputs["trajectories"]
+    episodes = _trajectories(tasks, questions, corpus, found, params)
     begun = tasks.learns(sft(trajectories=episodes, corpus=corpus, params=params)).outputs["sft"]
     policy = tasks.learns(
         grpo(trajectories=episodes, questions=questions, corpus=corpus, index=found, sft=begun, params=params)

@@ -1,4 +1,6 @@
-"""Questions to trajectories that are worth learning from."""
+"""Questions to trajectories that are worth learning from. By one task; or by several, and one that collects theirs."""
+
+from typing import List, Optional  # noqa: UP035  # kfp's
 
 from kfp import dsl
 
@@ -14,23 +16,24 @@ def curate(
     trajectories: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     card: dsl.Output[dsl.HTML],
+    parts: Optional[dsl.Input[List[dsl.Dataset]]] = None,  # noqa: UP006, UP045  # kfp's
 ) -> None:
-    """`params` is params.yaml as one JSON text; of the questions, train.json is taken.
+    """`params` is params.yaml as one JSON text; `parts` are of the shards, where there are some.
 
-    Where there is none, the teacher that `params` names writes questions. The task fails if more questions cannot be
-    played than `params` allows.
+    Where there is no train.json, the teacher that `params` names writes questions. The task fails if more questions
+    cannot be played than `params` allows.
     """
     import shutil
     from pathlib import Path
 
     from unidoc_rl.curate.card import FILE
-    from unidoc_rl.curate.stage import curate
+    from unidoc_rl.curate.stage import curate, to_train
     from unidoc_rl.errors import UnidocError
     from unidoc_rl.params import from_json
 
-    settings, asked = from_json(params), Path(questions.path) / "train.json"
-    given = asked if asked.exists() or settings.curate.teacher is None else None
-    made = curate(given, corpus.path, index.path, trajectories.path, settings)
+    settings, there = from_json(params), [part.path for part in parts or ()]
+    asked = to_train(Path(questions.path), settings)
+    made = curate(asked, corpus.path, index.path, trajectories.path, settings, parts=there)
     for name, count in {"sft": made.sft, "rl": made.rl, "played": made.played, **made.rejected}.items():
         metrics.log_metric(name, count)
     shutil.copy(Path(trajectories.path) / FILE, card.path)
@@ -38,3 +41,25 @@ def curate(
         raise UnidocError(
             f"{len(made.left_out)} questions cannot be played: see report.json; curate.may_leave_out allows it"
         )
+
+
+@component
+def curate_shard(
+    questions: dsl.Input[dsl.Dataset],
+    corpus: dsl.Input[dsl.Dataset],
+    index: dsl.Input[dsl.Artifact],
+    place: int,
+    of: int,
+    params: str,
+    part: dsl.Output[dsl.Dataset],
+) -> None:
+    """The shard in this place, from 1, of so many. How many may be unplayable is asked of all together."""
+    from pathlib import Path
+
+    from unidoc_rl.curate.stage import curate, to_train
+    from unidoc_rl.params import from_json
+    from unidoc_rl.shards import Shard
+
+    settings, shard = from_json(params), Shard(place, of)
+    asked = to_train(Path(questions.path), settings)
+    curate(asked, corpus.path, index.path, part.path, settings, shard=shard)

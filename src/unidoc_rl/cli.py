@@ -21,8 +21,8 @@ from unidoc_rl.errors import UnidocError
 
 if TYPE_CHECKING:
     from pipelines.server import Server
-    from unidoc_rl.ingest.stage import Shard
     from unidoc_rl.params import Params, Retriever
+    from unidoc_rl.shards import Shard
     from unidoc_rl.types import Turn
 
 LEFT_OUT = 3
@@ -150,7 +150,7 @@ class _Shard(click.ParamType["Shard"]):
     name = "i/n"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
-        from unidoc_rl.ingest.stage import Shard
+        from unidoc_rl.shards import Shard
 
         place, _, of = str(value).partition("/")
         if not (place.isdecimal() and of.isdecimal() and 1 <= int(place) <= int(of)):
@@ -240,9 +240,24 @@ def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None,
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--out", required=True, type=click.Path(), help="The folder of trajectories to make, or s3://...")
+@click.option("--shard", type=_Shard(), help="Take one of several shards of the questions: 1/4, 2/4 ...")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    type=click.Path(),
+    help="What is taken over instead of playing: of a shard. As many as there are shards.",
+)
 @_with_params
 def curate(
-    questions: Path | None, corpus: str, index: str, out: str, params_file: Path | None, overrides: tuple[str, ...]
+    questions: Path | None,
+    corpus: str,
+    index: str,
+    out: str,
+    shard: Shard | None,
+    parts: tuple[str, ...],
+    params_file: Path | None,
+    overrides: tuple[str, ...],
 ) -> None:
     """Turn QUESTIONS, or documents alone, into trajectories that are worth learning from.
 
@@ -262,22 +277,33 @@ def curate(
     what was used longest ago goes first. Remove it as you like; you must, where another model is served under an old
     name.
 
+    Several machines may each take a --shard of the questions, or of those that are to be written; with a --part for
+    each, the last command makes of them what one machine would have made. What a teacher may be asked is shared out.
+
     \b
         unidoc curate questions/train.json --corpus corpus --index index --out trajectories
         unidoc curate --corpus corpus --index index --out trajectories --set curate.teacher=http://127.0.0.1:8000/v1
+        unidoc curate questions/train.json --corpus corpus --index index --out s3://bucket/part1 --shard 1/2
+        unidoc curate questions/train.json --corpus corpus --index index --out trajectories --part s3://bucket/part1 …
     """
     from unidoc_rl.curate.stage import curate as run
 
+    if shard is not None and parts:
+        raise click.UsageError("name --shard, to make a part; or a --part for each shard")
     params = _load(params_file, overrides)
-    made = run(questions, corpus, index, out, params)
+    made = run(questions, corpus, index, out, params, shard=shard, parts=parts)
     if made.written:
         click.echo(f"{out}/questions.json: {made.questions} questions, of {made.written['written']} that were written")
-    click.echo(f"{out}: {made.sft} trajectories of {made.played} to imitate, {made.rl} questions for rewards")
+    if shard is None:
+        click.echo(f"{out}: {made.sft} trajectories of {made.played} to imitate, {made.rl} questions for rewards")
+    else:
+        click.echo(f"{out}: shard {shard}, {made.played} trajectories of {made.questions} questions")
     for why, count in made.rejected.items():
         if count:
             click.echo(f"left out: {count} {why}")
     if made.left_out:
-        click.echo(f"{len(made.left_out)} questions cannot be played; {out}/report.json names each, and why")
+        told = f"{out}/{'report' if shard is None else 'part'}.json"
+        click.echo(f"{len(made.left_out)} questions cannot be played; {told} names each, and why")
     if len(made.left_out) > params.curate.may_leave_out:
         sys.exit(LEFT_OUT)
 

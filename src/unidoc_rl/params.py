@@ -151,11 +151,13 @@ class CurateParams(Section):
         pattern=r"^https?://.+$",
         description="vision model that plays, http://host:8000/v1#model; null: what the annotations say is played",
     )
-    at_once: int = Field(64, ge=1, le=256, description="episodes that the teacher plays at the same time")
+    at_once: int = Field(
+        64, ge=1, le=256, description="episodes that the teacher plays at the same time, in all shards together"
+    )
     per_minute: float | None = Field(
         None,
         gt=0,
-        description="requests that the teacher may be sent, with those of a judge at its address; any where null",
+        description="likewise, requests that it and a judge at its address may be sent; any where null",
     )
     questions: int = Field(
         200, ge=1, le=1_000_000, description="that the teacher writes where none are given; checks leave fewer"
@@ -291,7 +293,9 @@ class PipelineParams(Section):
         le=1024,
         description="over which sft and grpo are spread, by Kubeflow Trainer; 0: a task like any other",
     )
-    shards: int = Field(1, ge=1, le=1000, description="of the documents, each ingested by a task of its own")
+    shards: int = Field(
+        1, ge=1, le=1000, description="of the documents and of the questions, each ingested or curated by its own task"
+    )
     hours: float = Field(24.0, gt=0, le=8760, description="that training on these nodes may take; then it is ended")
 
 

@@ -27,7 +27,8 @@ from unidoc_rl import questions
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rollouts import play_apart
-from unidoc_rl.curate.stage import curate, shuffled
+from unidoc_rl.curate.part import shuffled
+from unidoc_rl.curate.stage import curate
 from unidoc_rl.curate.teaching import Teaching
 from unidoc_rl.index.search import Index
 from unidoc_rl.params import CurateParams, Params

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from tests.browser import PHONE, Tab
 from tests.small import Small
@@ -28,11 +28,13 @@ from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import Mistakes, Scripted
 from unidoc_rl.cli import LEFT_OUT, cli
 from unidoc_rl.curate.filters import FILTERS, Traits, answer_in_question, reason, repetition, surplus
-from unidoc_rl.curate.stage import curate, shuffled
+from unidoc_rl.curate.part import shuffled
+from unidoc_rl.curate.stage import curate
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.search import Index
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
 from unidoc_rl.questions import gold_pages
+from unidoc_rl.shards import Shard
 from unidoc_rl.types import (
     Answer,
     AnswerFormat,
@@ -205,8 +207,7 @@ def test_questions_that_cannot_be_played_are_listed(
     strange = replace(some[4], evidence=(replace(some[4].evidence[0], file_name="elsewhere.pdf", page=1),))
     empty, nowhere = replace(some[2], answer=" "), replace(some[3], evidence=())
     questions.write(tmp_path / "asked.jsonl", [some[0], gone, empty, nowhere, strange])
-    asked = ["curate", "asked.jsonl", "--corpus", str(small.corpus), "--index", str(small.index), "--out", "out"]
-    done = CliRunner().invoke(cli, asked)
+    done = unidoc_curate(tmp_path / "asked.jsonl", small)
     assert done.exit_code == LEFT_OUT
     assert "4 questions cannot be played; out/report.json names each, and why" in done.output
     assert json.loads((tmp_path / "out" / "report.json").read_text())["left_out"] == {
@@ -215,40 +216,88 @@ def test_questions_that_cannot_be_played_are_listed(
         some[3].uid: "nobody has said on which page its answer stands",
         some[4].uid: "page elsewhere_1 is not in the corpus",
     }
-    assert CliRunner().invoke(cli, [*asked, "--set", "curate.may_leave_out=4"]).exit_code == 0
+    assert unidoc_curate(tmp_path / "asked.jsonl", small, "--set=curate.may_leave_out=4").exit_code == 0
     questions.write(tmp_path / "asked.jsonl", [gone])
     with pytest.raises(UnidocError, match="none of its 1 questions can be played"):
         curate(tmp_path / "asked.jsonl", small.corpus, str(small.index), tmp_path / "other", Params())
 
 
 @pytest.mark.slow
-def test_killed_while_playing_it_goes_on(small: Small, made: Path, tmp_path: Path) -> None:
+def test_shards_one_of_them_killed_together_make_what_one_machine_makes(
+    small: Small, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"
         "from unidoc_rl.agent import rollouts as r\nfrom unidoc_rl.curate.stage import curate\n"
-        "from unidoc_rl.params import CurateParams, Params\n"
+        "from unidoc_rl.params import CurateParams, Params\nfrom unidoc_rl.shards import Shard\n"
         "real, written = r.trajectories.to_line, []\n"
         "def die(one):\n    written.append(one)\n"
-        "    return real(one) if len(written) < 30 else os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return real(one) if len(written) < 10 else os.kill(os.getpid(), signal.SIGKILL)\n"
         "if sys.argv[5] == 'dies':\n    r.trajectories.to_line = die\n"
         "curate(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], "
-        "Params(curate=CurateParams(attempts=2)))\n"
+        "Params(curate=CurateParams(attempts=2)), shard=Shard(1, 3))\n"
     )
-    out = tmp_path / "trajectories"
-    command: list[str | Path] = [sys.executable, "-c", code, small.file(Split.TRAIN), small.corpus, small.index, out]
+    asked, parts = small.file(Split.TRAIN), [tmp_path / f"part{place}" for place in (1, 2, 3)]
+    command: list[str | Path] = [sys.executable, "-c", code, asked, small.corpus, small.index, parts[0]]
     killed = subprocess.run([*command, "dies"], cwd=tmp_path, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert not out.exists()
-    played = len(list(trajectories.read(tmp_path / ".trajectories.work" / "played.jsonl")))
-    assert played == 29
+    assert not parts[0].exists()
+    assert len(list(trajectories.read(tmp_path / ".part1.work" / "played.jsonl"))) == 9
     again = subprocess.run([*command, "lives"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert again.stderr.count("playing") == 1
-    for name in ("sft.jsonl", "rl.jsonl"):
-        assert sorted(map(without_times, (out / name).open())) == sorted(map(without_times, (made / name).open()))
+    for place in (2, 3):
+        curate(asked, small.corpus, str(small.index), parts[place - 1], TWICE, shard=Shard(place, 3))
+    monkeypatch.chdir(tmp_path)
+    collect = unidoc_curate(asked, small, *[f"--part={part}" for part in reversed(parts)], "--set=curate.attempts=2")
+    assert collect.exit_code == 0, collect.output
+    assert_same(tmp_path / "out", made)
+    assert (tmp_path / "out" / "report.json").read_bytes() == (made / "report.json").read_bytes()
+
+
+def assert_same(folder: Path, other: Path) -> None:
+    """Line by line, but for the time that it took."""
+    for name in ("sft.jsonl", "rl.jsonl", "rejected.jsonl"):
+        assert [*map(without_times, (folder / name).open())] == [*map(without_times, (other / name).open())]
+
+
+def unidoc_curate(asked: Path, small: Small, *options: str) -> Result:
+    command = ["curate", str(asked), "--corpus", str(small.corpus), "--index", str(small.index), "--out", "out"]
+    return CliRunner().invoke(cli, [*command, *options])
+
+
+@pytest.mark.slow
+def test_parts_that_do_not_make_a_whole_are_named(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked, params = tmp_path / "asked.jsonl", Params()
+    questions.write(asked, [one for one in questions.read(small.file(Split.TRAIN)) if one.evidence][:1])
+    one, two, three = Shard(1, 2), Shard(2, 2), Shard(3, 3)  # the second has no question
+    for shard in (one, two, three):
+        curate(asked, small.corpus, str(small.index), f"part{shard.place}", params, shard=shard)
+
+    def collected(*parts: str | Path, params: Params = params) -> str:
+        with pytest.raises(UnidocError) as raised:
+            curate(asked, small.corpus, str(small.index), "out", params, parts=parts)
+        return str(raised.value)
+
+    assert collected("part1").startswith("shard 2/2 is not among the parts")
+    assert collected("part1", "part2", "part1").startswith("part1: is shard 1/2, and part1 is too")
+    assert "part1 is 1/2, part3 is 3/3" in collected("part1", "part3")
+    assert collected("part2", params=TWICE).startswith("part2: was made of other questions, pages or parameters")
+    assert collected(small.corpus).startswith(f"{small.corpus}: holds no part.json")
+    (tmp_path / "part3" / "part.json").write_text("{}")
+    assert collected("part3").startswith("part3/part.json: is damaged")
+    assert not (tmp_path / "out").exists()
+    assert curate(asked, small.corpus, str(small.index), "out", params, parts=["part1", "part2"]).sft == 1
+    for wrong, told in (("--shard=3/2", "3/2 is none of several"), ("--shard=1/2", "name --shard")):
+        done = unidoc_curate(asked, small, wrong, "--part=part1")
+        assert done.exit_code == 2
+        assert told in done.output
 
 
 def without_times(line: str) -> str:
     read = json.loads(line)
-    for turn in read.get("turns", []):
+    for turn in read.get("trajectory", read).get("turns", []):
         turn["seconds"] = turn["reply"]["seconds"] = 0
     return json.dumps(read, sort_keys=True)

@@ -16,7 +16,7 @@ from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rollouts import play_apart
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.curate.filters import answer_in_question, reason
-from unidoc_rl.curate.stage import shuffled
+from unidoc_rl.curate.part import shuffled
 from unidoc_rl.curate.teaching import Teaching
 from unidoc_rl.index.search import Index
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,15 @@ import pytest
 from tests.agent.chat import Body, Chat, Given, completion, error
 from tests.browser import Tab
 from tests.curate.stub import Stub, pictures_of, step_of, text_of
-from tests.curate.test_stage import without_times
+from tests.curate.test_stage import assert_same
 from tests.small import Small
 from unidoc_rl import questions
 from unidoc_rl.agent import trajectories
+from unidoc_rl.agent.dialect import write
 from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.agent.scripted import NOT_ANSWERABLE
 from unidoc_rl.curate.aims import plans
 from unidoc_rl.curate.layout import Layout
 from unidoc_rl.curate.stage import curate
@@ -34,7 +37,8 @@ from unidoc_rl.curate.writing import REASONS
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
 from unidoc_rl.questions import gold_regions
-from unidoc_rl.types import Box, Region
+from unidoc_rl.shards import Shard
+from unidoc_rl.types import Answer, Box, Region, Said
 
 AT_ONCE = 4
 
@@ -112,9 +116,7 @@ def test_killed_it_asks_nothing_twice_and_loses_nothing(small: Small, with_regio
         params = Params(curate=CurateParams(teacher=f"{chat.url}#served", at_once=AT_ONCE))
         curate(some, with_regions, str(small.index), tmp_path / "whole", params)
     assert 0 < len(before) < len(asked)
-    for name in ("sft.jsonl", "rl.jsonl"):
-        lines = [sorted(map(without_times, (tmp_path / out / name).open())) for out in ("out", "whole")]
-        assert lines[0] == lines[1]
+    assert_same(tmp_path / "out", tmp_path / "whole")
 
 
 @pytest.mark.slow
@@ -168,6 +170,17 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
     with Chat(answer).running() as chat:
         params = Params(curate=CurateParams(teacher=chat.url, questions=80, unanswerable=0.2))
         report = curate(None, with_regions, str(small.index), tmp_path / "out", params)
+        count = len(chat.asked)
+        parts = [tmp_path / f"part{place}" for place in (1, 2)]
+        for place, part in enumerate(parts, start=1):
+            curate(None, with_regions, str(small.index), part, params, shard=Shard(place, 2))
+        twins = sum(step_of(body) == "search" for body in chat.asked[count:])
+        together = curate(None, with_regions, str(small.index), tmp_path / "together", params, parts=parts)
+    assert twins <= report.written["twin"]  # whom a shard does not know for such, and plays
+    assert replace(together, cost={}) == replace(report, cost={})
+    assert_same(tmp_path / "together", tmp_path / "out")
+    for name in ("questions.json", "dropped.jsonl"):
+        assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
     assert report.written["written"] == 80 == report.questions + sum(report.written[reason] for reason in REASONS)
     assert all(report.written[reason] for reason in REASONS)
     assert 1 <= report.written["given_up"] <= 3  # whoever asks about that page
@@ -184,6 +197,49 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
     assert report.sft > 0
     tab.open(tmp_path / "out" / "card.html")
     assert "Questions that the teacher wrote" in tab.texts("h2")
+
+
+@pytest.mark.slow
+def test_what_a_weak_policy_always_or_never_gets_is_not_learned_from(small: Small, tmp_path: Path) -> None:
+    """Whether one machine asks it, or each shard does."""
+    asked = [question for question in small.asked() if question.evidence][:9]
+    questions.write(tmp_path / "asked.jsonl", asked)
+    times = Counter[int]()
+
+    def answer(body: Body) -> Given:
+        number = next(number for number, one in enumerate(asked) if one.query in text_of(body))
+        times[number] += 1
+        right = [True, False, bool(times[number] % 2)][number % 3]
+        return completion(write(Said("I know it.", "", Answer(asked[number].answer if right else NOT_ANSWERABLE))))
+
+    with Chat(answer).running() as chat:
+        params = Params(curate=CurateParams(weak=chat.url, plays=2))
+        parts = [tmp_path / f"part{place}" for place in (1, 2)]
+        for place, part in enumerate(parts, start=1):
+            curate(tmp_path / "asked.jsonl", small.corpus, str(small.index), part, params, shard=Shard(place, 2))
+        assert {*times.values()} == {2}
+        easy, hard, between = (
+            [asked[number].uid for number in sorted(times) if number % 3 == kind] for kind in range(3)
+        )
+        assert easy
+        assert hard
+        assert between
+        for out, several in (("together", parts), ("alone", [])):
+            made = curate(
+                tmp_path / "asked.jsonl", small.corpus, str(small.index), tmp_path / out, params, parts=several
+            )
+            assert (made.too_easy, made.too_hard) == (len(easy), len(hard))
+            assert [one.uid for one in questions.read(tmp_path / out / "rl.jsonl")] == between
+    assert {*times.values()} == {4}  # who collected the parts asked nothing
+
+
+def test_shards_share_out_what_a_teacher_may_be_asked_at_once(small: Small, with_regions: Path, tmp_path: Path) -> None:
+    asked = [question for question in small.asked() if question.evidence][:8]
+    questions.write(tmp_path / "asked.json", asked)
+    with Chat(Stub(with_regions, asked)).running() as chat:
+        params = Params(curate=CurateParams(teacher=chat.url, at_once=4))
+        curate(tmp_path / "asked.json", with_regions, str(small.index), tmp_path / "out", params, shard=Shard(1, 2))
+    assert chat.busiest <= 2
 
 
 def test_without_questions_and_teacher_nothing_begins(small: Small, tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.ingest.discover import discover
 from unidoc_rl.ingest.former import Former
 from unidoc_rl.ingest.identify import identify
-from unidoc_rl.ingest.stage import Shard, ingest
+from unidoc_rl.ingest.stage import ingest
 from unidoc_rl.params import IngestParams
+from unidoc_rl.shards import Shard
 from unidoc_rl.types import TextSource
 
 UNIDOC = Path(sys.executable).with_name("unidoc")

@@ -18,7 +18,7 @@ from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import Mistakes, Scripted
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.curate.filters import reason
-from unidoc_rl.curate.stage import shuffled
+from unidoc_rl.curate.part import shuffled
 from unidoc_rl.index.search import Index
 from unidoc_rl.learn.rows import PROTOCOLS
 from unidoc_rl.params import AgentParams, Params, RewardParams

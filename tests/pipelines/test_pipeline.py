@@ -153,13 +153,21 @@ def test_every_task_knows_the_run_that_it_belongs_to_and_the_cache_does_not() ->
     assert report["inputs"]["parameters"]["run"]["runtimeValue"] == {"constant": "{{$.pipeline_job_name}}"}
 
 
-def test_each_shard_is_a_task_and_ingest_takes_over_what_they_have_read() -> None:
+@pytest.mark.parametrize(("stage", "follows"), [("ingest", "prerequisites"), ("curate", "index")])
+def test_each_shard_is_a_task_and_the_stage_takes_over_what_they_have_made(stage: str, follows: str) -> None:
     tasks = compiled(shards=3)[0]["tasks"]
-    assert tasks["shards"]["parameterIterator"]["items"]["raw"] == "[1, 2, 3]"
-    assert "prerequisites" in tasks["shards"]["dependentTasks"]
-    taken_over = tasks["ingest"]["inputs"]["artifacts"]["parts"]["taskOutputArtifact"]
+    shards = tasks[f"{stage}-shards"]
+    assert shards["parameterIterator"]["items"]["raw"] == "[1, 2, 3]"
+    assert follows in shards["dependentTasks"]
+    taken_over = tasks[stage]["inputs"]["artifacts"]["parts"]["taskOutputArtifact"]
     assert taken_over["producerTask"].startswith("for-loop")
-    assert "shards" not in compiled()[0]["tasks"]
+    assert f"{stage}-shards" not in compiled()[0]["tasks"]
+
+
+def test_shards_play_on_gpus_and_who_collects_their_parts_needs_none() -> None:
+    executors = compiled(shards=3, gpus=2)[0]["deploymentSpec"]["executors"]
+    resources = {name: executors[f"exec-{name}"]["container"]["resources"] for name in ("curate-shard", "curate")}
+    assert [name for name, told in resources.items() if "accelerator" in told] == ["curate-shard"]
 
 
 def test_a_run_has_the_parameters_that_it_was_compiled_with() -> None:
@@ -256,7 +264,10 @@ def test_one_s_own_documents_and_questions_become_a_champion(
         documents=dsl.Dataset(uri=str(mine)), params=everything, corpus=dsl.Dataset(uri=str(tmp_path / "one"))
     )
     assert content(corpus_in(out)) == content(tmp_path / "one")
-    assert len(list(out.glob("*/*/ingest-shard"))) == 2
+    assert [len(list(out.glob(f"*/*/{stage}-shard"))) for stage in ("ingest", "curate")] == [2, 2]
+    (report,) = out.glob("*/curate/trajectories/report.json")
+    asked = json.loads((documents.parent / "questions" / "train.json").read_text())
+    assert json.loads(report.read_text())["played"] == len(asked)
     assert champion_in(out)["champion"] == "1"
     for name in ("curate/card", "evaluate/report"):
         (page,) = out.glob(f"*/{name}")

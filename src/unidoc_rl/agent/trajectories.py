@@ -35,10 +35,17 @@ def from_line(line: bytes) -> Trajectory:
 
 def read(path: Path) -> Iterator[Trajectory]:
     """The trajectories of a file, one in memory at a time."""
+    return (trajectory for _, trajectory in placed(path))
+
+
+def placed(path: Path) -> Iterator[tuple[int, Trajectory]]:
+    """Likewise, each with the byte at which its line begins."""
+    begin = 0
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                yield _checked(path, number, line)
+                yield begin, _checked(path, number, line)
+                begin += len(line)
     except OSError as error:
         raise UnidocError(f"{path}: cannot be read ({error}); expected trajectories, a line of JSON each") from error
 

@@ -10,45 +10,36 @@ trajectories/dropped.jsonl    those of them that are not asked, each with the re
 
 The teacher plays each question several times; candidates come in shuffled order, so that their place teaches nothing.
 Killed, it goes on with the episodes that it had played. An endpoint is asked nothing twice, not by later runs either.
+
+Several machines may each play a shard of the questions: who then collects their parts makes what one alone would.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from unidoc_rl import questions, storage, tracking
 from unidoc_rl.agent import trajectories
-from unidoc_rl.agent.environment import Environment
-from unidoc_rl.agent.judge import open_judge
-from unidoc_rl.agent.judging import Judge
-from unidoc_rl.agent.pictures import Pictures
-from unidoc_rl.agent.policies import open_policy
-from unidoc_rl.agent.policy import Policy
-from unidoc_rl.agent.rewards import scored
-from unidoc_rl.agent.rollouts import Job, play, play_apart, rollouts
-from unidoc_rl.agent.scripted import Mistakes, Scripted
 from unidoc_rl.corpus import PAGES, Corpus
-from unidoc_rl.curate import REPORT, SFT, card, writing
+from unidoc_rl.curate import REPORT, SFT, card, part, writing
 from unidoc_rl.curate.filters import FILTERS, Traits, labelled, reason, surplus, traits
-from unidoc_rl.curate.teaching import Teaching
+from unidoc_rl.curate.part import Given, Part
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.index.searching import place_of, searching
+from unidoc_rl.index.searching import place_of
 from unidoc_rl.params import Params
 from unidoc_rl.provenance import key
-from unidoc_rl.types import AnswerFormat, Hit, Outcome, Query, Question, Searcher, Trajectory
+from unidoc_rl.shards import Shard
+from unidoc_rl.types import AnswerFormat, Question, Split, Trajectory
 
 RL = "rl.jsonl"
 REJECTED = "rejected.jsonl"
 QUESTIONS = "questions.json"
 DROPPED = "dropped.jsonl"
-AT_ONCE = 64  # episodes, where no endpoint is asked
 
 
 @dataclass(slots=True)
@@ -67,58 +58,52 @@ class Report:
     cost: dict[str, int] = field(default_factory=dict)  # of the teacher's endpoint
 
 
-def curate(asked: Path | None, corpus: str | Path, index: str, out: str | Path, params: Params) -> Report:
-    """Makes the folder `out` of a question file, or of questions that the teacher writes."""
+def curate(
+    asked: Path | None,
+    corpus: str | Path,
+    index: str,
+    out: str | Path,
+    params: Params,
+    *,
+    shard: Shard | None = None,
+    parts: Sequence[str | Path] = (),
+) -> Report:
+    """Makes the folder `out` of a question file, or of questions that the teacher writes.
+
+    `shard`: makes a part of it. `parts`: folders of those that are there, of all shards; nothing is played then.
+    """
     if asked is None and params.curate.teacher is None:
         raise UnidocError("no questions: name a file of them, or a teacher that writes some (curate.teacher)")
     folder = storage.local_folder(corpus)
-    playable, left_out = _playable(asked, folder) if asked else ([], {})
-    with storage.writing(out, marker=REPORT) as output, searching(index) as search:
-        inputs = key(asked or "none", folder / PAGES, place_of(index), params.curate, params.agent)
+    playable, left_out = _playable(asked, folder) if asked else (None, {})
+    inputs = key(asked or "none", folder / PAGES, place_of(index), params.curate, params.agent, params.rewards)
+    given = Given(playable, folder, index, params, inputs)
+    if shard is not None:
+        with storage.writing(out, marker=part.FILE) as output:
+            output.goes_on_with(f"{inputs} {shard}")
+            made = part.make(given, shard, output.new, output.work)
+        return Report(made.questions, made.left_out, played=made.played)
+    there = part.all_of(parts, given)
+    with storage.writing(out, marker=REPORT) as output:
         output.goes_on_with(inputs)
-        pictures = Pictures(folder, params.agent)
-        teaching = Teaching(folder, pictures, output.work, params) if params.curate.teacher else None
         with tracking.run("curate", params.services.mlflow, output.work / "run") as run:
             run.params(params.curate.model_dump())
-            given = {"questions": asked} if asked is not None else {}
-            run.inputs({**given, "corpus": folder / PAGES, "index": place_of(index)})
-            judge = teaching.judge() if teaching else open_judge(params.rewards.judge)
-            report = Report(len(playable) + len(left_out), left_out)
-            if asked is None and teaching:
-                playable = _written(teaching, search, judge, output.new, report, params)
-            played = output.work / "played.jsonl"
-            environment = Environment(shuffled(search, params.curate.seed), pictures, params.agent)
-            _play(playable, environment, teaching, folder, played, report, params)
-            solved_as = _filtered(played, output.work / "passed.jsonl", output.new, judge, report, params)
-            solved = [solved_as[one.uid] for one in playable if one.uid in solved_as]
-            if params.curate.weak is not None:
-                environment = Environment(search, pictures, params.agent)
-                weak = open_policy(params.curate.weak, pictures, params.agent, temperature=1.0, seed=params.curate.seed)
-                solved = _between(solved, environment, weak, output.work / "weak.jsonl", judge, report, params)
-            report.rl = questions.write(output.new / RL, solved)
-            report.cost = teaching.cost() if teaching else {}
-            (output.new / REPORT).write_text(
-                json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-            card.write(output.new, folder, asdict(report), params.curate.seed)
+            files = {"questions": asked} if asked is not None else {}
+            run.inputs({**files, "corpus": folder / PAGES, "index": place_of(index)})
+            if not there:
+                alone = output.work / "part"
+                alone.mkdir(exist_ok=True)
+                there = {alone: part.make(given, part.WHOLE, alone, output.work)}
+            report = _collected(there, given, left_out, output.new)
             run.metrics([(0, _counts(report))])
             run.file(output.new / card.FILE)
     return report
 
 
-def shuffled(search: Searcher, seed: int) -> Searcher:
-    """The same pages in another order, always the same for the same query."""
-
-    def found(queries: Sequence[Query], k: int) -> list[list[Hit]]:
-        return [
-            _shuffled(hits, f"{seed} {query.text}") for query, hits in zip(queries, search(queries, k), strict=True)
-        ]
-
-    return found
-
-
-def _shuffled(hits: Sequence[Hit], seed: str) -> list[Hit]:
-    return random.Random(seed).sample(hits, len(hits))
+def to_train(folder: Path, params: Params) -> Path | None:
+    """Those of a folder of question files that are for training; None, where the teacher is to write them."""
+    asked = folder / f"{Split.TRAIN}.json"
+    return asked if asked.exists() or params.curate.teacher is None else None
 
 
 def _playable(asked: Path, corpus: Path) -> tuple[list[Question], dict[str, str]]:
@@ -142,97 +127,112 @@ def _first(left_out: Mapping[str, str]) -> str:
     return next((f"{uid}: {why}" for uid, why in left_out.items()), "it is empty")
 
 
-def _written(
-    teaching: Teaching, search: Searcher, judge: Judge, out: Path, report: Report, params: Params
-) -> list[Question]:
+def _collected(parts: Mapping[Path, Part], given: Given, left_out: Mapping[str, str], out: Path) -> Report:
+    """Fills `out` with what the parts are together."""
+    params, asked = given.params, given.asked
+    report = Report(0)
+    if asked is None:
+        asked = _written(parts, out, report, params)
+    away = {uid: why for one in parts.values() for uid, why in one.left_out.items()}
+    report.left_out = {**left_out, **{one.uid: away[one.uid] for one in asked if one.uid in away}}
+    report.questions = len(asked) + len(left_out)
+    solved = _filtered(asked, parts, out, report, params)
+    if params.curate.weak is not None:
+        solved = _between(solved, parts, report)
+    report.rl = questions.write(out / RL, solved)
+    costs = Counter[str]()
+    for one in parts.values():
+        costs.update(one.cost)
+    report.cost = dict(costs)
+    (out / REPORT).write_text(json.dumps(asdict(report), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    card.write(out, given.corpus, asdict(report), params.curate.seed)
+    return report
+
+
+def _written(parts: Mapping[Path, Part], out: Path, report: Report, params: Params) -> list[Question]:
     """What the teacher has written, and no check has anything against."""
-    drafts = writing.write(teaching.writer(search, judge), teaching.layout, params)
+    drafts = writing.together([one.drafts for one in parts.values()], params.index.encoder)
     writing.save_dropped(out / DROPPED, drafts)
     dropped = writing.dropped(drafts)
     report.written = {"written": len(drafts), **dropped}
-    fit = [draft.question for draft in drafts if draft.question is not None and not draft.reason]
-    report.questions = questions.write(out / QUESTIONS, fit)
+    fit = writing.fit(drafts)
+    questions.write(out / QUESTIONS, fit)
     if not fit:
         raise UnidocError(f"of {len(drafts)} questions that the teacher was to write, none is fit: {_most(dropped)}")
     return fit
 
 
-def _play(
-    asked: Sequence[Question],
-    environment: Environment,
-    teaching: Teaching | None,
-    corpus: Path,
-    played: Path,
-    report: Report,
-    params: Params,
-) -> None:
-    """The teacher plays; a question for which search or endpoint was away is left out."""
-    curating = params.curate
-    if teaching is None:
-        mistakes = Mistakes(search=curating.detours, detour=curating.detours)
-        player: Policy = Scripted(corpus, params.agent, mistakes, curating.seed)
-        way, at_once = play, AT_ONCE
-    else:
-        player, way, at_once = teaching.player(), play_apart, curating.at_once
-
-    def noting(jobs: Iterable[Job], environment: Environment, policy: Policy, at_once: int) -> Iterator[Trajectory]:
-        for one in way(jobs, environment, policy, at_once):
-            if one.outcome is Outcome.VOID:
-                report.left_out[one.question.uid] = one.failure
-            yield one
-
-    rollouts(asked, curating.attempts, environment, player, at_once, played, noting)
-
-
 # --- filters ----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class _Episode:
+    """A line of a part, and what is known of it."""
+
+    place: tuple[int, int]  # of its question, and which attempt at it
+    file: Path
+    begin: int
+    said: bytes  # the digest of what was written, and about which question
+    traits: Traits
+    why: str | None  # it is rejected
+
+    def line(self) -> bytes:
+        with self.file.open("rb") as file:
+            file.seek(self.begin)
+            return file.readline()
+
+
 def _filtered(
-    played: Path, passed: Path, out: Path, judge: Judge, report: Report, params: Params
-) -> dict[str, Question]:
+    asked: Sequence[Question], parts: Mapping[Path, Part], out: Path, report: Report, params: Params
+) -> list[Question]:
     """Writes what passes and what does not; returns the questions that were solved, with what was found out."""
+    found = sorted(_episodes(asked, parts, params), key=lambda one: one.place)
+    _reject_twins(found)
+    passed = [one for one in found if one.why is None]
+    for number in surplus([one.traits for one in passed], params.curate.balance):
+        passed[number].why = "surplus"
+    report.played = len(found)
     report.rejected = dict.fromkeys((*FILTERS, "twin", "surplus"), 0)
-    seen: set[bytes] = set()
-    kept: list[Traits] = []
-    solved: dict[str, Question] = {}
-    with passed.open("wb") as good, (out / REJECTED).open("wb") as bad:
-        for one in scored(trajectories.read(played), params.rewards, judge):
-            report.played += 1
-            why = reason(one, params) or _twin(one, seen)
-            if why is None:
-                kept.append(traits(one))
-                solved.setdefault(one.question.uid, labelled(one) if params.curate.teacher else one.question)
-                good.write(trajectories.to_line(one))
+    with (out / SFT).open("wb") as good, (out / REJECTED).open("wb") as bad:
+        for one in found:
+            if one.why is None:
+                good.write(one.line())
+                report.sft += 1
             else:
-                _reject(one, why, bad, report)
-        too_many = surplus(kept, params.curate.balance)
-        good.flush()
-        with (out / SFT).open("wb") as file:
-            for number, one in enumerate(trajectories.read(passed)):
-                if number in too_many:
-                    _reject(one, "surplus", bad, report)
-                else:
-                    file.write(trajectories.to_line(one))
-                    report.sft += 1
+                bad.write(b'{"reason": "%b", "trajectory": %b}\n' % (one.why.encode(), one.line().rstrip()))
+                report.rejected[one.why] += 1
     if not report.sft:
         raise UnidocError(f"no trajectory of {report.played} is fit to be learned from: {_most(report.rejected)}")
-    return solved
+    first: dict[int, _Episode] = {}
+    for one in passed:
+        first.setdefault(one.place[0], one)
+    if params.curate.teacher is None:
+        return [asked[number] for number in first]
+    return [labelled(trajectories.from_line(one.line())) for one in first.values()]
 
 
-def _reject(one: Trajectory, why: str, file: Any, report: Report) -> None:
-    report.rejected[why] += 1
-    line: dict[str, Any] = {"reason": why, "trajectory": json.loads(trajectories.to_line(one))}
-    file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+def _episodes(asked: Sequence[Question], parts: Mapping[Path, Part], params: Params) -> Iterator[_Episode]:
+    """Of these questions, in no order."""
+    places = {one.uid: number for number, one in enumerate(asked)}
+    for file in (folder / part.EPISODES for folder in parts):
+        for begin, one in trajectories.placed(file):
+            if (number := places.get(one.question.uid)) is not None:
+                yield _Episode((number, one.sample), file, begin, _said(one), traits(one), reason(one, params))
 
 
-def _twin(one: Trajectory, seen: set[bytes]) -> str | None:
-    """Whether the same was written about the same question before."""
+def _said(one: Trajectory) -> bytes:
     text = "\n".join([one.question.query, *(turn.reply.text for turn in one.turns)])
-    digest = hashlib.sha256(text.encode("utf-8", "replace")).digest()
-    if digest in seen:
-        return "twin"
-    seen.add(digest)
-    return None
+    return hashlib.sha256(text.encode("utf-8", "replace")).digest()
+
+
+def _reject_twins(found: Sequence[_Episode]) -> None:
+    """That say the same about the same question as one before."""
+    seen: set[bytes] = set()
+    for one in found:
+        if one.why is None and one.said in seen:
+            one.why = "twin"
+        elif one.why is None:
+            seen.add(one.said)
 
 
 def _most(rejected: Mapping[str, int]) -> str:
@@ -242,24 +242,13 @@ def _most(rejected: Mapping[str, int]) -> str:
 # --- questions for rewards --------------------------------------------------------------------------------------------
 
 
-def _between(
-    solved: Sequence[Question],
-    environment: Environment,
-    weak: Policy,
-    played: Path,
-    judge: Judge,
-    report: Report,
-    params: Params,
-) -> list[Question]:
+def _between(solved: Sequence[Question], parts: Mapping[Path, Part], report: Report) -> list[Question]:
     """Those that a weak policy gets sometimes: from the others, nothing is learned."""
-    rollouts(solved, params.curate.plays, environment, weak, AT_ONCE, played)
-    right: dict[str, list[bool]] = {}
-    for one in scored(trajectories.read(played), params.rewards, judge):
-        is_right = one.scores is not None and one.scores.parts["answer"] >= params.curate.right
-        right.setdefault(one.question.uid, []).append(is_right)
-    report.too_easy = sum(all(several) for several in right.values())
-    report.too_hard = sum(not any(several) for several in right.values())
-    return [one for one in solved if any(several := right.get(one.uid, [])) and not all(several)]
+    rated = {uid: right for one in parts.values() for uid, right in one.rated.items()}
+    several = [(one, rated[one.uid]) for one in solved if one.uid in rated]
+    report.too_easy = sum(all(right) for _, right in several)
+    report.too_hard = sum(not any(right) for _, right in several)
+    return [one for one, right in several if any(right) and not all(right)]
 
 
 def _counts(report: Report) -> dict[str, float]:

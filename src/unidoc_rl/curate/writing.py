@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,7 @@ from unidoc_rl.curate.teacher import outside
 from unidoc_rl.errors import Away
 from unidoc_rl.many import as_made
 from unidoc_rl.params import Params
+from unidoc_rl.shards import Shard
 from unidoc_rl.types import (
     AnswerFormat,
     Content,
@@ -232,15 +234,33 @@ class Writer:
         return verdict.value == 1
 
 
-def write(writer: Writer, layout: Layout, params: Params) -> list[Draft]:
-    """As many drafts as are asked for, in the order of their numbers."""
-    count, drafts = params.curate.questions, list[Draft]()
-    planned = plans(layout, count, params.curate.unanswerable, params.curate.seed)
+def write(writer: Writer, layout: Layout, shard: Shard, params: Params) -> list[Draft]:
+    """This shard's drafts, of as many as are asked for, in the order of their numbers."""
+    curating, drafts = params.curate, list[Draft]()
+    planned = plans(layout, curating.questions, curating.unanswerable, curating.seed)
+    count = sum(1 for _ in shard.share(range(curating.questions)))
     with progress.bar(count, "writing", "question") as bar:
-        for draft in as_made(writer.draft, planned, params.curate.at_once):
+        for draft in as_made(writer.draft, shard.share(planned), curating.at_once):
             drafts.append(draft)
             bar.update()
-    return _without_twins(sorted(drafts, key=lambda draft: draft.plan.number), params.index.encoder)
+    drafts.sort(key=_number)
+    return _without_twins(drafts, params.index.encoder) if shard.of == 1 else drafts
+
+
+def together(parts: Sequence[Sequence[Draft]], encoder: str | None) -> list[Draft]:
+    """The drafts of all shards, as if they were written by one."""
+    if len(parts) == 1:
+        return [*parts[0]]
+    return _without_twins(sorted(chain.from_iterable(parts), key=_number), encoder)
+
+
+def fit(drafts: Sequence[Draft]) -> list[Question]:
+    """Questions that nothing is against."""
+    return [draft.question for draft in drafts if draft.question is not None and not draft.reason]
+
+
+def _number(draft: Draft) -> int:
+    return draft.plan.number
 
 
 def _uid(plan: Plan) -> str:
@@ -281,7 +301,7 @@ def _without_twins(drafts: Sequence[Draft], encoder: str | None) -> list[Draft]:
     """Of two that mean the same, and have the same answer, the first is kept."""
     from unidoc_rl.index.encoder import SentenceEncoder  # here, since it takes seconds to import
 
-    asked = [draft.question for draft in drafts if draft.question is not None and not draft.reason]
+    asked = fit(drafts)
     if not asked:
         return list(drafts)
     vectors = SentenceEncoder(encoder).encode([question.query for question in asked])

@@ -12,7 +12,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,9 @@ from unidoc_rl.ingest.pool import Died, Pool, Step, TimedOut
 from unidoc_rl.ingest.problems import Problem
 from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read, Settings
 from unidoc_rl.params import IngestParams
+from unidoc_rl.shards import Shard
 
 WORKER = "unidoc_rl.ingest.worker"
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Every `of`-th document, from the one in this place."""
-
-    place: int  # from 1
-    of: int
 
 
 def ingest(
@@ -57,7 +50,7 @@ def ingest(
     with storage.writing(out, marker=corpus.REPORT) as output:
         found, problems = discover(str(documents))
         if shard is not None:
-            found, problems = found[shard.place - 1 :: shard.of], []  # who takes over the parts tells of what is none
+            found, problems = [*shard.share(found)], []  # who takes over the parts tells of what is none
         former = Former([folder for folder in (output.former, *made) if folder])
         identified, more = identify(found, params, former, output.work / "fetched")
         work = _Work(params, Pieces(output.work / "pieces"))
