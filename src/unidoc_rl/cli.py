@@ -700,7 +700,7 @@ def status(artifacts: Path) -> None:
 
 @cli.group()
 def nano() -> None:
-    """The nano model: a document VLM of some three million parameters, small enough to be trained on a laptop.
+    """The nano model: a document VLM of some eight million parameters, small enough to be trained on a laptop.
 
     To every stage it is a policy's folder like any other.
     """

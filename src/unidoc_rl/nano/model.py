@@ -1,6 +1,6 @@
 """The nano model before it has learned anything: configuration, tokenizer and image processor, as a policy's folder.
 
-It is a Qwen2.5-VL of transformers' own class, some seven million parameters small. Its tokens are bytes, so it can read
+It is a Qwen2.5-VL of transformers' own class, some eight million parameters small. Its tokens are bytes, so it can read
 and write any script; pieces of the words of rules, questions and documents, so that these are soon read; and the
 dialect's tags, one token each. Digits stay apart, since numbers are read digit by digit. What it leaves out: video.
 """
