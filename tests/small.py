@@ -36,7 +36,7 @@ class Small:
 
 def make(folder: Path) -> Small:
     made = Small(folder)
-    sample(folder / "documents", folder / "questions", SampleParams(documents=10))
+    sample(folder / "documents", folder / "questions", SampleParams(documents=10, readable=7))
     ingest(folder / "documents", made.corpus, IngestParams(layout=False, dpi=100))
     index(made.corpus, made.index, IndexParams(retrievers=["bm25"]))
     return made

@@ -16,7 +16,7 @@ AGENT = AgentParams(turns=3, turn_tokens=16, max_pixels=6 * 28 * 28, min_pixels=
 def small(model: Path) -> Params:
     return Params.model_validate(
         {
-            "sample": {"documents": 10},
+            "sample": {"documents": 10, "readable": 7},
             "ingest": {"dpi": 60, "ocr": False, "layout": False},
             "index": {"retrievers": ["bm25"]},
             "sft": {"model": str(model), "epochs": 0.05},
