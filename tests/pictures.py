@@ -14,7 +14,6 @@ from tests.browser import Tab, chromium_running
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 WIDE = (1280, 860)
-LEARNING = "compareRunsMode=CHART&searchFilter=metrics.learning_rate%20>=%200"  # of all runs
 
 
 def take(artifacts: Path) -> None:
@@ -31,7 +30,7 @@ def take(artifacts: Path) -> None:
         _save(tab, "episode")
         shutil.copytree(artifacts.absolute().parent / ".mlflow", Path(folder) / "mlflow")
         with servers.mlflow_server(Path(folder) / "mlflow", port := servers.free_port()):
-            _go(tab, f"http://127.0.0.1:{port}/#/experiments/1/runs?{LEARNING}")
+            _go(tab, f"http://127.0.0.1:{port}/#/experiments/1/runs?compareRunsMode=CHART")
             _save(tab, "runs")
 
 
