@@ -6,6 +6,7 @@ import contextlib
 import json
 import linecache
 import math
+import multiprocessing
 import os
 import shutil
 import signal
@@ -103,10 +104,22 @@ def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
         storage.local_folder(tmp_path / "nowhere")
 
 
+def in_a_process_of_its_own(test: Callable[..., None], *args: Any) -> None:
+    """For what forks: pytest's process has threads, and a child has none of them to give its locks free."""
+    process = multiprocessing.get_context("spawn").Process(target=test, args=args)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
 @pytest.mark.parametrize("former", [None, "one"])
 def test_killed_at_any_line_it_leaves_a_whole_result_or_none_and_the_next_run_ends_well(
     tmp_path: Path, former: str | None
 ) -> None:
+    in_a_process_of_its_own(_kill_at_any_line, tmp_path, former)
+
+
+def _kill_at_any_line(tmp_path: Path, former: str | None) -> None:
     kills = 0
     for line in _lines_until_it_ends():
         out = tmp_path / str(line) / "corpus"
@@ -136,11 +149,10 @@ def _killed_at(n: int, run: Callable[[], object], lines: str = "") -> bool:
     child = os.fork()
     if child == 0:
         sys.settrace(_kill_before(n, lines))
-        try:
-            run()
-        finally:
-            os._exit(0)
+        run()
+        os._exit(0)
     _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
     return os.WIFSIGNALED(status)
 
 
@@ -339,6 +351,10 @@ def _lose_the_right_to_write(out: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_killed_before_any_request_nobody_reads_half_of_it_from_s3(bucket: Bucket, tmp_path: Path) -> None:
+    in_a_process_of_its_own(_kill_before_any_request, bucket, tmp_path)
+
+
+def _kill_before_any_request(bucket: Bucket, tmp_path: Path) -> None:
     kills = 0
     for line in _lines_until_it_ends():
         out = f"{bucket.uri}/{line}"
