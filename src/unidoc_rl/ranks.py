@@ -12,11 +12,16 @@ from pathlib import Path
 
 import torch
 from torch import distributed
+from torch.distributed import ProcessGroup
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from unidoc_rl import storage, tracking
 from unidoc_rl.storage import Output
+
+# Whoever lets go of a group last waits for its thread. DDP does so with Python's lock in its hand, for which that
+# thread may wait in turn: so it is never the last.
+_groups: list[ProcessGroup | None] = []
 
 
 def first() -> bool:
@@ -62,6 +67,7 @@ def _met() -> Iterator[None]:
         store = PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
+    _groups.append(distributed.group.WORLD)
     yield
     distributed.destroy_process_group()  # not after an error: the others may be waiting for an answer
 
