@@ -154,6 +154,19 @@ def test_a_token_is_looked_for_where_its_letters_stand(family: tuple[pages.Drawn
                 assert class_of(letters[-1]) in lesson.seen[0].glyphs[stop]
 
 
+def test_the_pieces_of_a_page_s_words_begin_where_their_first_letters_stand(
+    family: tuple[pages.DrawnPage, ...],
+) -> None:
+    maker, tokenizer = Maker(), make_tokenizer(PROTOCOL)
+    taught = taken("looking", family, 5, 8)
+    batch = maker.collated("looking", taught)
+    pieces = [(square, str(tokenizer.decode([token])).strip()) for square, token in batch.words.tolist()]
+    assert all(class_of(piece[0]) in batch.glyphs[square] for square, piece in pieces if piece.isascii())
+    told = sum(len(piece) for _, piece in pieces)
+    shown = sum(int((seen.squares != NOWHERE).sum()) for lesson in taught for seen in lesson.seen)
+    assert 0.9 * shown < told < 1.1 * shown
+
+
 def test_a_word_that_is_copied_is_looked_for_among_the_words_of_the_question(
     family: tuple[pages.DrawnPage, ...],
 ) -> None:

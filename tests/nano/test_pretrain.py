@@ -39,6 +39,7 @@ def test_curves_are_drawn_of_every_task(tmp_path: Path) -> None:
             "step": step,
             "task": task,
             "letters": 0.5,
+            "words": 0.4,
             "pointed": None,
             "said": None if task == "spelling" else 0.2,
         }

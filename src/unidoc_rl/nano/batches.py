@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -19,7 +21,8 @@ from unidoc_rl.agent.encoding import Encoded, Encoder, batch
 from unidoc_rl.nano import lessons, pages, specimens
 from unidoc_rl.nano.glyphs import NOWHERE, PLACES
 from unidoc_rl.nano.model import PROTOCOL, make_processor, make_tokenizer
-from unidoc_rl.nano.parts import Seen
+from unidoc_rl.nano.pages import DrawnPage
+from unidoc_rl.nano.parts import OPEN, Seen
 from unidoc_rl.nano.recipe import Stage
 from unidoc_rl.nano.talk import Lesson, Spot
 
@@ -46,10 +49,12 @@ class Batch:
     pixels: Tensor
     grids: Tensor  # (pictures, 3)
     glyphs: Tensor  # (tokens of pictures, PLACES)
+    words: Tensor  # (pieces of words in pictures, 2): the token of a picture in which it begins, and its own
 
     def on(self, device: torch.device) -> Batch:
         rows = [Rows(*(tensor.to(device) for tensor in one)) for one in self.rows]
-        return Batch(self.task, rows, self.pixels.to(device), self.grids.to(device), self.glyphs.to(device))
+        seen = (self.pixels, self.grids, self.glyphs, self.words)
+        return Batch(self.task, rows, *(tensor.to(device) for tensor in seen))
 
 
 class Share(NamedTuple):
@@ -83,6 +88,7 @@ class Maker:
 
     def __init__(self) -> None:
         self._encoder = Encoder(make_tokenizer(PROTOCOL), make_processor())
+        self._pieces = lru_cache(OPEN)(self._cut_up)
 
     def batch(self, stage: Stage, seed: int, number: int, share: Share = WHOLE) -> Batch:
         (task,) = Random(f"{seed}/{stage.name}/{number}").choices(list(stage.tasks), list(stage.tasks.values()))
@@ -107,12 +113,36 @@ class Maker:
         rows = [self._rows(group) for group in groups] if chosen[0].turns[0].reply else []
         return Batch(task, rows, *self._look(seen))
 
-    def _look(self, seen: Sequence[Seen]) -> tuple[Tensor, Tensor, Tensor]:
+    def _look(self, seen: Sequence[Seen]) -> tuple[Tensor, ...]:
+        """Pixels, grids, glyphs and words."""
         if not seen:
-            return torch.empty(0), torch.empty(0, 3, dtype=torch.long), torch.empty(0, PLACES, dtype=torch.long)
+            return torch.empty(0), *(torch.empty(0, width, dtype=torch.long) for width in (3, PLACES, 2))
         made = self._encoder.processor(images=[one.image for one in seen], do_resize=False, return_tensors="pt")
         glyphs = torch.from_numpy(np.concatenate([one.glyphs for one in seen]))
-        return made["pixel_values"], made["image_grid_thw"], glyphs
+        starts = np.cumsum([0, *(one.tokens for one in seen[:-1])])
+        words = [self._words(one, start) for one, start in zip(seen, starts, strict=True)]
+        return made["pixel_values"], made["image_grid_thw"], glyphs, torch.from_numpy(np.concatenate(words))
+
+    def _words(self, seen: Seen, start: int) -> NDArray[np.int64]:
+        """Of a picture whose tokens begin at this one."""
+        letters, tokens = self._pieces(seen.page).T
+        squares = seen.squares[letters]
+        words: NDArray[np.int64] = np.stack([start + squares, tokens], axis=1)[squares != NOWHERE]
+        return words
+
+    def _cut_up(self, page: DrawnPage) -> NDArray[np.int64]:
+        """(pieces, 2): of each piece of a page's words, its first letter and its token, as in the midst of a text."""
+        words = page.words.tolist()
+        cut = self._encoder.tokenizer(
+            [" " + page.letters[first:end] for first, end in words], return_offsets_mapping=True
+        )
+        pieces = [
+            (first + max(start - 1, 0), token)
+            for (first, _), tokens, spans in zip(words, cut["input_ids"], cut["offset_mapping"], strict=True)
+            for token, (start, end) in zip(tokens, spans, strict=True)
+            if end > 1  # a space alone stands nowhere
+        ]
+        return np.array(pieces, np.int64).reshape(-1, 2)
 
     def _rows(self, group: Sequence[tuple[Encoded, Lesson]]) -> Rows:
         filled = batch([one for one, _ in group], self._encoder)

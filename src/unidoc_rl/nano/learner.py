@@ -23,6 +23,7 @@ EMPTY_COUNTS = 0.1  # most places are empty
 GLYPHS_COUNT = 0.3  # beside what is said
 POINTING_COUNTS = 0.5  # likewise
 PLACED_COUNTS = 0.2  # likewise
+WORDS_COUNT = 0.5  # likewise, and beside letters
 # What is known of where a thing stands, and of what was heard of it, is put together before it is pointed to.
 HEARING_LAYER, POINTING_LAYER = 2, 4
 WARM = 100  # steps
@@ -35,6 +36,7 @@ class Marks:
 
     loss: float
     letters: float  # share of the letters in pictures that the vision tower knows; nan where it is frozen
+    words: float  # likewise, of the pieces of words
     said: float  # share of the tokens to be said that come first; nan where nothing is
     pointed: float  # share of the tokens copied from somewhere that are looked for in their place; nan where none is
     placed: float  # share of a picture's tokens whose row and column the middle layer knows; nan where it is not asked
@@ -48,20 +50,22 @@ class Learner(nn.Module):
         self.model = model
         remember(model.model.visual)
         self.letters = nn.Linear(model.config.vision_config.out_hidden_size, PLACES * CLASSES)
+        self.words = nn.Linear(model.config.vision_config.out_hidden_size, model.config.text_config.hidden_size)
         self.places = nn.Linear(model.config.text_config.hidden_size, 2 * LONGEST)
         self._hearing, self._pointing = (
             Watched(model.model.language_model, n) for n in (HEARING_LAYER, POINTING_LAYER)
         )
 
     def forward(self, batch: Batch) -> tuple[Tensor, Marks]:
-        known, said, pointed, placed = Tally(), Tally(), Tally(), Tally()
+        known, words, said, pointed, placed = (Tally() for _ in range(5))
         features = self._features(batch)
         if features.requires_grad:
             self._letters(features, batch, known)
+            self._words(features, batch, words)
         if batch.rows:
             self._speech(features, batch, said, pointed, placed)
-        counts = (GLYPHS_COUNT if batch.rows else 1, 1, POINTING_COUNTS, PLACED_COUNTS)
-        tallies = (known, said, pointed, placed)
+        counts = (GLYPHS_COUNT if batch.rows else 1, WORDS_COUNT, 1, POINTING_COUNTS, PLACED_COUNTS)
+        tallies = (known, words, said, pointed, placed)
         total = torch.stack([tally.loss() * count for tally, count in zip(tallies, counts, strict=True)]).sum()
         return total, Marks(float(total.detach()), *(tally.right() for tally in tallies))
 
@@ -78,6 +82,16 @@ class Learner(nn.Module):
         is_letter, is_empty = labels > EMPTY, labels == EMPTY
         known.add(logits[is_letter], labels[is_letter])
         known.cost(cross_entropy(logits[is_empty].float(), labels[is_empty], reduction="sum") * EMPTY_COUNTS)
+
+    def _words(self, features: Tensor, batch: Batch, words: Tally) -> None:
+        """What is seen is to be like what is told: in a square, the tokens of the vocabulary that begin there."""
+        squares, row = torch.unique(batch.words[:, 0], return_inverse=True)
+        tokens = batch.words[:, 1]
+        logits = self.words(features[squares]) @ self.model.get_input_embeddings().weight.detach().T
+        there = torch.zeros_like(logits, dtype=torch.bool)
+        there[row, tokens] = True
+        others = logits.masked_fill(there, -math.inf).logsumexp(-1)
+        words.add(torch.stack([logits[row, tokens], others[row]], dim=-1), torch.zeros_like(tokens))
 
     def _speech(self, features: Tensor, batch: Batch, said: Tally, pointed: Tally, placed: Tally) -> None:
         at, grid = 0, 0

@@ -28,6 +28,7 @@ class Seen:
     image: Image.Image
     glyphs: NDArray[np.int64]
     squares: NDArray[np.int64]  # of each letter of the page, the token in which it stands
+    page: DrawnPage
 
     @property
     def tokens(self) -> int:
@@ -73,7 +74,8 @@ class Opened:
 
     def _seen(self, cut: Rectangle, width: int, height: int) -> Seen:
         image = self._image.resize((width, height), Image.Resampling.BICUBIC, cut, reducing_gap=3.0)
-        return Seen(image, glyphs(self.page, cut, width, height), squares(self.page, cut, width, height))
+        page = self.page
+        return Seen(image, glyphs(page, cut, width, height), squares(page, cut, width, height), page)
 
 
 def some_words(

@@ -19,19 +19,19 @@ class Stage:
 
 STAGES = (
     Stage("letters", {"spelling": 1}, 700, 700, 2e-3, 0),
-    Stage("print", {"printing": 3, "looking": 1}, 8000, 900, 2e-3, 1),
+    Stage("print", {"printing": 3, "looking": 2}, 8000, 900, 2e-3, 1),
     Stage("lines", {"sounding": 1}, 600, 500, 1.5e-3, 5),
     Stage("rows", {"rows": 3, "valuing": 2, "transcribing": 1, "printing": 2}, 4000, 800, 1.5e-3, 7),
     Stage(
         "reading",
         {
-            "printing": 8,
+            "printing": 5,
             "looking": 2,
-            "rows": 2,
-            "answering": 8,
-            "valuing": 1,
+            "rows": 3,
+            "answering": 9,
+            "valuing": 2,
             "locating": 2,
-            "asking": 2,
+            "asking": 1,
             "playing": 2,
             "choosing": 1,
         },
