@@ -270,6 +270,8 @@ def test_the_card_shows_counts_and_episodes(made: Path, tab: Tab) -> None:
     told = "\n".join(tab.texts("th"))
     assert all(f"− {count} {why}" in told for why, count in report["rejected"].items())
     assert tab.evaluate("document.querySelector('iframe').contentDocument.images.length") > 0
+    shown = "document.querySelector('iframe').contentDocument.getElementById('shown').textContent"
+    assert tab.evaluate(shown) == "10 of 10 episodes"
     tab.size(*PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 

@@ -29,16 +29,16 @@ from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import NOT_ANSWERABLE
-from unidoc_rl.curate.aims import plans
+from unidoc_rl.curate.aims import Aim, Plan, plans
 from unidoc_rl.curate.layout import Layout
 from unidoc_rl.curate.stage import curate
 from unidoc_rl.curate.teaching import Teaching
-from unidoc_rl.curate.writing import REASONS
+from unidoc_rl.curate.writing import REASONS, Draft, together
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
 from unidoc_rl.questions import gold_regions
 from unidoc_rl.shards import Shard
-from unidoc_rl.types import Answer, Box, Region, Said
+from unidoc_rl.types import Answer, AnswerFormat, Box, Question, Region, Said
 
 AT_ONCE = 4
 
@@ -290,6 +290,38 @@ def test_a_judge_at_the_teacher_s_address_shares_its_limits_and_is_asked_once(
         teaching(f"mmlongbench+{chat.url}#small", "scored").judge()(asked)
         assert chat.busiest <= 2
         assert [verdict.value for verdict in teaching(other.url, "apart").judge()(asked)] == [1] * 6
+
+
+@pytest.mark.slow
+def test_twins_are_known_by_their_meaning() -> None:
+    none = NOT_ANSWERABLE
+    asked = [
+        ("What were the net sales of Acme Holdings in 2023?", "12 million"),
+        ("How high were Acme Holdings' net sales in 2023?", "12,000,000"),  # the first
+        ("What were the net sales of Acme Holdings in 2022?", "12 million"),
+        ("What were the net sales of Borealis Group in 2023?", "12 million"),
+        ("What were the net sales of Acme Holdings in 2031?", none),
+        ("In 2031, what net sales did Acme Holdings report?", none),  # the one before
+        ("What were the net sales of Acme Holdings in 2032?", none),
+    ]
+    drafts = [
+        Draft(
+            Plan(number, (Aim("acme_1", None),), answer != none),
+            Question(
+                f"{number}",
+                query,
+                answer,
+                AnswerFormat.NONE if answer == none else AnswerFormat.STR,
+                "",
+                "",
+                "acme",
+                (),
+            ),
+        )
+        for number, (query, answer) in enumerate(asked)
+    ]
+    twins = {draft.plan.number: draft.told for draft in together([drafts[::2], drafts[1::2]], None) if draft.reason}
+    assert twins == {1: "0", 5: "4"}
 
 
 class _Drawn(Layout):

@@ -9,6 +9,7 @@ page that they find answers them after all.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -57,6 +58,7 @@ FROM_PARTS = "These parts of pages were found: "
 FOUND_AMONG = 10  # pages, by the question's own words
 READ = 5  # of these, where none is to answer it
 ALIKE = 0.9  # cosine of two questions that have the same answer: then they are one
+_FIGURE = re.compile(r"\d+")
 
 FORMS = (AnswerFormat.STR, AnswerFormat.INT, AnswerFormat.FLOAT, AnswerFormat.LIST)
 
@@ -310,7 +312,7 @@ def _pointed(reply: _Written, page: int) -> list[int]:
 
 
 def _without_twins(drafts: Sequence[Draft], encoder: str | None) -> list[Draft]:
-    """Of two that mean the same, and have the same answer, the first is kept."""
+    """Of two that mean the same, speak of the same figures, and have the same answer, the first is kept."""
     from unidoc_rl.index.encoder import SentenceEncoder  # here, since it takes seconds to import
 
     asked = fit(drafts)
@@ -321,7 +323,7 @@ def _without_twins(drafts: Sequence[Draft], encoder: str | None) -> list[Draft]:
     twins: dict[str, str] = {}
     for number, question in enumerate(asked):
         near = [kept[at] for at in (vectors[kept] @ vectors[number] >= ALIKE).nonzero()[0]]
-        same = [asked[other] for other in near if by_rules([(asked[other], question.answer)])[0].value == 1]
+        same = [other for at in near if _is_same(other := asked[at], question)]
         if same:
             twins[question.uid] = same[0].uid
         else:
@@ -332,6 +334,12 @@ def _without_twins(drafts: Sequence[Draft], encoder: str | None) -> list[Draft]:
         else draft
         for draft in drafts
     ]
+
+
+def _is_same(one: Question, other: Question) -> bool:
+    """Of two that are alike: another year makes another question, and hardly another vector."""
+    figures, others = (set(_FIGURE.findall(question.query)) for question in (one, other))
+    return figures == others and by_rules([(one, other.answer)])[0].value == 1
 
 
 def dropped(drafts: Sequence[Draft]) -> dict[str, int]:
