@@ -172,11 +172,28 @@ class CurateParams(Section):
     turns: int = Field(10, ge=1, le=100, description="of a trajectory, at most")
     tokens: int = Field(4000, ge=16, le=1_000_000, description="that the agent wrote in it, at most")
     balance: float = Field(
-        3.0, ge=1, le=1000, description="times the mean that a kind, a document or a position among candidates may have"
+        3.0,
+        ge=1,
+        le=1000,
+        description="times the mean that a kind or a document may have; places among candidates come out even",
     )
-    weak: str | None = Field(None, description="policy that rates questions; those it always or never gets are dropped")
+    weak: str | None = Field(
+        None, description="policy that rates each question by how often it is right; none is rated where null"
+    )
     plays: int = Field(4, ge=2, le=64, description="of each question by the weak policy")
+    sft_least: float = Field(0.0, ge=0, le=1, description="share of these that must be right, of what is imitated")
+    sft_most: float = Field(0.99, ge=0, le=1, description="and that may be; 0.99 leaves out what is always right")
+    rl_least: float = Field(
+        0.01, ge=0, le=1, description="likewise, of questions for rewards; 0.01 leaves out what is never right"
+    )
+    rl_most: float = Field(0.99, ge=0, le=1, description="likewise")
     may_leave_out: int = Field(0, ge=0, description="how many questions may be unplayable before the stage has failed")
+
+    @model_validator(mode="after")
+    def _bands_have_room(self) -> CurateParams:
+        if self.sft_least > self.sft_most or self.rl_least > self.rl_most:
+            raise ValueError("sft_least must be sft_most at most, and rl_least rl_most")
+        return self
 
 
 DeepSpeed = Literal["none", "zero2", "zero3"]

@@ -86,9 +86,14 @@ def write(path: Path, questions: Iterable[Question]) -> int:
     return count
 
 
+def document_of(file_name: str) -> str:
+    """The document that a file becomes, as `ingest` names it."""
+    return document_name(_ENDING.sub("", PurePosixPath(file_name).name))
+
+
 def gold_page(evidence: Evidence) -> str:
-    """The id of its page, as `ingest` names it."""
-    return page_id(document_name(_ENDING.sub("", PurePosixPath(evidence.file_name).name)), evidence.page)
+    """The id of its page, likewise."""
+    return page_id(document_of(evidence.file_name), evidence.page)
 
 
 def gold_pages(question: Question) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tests import servers
 
@@ -47,9 +47,19 @@ class Asked(_Strict):
 
     model: str
     messages: Annotated[list[_Message], Field(min_length=1)]
-    max_tokens: Annotated[int, Field(ge=1)]
-    temperature: Annotated[float, Field(ge=0, le=2)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Asked:
+        """Models that reason take the newer name for the tokens, and no temperature."""
+        if (self.max_tokens is None) == (self.max_completion_tokens is None):
+            raise ValueError("tokens are bounded once")
+        if self.temperature is None and self.max_tokens is not None:
+            raise ValueError("no temperature")
+        return self
 
 
 def completion(text: str | None, finish_reason: str = "stop", **changed: Any) -> Given:

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from tests import servers
-from tests.agent.chat import Chat, Given, completion, error, scripted
+from tests.agent.chat import Body, Chat, Given, completion, error, scripted
 from unidoc_rl.agent.endpoint import KEY, Completion, Endpoint, EndpointAway, Refused, TooLong
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.types import Message, Picture, Role
@@ -81,6 +81,29 @@ def test_what_is_not_set_is_not_sent() -> None:
     ask(chat)
     assert set(chat.asked[0]) == {"model", "messages", "max_tokens", "temperature"}
     assert "Authorization" not in chat.headers[0]
+
+
+def test_a_server_is_spared_what_it_takes_no_longer() -> None:
+    """As OpenAI's models that reason say it."""
+
+    def answer(body: Body) -> Given:
+        for name, code in (("max_tokens", "unsupported_parameter"), ("temperature", "unsupported_value")):
+            if name in body:
+                told = {"message": f"'{name}' is not supported.", "type": "invalid_request_error"}
+                return 400, {}, json.dumps({"error": {**told, "param": name, "code": code}})
+        return completion("fine")
+
+    chat = Chat(answer)
+    with chat.running(), endpoint(chat.url) as made:
+        for _ in range(2):
+            assert made.complete(HELLO, max_tokens=8, temperature=0.5).text == "fine"
+    assert [body.keys() & {"max_tokens", "max_completion_tokens", "temperature"} for body in chat.asked] == [
+        {"max_tokens", "temperature"},
+        {"max_completion_tokens", "temperature"},
+        {"max_completion_tokens"},
+        {"max_completion_tokens"},
+    ]
+    assert chat.asked[-1]["max_completion_tokens"] == 8
 
 
 def test_a_picture_arrives_to_the_very_pixel() -> None:

@@ -1,7 +1,7 @@
 """How much can be curated in a time: python -m tests.benchmarks.curate [--only endpoint|scripted] [--questions N].
 
 endpoint   a teacher behind an endpoint that answers in a second, with 256 episodes in flight: how many of the requests
-           that the endpoint could answer it is asked for
+           that the endpoint could answer it is asked for, or of those that it allows a minute; how much memory grows
 scripted   questions of the sample world, played by their annotations and filtered, searched by words and vectors
 """
 
@@ -17,9 +17,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tests.benchmarks.measure import MB, UNIDOC, resident, save, table
@@ -35,6 +36,7 @@ from unidoc_rl.params import CurateParams, Params
 from unidoc_rl.types import Question, Split
 
 IN_FLIGHT = 256
+PER_MINUTE = 6000
 SECONDS_OF_ASKING = 40
 CALLS = 5  # of the teacher for an episode that ends after one search
 WITHOUT = 8  # seconds at the beginning and the end, in which not all are in flight
@@ -76,10 +78,53 @@ def slow_endpoint() -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 def report_endpoint(work: Path, _: int) -> dict[str, Any]:
     os.environ["no_proxy"] = "127.0.0.1"
-    corpus, params = work / "corpus", Params()
-    jobs = [
-        (one, sample) for sample, one in enumerate(islice(cycle(asked(work)), IN_FLIGHT * SECONDS_OF_ASKING // CALLS))
+    free, paced = _asked_for(work, None), _asked_for(work, PER_MINUTE)
+    rows = [
+        ("", "requests", "seconds", "a second", "of what it allows", "processor a request", "peak memory", "grows by"),
+        (f"{IN_FLIGHT} in flight, 1 s each", *free.told()),
+        (f"likewise, {PER_MINUTE:,} a minute", *paced.told()),
+        ("wanted", "", "", "", ">= 90 %, <= 100 %", "", "", "< 5 %"),
     ]
+    table("A teacher behind an endpoint", rows)
+    return {
+        "requests_a_second": free.rate,
+        "share": free.share,
+        "share_paced": paced.share,
+        "cpu_ms": 1000 * free.cpu,
+        "peak_mb": free.peak / MB,
+        "memory_grows": free.grows,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Away from the beginning and the end: the rate, and by how much the last third's memory is above the middle's."""
+
+    requests: int
+    wall: float
+    rate: float
+    share: float  # of what is allowed
+    cpu: float
+    peak: int
+    grows: float
+
+    def told(self) -> tuple[str, ...]:
+        return (
+            f"{self.requests:,}",
+            f"{self.wall:.0f}",
+            f"{self.rate:.0f}",
+            f"{self.share:.1%}",
+            f"{1000 * self.cpu:.1f} ms",
+            f"{self.peak / MB:.0f} MB",
+            f"{self.grows:+.1%}",
+        )
+
+
+def _asked_for(work: Path, per_minute: float | None) -> _Asked:
+    corpus, params, allowed = work / "corpus", Params(), per_minute / 60 if per_minute else IN_FLIGHT
+    count = round(allowed * SECONDS_OF_ASKING / CALLS)
+    jobs = [(one, sample) for sample, one in enumerate(islice(cycle(asked(work)), count))]
+    seed = int(per_minute or 1)  # else nothing is asked that was asked before
     with (
         slow_endpoint() as (url, process),
         Index(work / "index", ["bm25"]) as search,
@@ -87,32 +132,19 @@ def report_endpoint(work: Path, _: int) -> dict[str, Any]:
     ):
         pictures = Pictures(corpus, params.agent)
         environment = Environment(shuffled(search, 1), pictures, params.agent)
-        curating = CurateParams(teacher=url, at_once=IN_FLIGHT)
+        curating = CurateParams(teacher=url, at_once=IN_FLIGHT, per_minute=per_minute, seed=seed)
         player = Teaching(corpus, pictures, Path(teaching), Params(curate=curating)).player()
-        before, peak, start = os.times(), 0, time.monotonic()
+        before, held, start = os.times(), list[int](), time.monotonic()
         for _one in play_apart(jobs, environment, player, IN_FLIGHT):
-            peak = max(peak, resident())
+            held.append(resident())
         wall, used = time.monotonic() - start, processor(before)
         told, _none = process.communicate()
     moments = json.loads(told)
     counted = [moment for moment in moments if moments[0] + WITHOUT <= moment <= moments[-1] - WITHOUT]
     rate = len(counted) / (counted[-1] - counted[0])
-    cpu = used / len(moments)
-    rows = [
-        ("", "requests", "seconds", "a second", "of what it allows", "processor a request", "peak memory"),
-        (
-            f"{IN_FLIGHT} in flight, 1 s each",
-            f"{len(moments):,}",
-            f"{wall:.0f}",
-            f"{rate:.0f}",
-            f"{rate / IN_FLIGHT:.1%}",
-            f"{1000 * cpu:.1f} ms",
-            f"{peak / MB:.0f} MB",
-        ),
-        ("wanted", "", "", "", ">= 90 %", "", ""),
-    ]
-    table("A teacher behind an endpoint", rows)
-    return {"requests_a_second": rate, "share": rate / IN_FLIGHT, "cpu_ms": 1000 * cpu, "peak_mb": peak / MB}
+    third = len(held) // 3
+    grows = median(held[-third:]) / median(held[third : 2 * third]) - 1
+    return _Asked(len(moments), wall, rate, rate / allowed, used / len(moments), max(held), grows)
 
 
 # --- the annotations --------------------------------------------------------------------------------------------------

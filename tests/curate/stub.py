@@ -115,13 +115,8 @@ class Stub:
             return {"question": self._unanswerable(told, _digest(shown[0]))}
         if step != "write":
             question = next((one for one in self.asked if one.query in told), None)
-            if question is None:
-                return {"answer": None}
-            fault, enough = self.errs.get(question.uid, ""), len(shown) >= len(question.evidence)
-            if not question.evidence:
-                return {"answer": "42 of them" if fault == "answered" and shown else "It is not stated."}
-            knows = fault == "known" if step == "guess" else enough and fault != "unconfirmed"
-            return {"answer": question.answer if knows else None}
+            fault = self.errs.get(question.uid, "") if question else ""
+            return {"answer": question and self._answer(question, fault, step, len(shown)), "vague": fault == "vague"}
         pages = [self._pages.get(_digest(picture)) for picture in shown]
         evidence = [{"page": at, "region": 1} for at in range(1, len(pages) + 1)]
         fits = (one for one in self.asked if one.evidence and set(gold_pages(one)) <= set(pages))
@@ -130,6 +125,12 @@ class Stub:
             return {"question": "What is it?", "answer": "This.", "answer_format": "str", "evidence": evidence}
         form = str(question.answer_format).upper()
         return {"question": question.query, "answer": question.answer, "answer_format": form, "evidence": evidence}
+
+    def _answer(self, question: Question, fault: str, step: str, shown: int) -> str | None:
+        if not question.evidence:
+            return "42 of them" if fault == "answered" and shown else "It is not stated."
+        knows = fault == "known" if step == "guess" else shown >= len(question.evidence) and fault != "unconfirmed"
+        return question.answer if knows else None
 
     def _unanswerable(self, told: str, page: str) -> str:
         """Of a document of which such a question is annotated, that one; several are shared out among its pages."""

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import json
+from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests.agent.chat import Chat
-from tests.curate.stub import Stub
+from tests.agent.chat import Body, Chat, Given, completion
+from tests.curate.stub import Stub, pictures_of, text_of
 from tests.small import Small
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rollouts import play_apart
 from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.agent.scripted import NOT_ANSWERABLE
 from unidoc_rl.curate.filters import answer_in_question, reason
 from unidoc_rl.curate.part import shuffled
 from unidoc_rl.curate.teaching import Teaching
 from unidoc_rl.index.search import Index
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
-from unidoc_rl.questions import gold_regions
-from unidoc_rl.types import Outcome, Question, Trajectory
+from unidoc_rl.questions import gold_pages, gold_regions
+from unidoc_rl.types import Answer, Outcome, Question, Search, Trajectory, Zoom
 
 AGENT = AgentParams()
 FAULTS = {  # of the stub, and the filter that names it
@@ -35,9 +40,11 @@ FAULTS = {  # of the stub, and the filter that names it
 }
 
 
-def taught(small: Small, corpus: Path, stub: Stub, work: Path) -> dict[str, Trajectory]:
+def taught(
+    small: Small, corpus: Path, stub: Stub, work: Path, answer: Callable[[Body], Given] | None = None
+) -> dict[str, Trajectory]:
     """By the question's uid; by a teacher whom nobody has asked before."""
-    with Chat(stub).running() as chat, Index(small.index) as search, pytest.MonkeyPatch.context() as environ:
+    with Chat(answer or stub).running() as chat, Index(small.index) as search, pytest.MonkeyPatch.context() as environ:
         environ.setenv("UNIDOC_CACHE", str(work / "cache"))
         pictures = Pictures(corpus, AGENT)
         environment = Environment(shuffled(search, 1), pictures, AGENT)
@@ -73,6 +80,47 @@ def test_faults_are_found_and_nothing_else(small: Small, with_regions: Path, tmp
 def differs(ones: dict[str, Trajectory], others: dict[str, Trajectory], uid: str) -> bool:
     first, second = ([turn.reply.text for turn in one[uid].turns] for one in (ones, others))
     return first != second
+
+
+@pytest.mark.slow
+def test_it_is_asked_again_at_full_resolution_whether_to_zoom(small: Small, with_regions: Path, tmp_path: Path) -> None:
+    asked = [question for question in small.asked() if any(gold_regions(question).values())][:4]
+    stub, pictures = Stub(with_regions, asked), Pictures(with_regions, AGENT)
+    seen: list[list[tuple[int, int]]] = []
+
+    def answer(body: Body) -> Given:
+        if "Would it help to zoom" in text_of(body):
+            return completion('{"thought": "It reads well.", "zoom": false}')
+        if "Does that show you anything" in text_of(body):
+            seen.append([Image.open(io.BytesIO(one)).size for one in pictures_of(body)])
+            return completion('{"thought": "I look closer.", "zoom": true}')
+        return stub(body)
+
+    played = taught(small, with_regions, stub, tmp_path, answer)
+    zooms = [turn for one in played.values() for turn in one.turns if isinstance(turn.said.action, Zoom)]
+    assert len(zooms) >= 4
+    assert {turn.said.thought for turn in zooms} == {"I look closer."}
+    assert {reason(one, Params()) for one in played.values()} == {None}
+    agent_s = {(shown.width, shown.height) for page in gold_pages(asked[0]) for shown in [pictures.whole(page)]}
+    assert {first for first, _ in seen} >= agent_s
+    assert all(first[0] < second[0] for first, second in seen)
+
+
+@pytest.mark.slow
+def test_after_three_searches_it_says_that_the_documents_do_not(
+    small: Small, with_regions: Path, tmp_path: Path
+) -> None:
+    asked = [question for question in small.asked() if question.evidence][:2]
+    stub = Stub(with_regions, asked)
+
+    def answer(body: Body) -> Given:
+        reply = stub.reply(body)
+        return completion(json.dumps({**reply, "answer": None} if "answer" in reply else reply))
+
+    for one in taught(small, with_regions, stub, tmp_path, answer).values():
+        assert sum(isinstance(turn.said.action, Search) for turn in one.turns) == 3
+        assert one.turns[-1].said.action == Answer(NOT_ANSWERABLE)
+        assert reason(one, Params()) == "wrong_answer"
 
 
 @pytest.mark.slow

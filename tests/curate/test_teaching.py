@@ -29,16 +29,16 @@ from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import NOT_ANSWERABLE
-from unidoc_rl.curate.aims import plans
+from unidoc_rl.curate.aims import Aim, Plan, plans
 from unidoc_rl.curate.layout import Layout
 from unidoc_rl.curate.stage import curate
 from unidoc_rl.curate.teaching import Teaching
-from unidoc_rl.curate.writing import REASONS
+from unidoc_rl.curate.writing import REASONS, Draft, together
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
 from unidoc_rl.questions import gold_regions
 from unidoc_rl.shards import Shard
-from unidoc_rl.types import Answer, Box, Region, Said
+from unidoc_rl.types import Answer, AnswerFormat, Box, Question, Region, Said
 
 AT_ONCE = 4
 
@@ -155,7 +155,8 @@ def test_what_an_endpoint_will_not_answer_is_listed(small: Small, with_regions: 
 @pytest.mark.slow
 def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp_path: Path, tab: Tab) -> None:
     asked, none = small.asked(), [question for question in small.asked() if not question.evidence]
-    errs = {question.uid: fault for question, fault in zip(asked, ["known", "unconfirmed", "", ""] * 99, strict=False)}
+    faults = ["known", "unconfirmed", "", "vague", ""] * 99
+    errs = {question.uid: fault for question, fault in zip(asked, faults, strict=False)}
     errs |= {question.uid: fault for question, fault in zip(none, ["answered", ""] * 99, strict=False)}
     stub = Stub(with_regions, asked, errs)
     first: list[str] = []
@@ -194,6 +195,9 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
     assert any(not question.evidence for question in wrote)
     dropped = [json.loads(line) for line in (tmp_path / "out" / "dropped.jsonl").read_text().splitlines()]
     assert Counter(one["reason"] for one in dropped) == {name: report.written[name] for name in REASONS}
+    vague = {one["told"] for one in dropped if one["reason"] == "too_vague"}
+    assert vague == {"it does not say what it is about", "not among the first 10 pages that it finds"}
+    assert not any(any(pictures_of(body)) for body in chat.asked if step_of(body) == "guess")
     assert report.sft > 0
     tab.open(tmp_path / "out" / "card.html")
     assert "Questions that the teacher wrote" in tab.texts("h2")
@@ -201,13 +205,15 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
 
 @pytest.mark.slow
 def test_what_a_weak_policy_always_or_never_gets_is_not_learned_from(small: Small, tmp_path: Path) -> None:
-    """Whether one machine asks it, or each shard does."""
+    """Neither imitated, nor for rewards, whether one machine asks it, or each shard does."""
     asked = [question for question in small.asked() if question.evidence][:9]
     questions.write(tmp_path / "asked.jsonl", asked)
-    times = Counter[int]()
+    times, away = Counter[int](), set[str]()
 
     def answer(body: Body) -> Given:
         number = next(number for number, one in enumerate(asked) if one.query in text_of(body))
+        if asked[number].uid in away:
+            return error(302, "elsewhere")
         times[number] += 1
         right = [True, False, bool(times[number] % 2)][number % 3]
         return completion(write(Said("I know it.", "", Answer(asked[number].answer if right else NOT_ANSWERABLE))))
@@ -230,7 +236,16 @@ def test_what_a_weak_policy_always_or_never_gets_is_not_learned_from(small: Smal
             )
             assert (made.too_easy, made.too_hard) == (len(easy), len(hard))
             assert [one.uid for one in questions.read(tmp_path / out / "rl.jsonl")] == between
-    assert {*times.values()} == {4}  # who collected the parts asked nothing
+            assert (made.rejected["too_easy"], made.rejected["too_hard"]) == (len(easy), 0)
+            assert made.rated == dict.fromkeys(easy, 1.0) | dict.fromkeys(hard, 0.0) | dict.fromkeys(between, 0.5)
+            assert not {*easy} & {one.question.uid for one in trajectories.read(tmp_path / out / "sft.jsonl")}
+        assert {*times.values()} == {4}  # who collected the parts asked nothing
+        away.add(between[0])
+        other = Params(curate=CurateParams(weak=chat.url, plays=2, sft_least=0.5, sft_most=1.0, rl_most=1.0))
+        made = curate(tmp_path / "asked.jsonl", small.corpus, str(small.index), tmp_path / "other", other)
+    assert (made.rejected["too_easy"], made.rejected["too_hard"]) == (0, len(hard))
+    assert {one.uid for one in questions.read(tmp_path / "other" / "rl.jsonl")} == {*easy, *between[1:]}
+    assert list(made.left_out) == [between[0]]
 
 
 def test_shards_share_out_what_a_teacher_may_be_asked_at_once(small: Small, with_regions: Path, tmp_path: Path) -> None:
@@ -275,6 +290,38 @@ def test_a_judge_at_the_teacher_s_address_shares_its_limits_and_is_asked_once(
         teaching(f"mmlongbench+{chat.url}#small", "scored").judge()(asked)
         assert chat.busiest <= 2
         assert [verdict.value for verdict in teaching(other.url, "apart").judge()(asked)] == [1] * 6
+
+
+@pytest.mark.slow
+def test_twins_are_known_by_their_meaning() -> None:
+    none = NOT_ANSWERABLE
+    asked = [
+        ("What were the net sales of Acme Holdings in 2023?", "12 million"),
+        ("How high were Acme Holdings' net sales in 2023?", "12,000,000"),  # the first
+        ("What were the net sales of Acme Holdings in 2022?", "12 million"),
+        ("What were the net sales of Borealis Group in 2023?", "12 million"),
+        ("What were the net sales of Acme Holdings in 2031?", none),
+        ("In 2031, what net sales did Acme Holdings report?", none),  # the one before
+        ("What were the net sales of Acme Holdings in 2032?", none),
+    ]
+    drafts = [
+        Draft(
+            Plan(number, (Aim("acme_1", None),), answer != none),
+            Question(
+                f"{number}",
+                query,
+                answer,
+                AnswerFormat.NONE if answer == none else AnswerFormat.STR,
+                "",
+                "",
+                "acme",
+                (),
+            ),
+        )
+        for number, (query, answer) in enumerate(asked)
+    ]
+    twins = {draft.plan.number: draft.told for draft in together([drafts[::2], drafts[1::2]], None) if draft.reason}
+    assert twins == {1: "0", 5: "4"}
 
 
 class _Drawn(Layout):

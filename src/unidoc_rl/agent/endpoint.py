@@ -11,14 +11,14 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import httpx2
 from pydantic import BaseModel, Field, ValidationError
 
-from unidoc_rl import retry
+from unidoc_rl import progress, retry
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.types import Content, Message, Picture
 
@@ -28,6 +28,9 @@ JPEG = b"\xff\xd8"  # how one begins
 BUSY = frozenset({408, 409, 429, *range(500, 600)})
 # As vLLM, SGLang, llama.cpp and OpenAI say it; some give a code too, but none without one of these words in it.
 TOO_LONG = re.compile(r"context[ _](?:length|size|window)|maximum model length", re.IGNORECASE)
+
+# What models of OpenAI that reason take no longer, and what they take instead: nothing but their own temperature.
+NEWER = {"max_tokens": "max_completion_tokens", "temperature": ""}
 
 
 class EndpointAway(Away):
@@ -105,6 +108,7 @@ class Endpoint:
         self._model = model
         self._patience = retry.Patience(tries, sleep, chance)
         self._pace = pace or retry.Pace(None)
+        self._outdated: set[str] = set()  # what it takes no longer
         self._key = _key()
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
@@ -143,14 +147,7 @@ class Endpoint:
             "temperature": temperature,
             "seed": seed,
         }
-        body = json.dumps({name: value for name, value in asked.items() if value is not None})
-        headers = {"Content-Type": "application/json"}
-
-        def send() -> httpx2.Response:
-            self._pace.wait()
-            return self._http.post("/chat/completions", content=body, headers=headers)
-
-        response = self._ask(send, f"model {self.model}")
+        response = self._ask(lambda: self._post(asked), f"model {self.model}")
         found = self._read(_Completion, response)
         if found.usage is None:
             raise UnidocError(f"endpoint {self._address}: does not count its tokens (no `usage`); use one that does")
@@ -160,6 +157,19 @@ class Endpoint:
 
     def close(self) -> None:
         self._http.close()
+
+    def _post(self, asked: Mapping[str, Any]) -> httpx2.Response:
+        """A try; another one follows at once without what the server takes no longer, which it is then spared."""
+        named = {NEWER[name] if name in self._outdated else name: value for name, value in asked.items()}
+        body = json.dumps({name: value for name, value in named.items() if name and value is not None})
+        self._pace.wait()
+        response = self._http.post("/chat/completions", content=body, headers={"Content-Type": "application/json"})
+        outdated = _not_taken(response)
+        if outdated not in NEWER or outdated not in named:
+            return response
+        self._outdated.add(outdated)
+        progress.tell(f"endpoint {self._address}: takes no {outdated}, and is asked without it")
+        return self._post(asked)
 
     def _ask(self, send: Callable[[], httpx2.Response], wanted: str) -> httpx2.Response:
         """The answer, whose status is 200."""
@@ -221,6 +231,17 @@ def _block(part: str | Picture, draw: Callable[[Picture], bytes] | None) -> dict
     kind = "jpeg" if drawn.startswith(JPEG) else "png"
     url = f"data:image/{kind};base64,{base64.b64encode(drawn).decode()}"
     return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _not_taken(response: httpx2.Response) -> str:
+    """The name of what a server says it does not take, whatever its value; empty where it says so of nothing."""
+    if response.status_code != 400:
+        return ""
+    try:
+        error = response.json()["error"]
+        return str(error["param"]) if str(error["code"]).startswith("unsupported_") else ""
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 def _reason(response: httpx2.Response) -> str:

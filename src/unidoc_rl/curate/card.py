@@ -11,10 +11,8 @@ from typing import Any
 from unidoc_rl import webpage
 from unidoc_rl.agent import trajectories
 from unidoc_rl.boxes import SCALE
-from unidoc_rl.curate import SFT
-from unidoc_rl.curate.filters import FILTERS, traits
-from unidoc_rl.curate.writing import REASONS
-from unidoc_rl.types import Trajectory, Zoom
+from unidoc_rl.curate import SFT, filters, writing
+from unidoc_rl.types import Select, Trajectory, Zoom
 
 FILE = "card.html"
 SHOWN = 10  # episodes
@@ -32,10 +30,12 @@ _MEANINGS = {
     "too_long": "more turns or tokens than allowed",
     "leaked_answer": "the answer was known before it was seen",
     "twin": "word for word another one",
+    "too_easy": "the weak policy gets its question right too often",
+    "too_hard": "the weak policy gets its question right too seldom",
     "surplus": "too many of its kind, document or position",
 }
 _DROPPED = {
-    "too_vague": "its page is not among the first that it finds",
+    "too_vague": "its page cannot be found by it",
     "known_without": "it is answered without its page",
     "one_is_enough": "one of its two pages alone gives its answer",
     "not_confirmed": "its evidence alone does not give its answer",
@@ -43,6 +43,16 @@ _DROPPED = {
     "given_up": "the teacher's replies could not be understood, or it was away",
     "twin": "another one asks the same",
 }
+_TABLES = (
+    "kind",
+    "evidence",
+    "turns",
+    "action",
+    "place of the right page",
+    "place chosen",
+    "size of a region",
+    "tokens",
+)
 _AREAS = ((2, "< 2 % of the page"), (10, "2–10 %"), (30, "10–30 %"), (101, "> 30 %"))
 
 
@@ -50,13 +60,10 @@ class Counts:
     """What the kept trajectories are like, counted as they come by."""
 
     def __init__(self) -> None:
-        self.tables: dict[str, Counter[str]] = {
-            name: Counter()
-            for name in ("kind", "evidence", "turns", "action", "place of the right page", "size of a region", "tokens")
-        }
+        self.tables: dict[str, Counter[str]] = {name: Counter() for name in _TABLES}
 
     def add(self, one: Trajectory) -> None:
-        known = traits(one)
+        known = filters.traits(one)
         self.tables["kind"][known.kind or "not said"] += 1
         self.tables["evidence"][one.question.source_type or "not said"] += 1
         self.tables["turns"][f"{len(one.turns):2}"] += 1
@@ -66,6 +73,8 @@ class Counts:
         self.tables["tokens"][f"{tokens // 50 * 50:4}–{tokens // 50 * 50 + 49}"] += 1
         for turn in one.turns:
             self.tables["action"][type(turn.said.action).__name__.lower()] += 1
+            if isinstance(turn.said.action, Select):
+                self.tables["place chosen"][str(turn.said.action.number)] += 1
             if isinstance(turn.said.action, Zoom):
                 for box in (box for picture in trajectories.pictures_of(turn) for box in picture.boxes):
                     share = 100 * (box.x2 - box.x1) * (box.y2 - box.y1) / SCALE**2
@@ -86,10 +95,12 @@ def write(folder: Path, corpus: Path, report: Mapping[str, Any], seed: int) -> N
         f"{report['sft']} trajectories to imitate and {report['rl']} questions to learn from by rewards, out of "
         f"{report['questions']} questions played {report['played']} times"
     )
+    difficulty = Counter(f"{share:4.0%}" for share in report["rated"].values())
+    tables = {**counts.tables, "right, of the weak policy's plays": difficulty}
     body = [
         f"<h1>Trajectories</h1><p>{summary}</p>",
         f"<h2>Through the filters</h2><table>{webpage.bars(_funnel(report), report['played'])}</table>",
-        f"<h2>What is kept</h2>{webpage.charts((name, _counted(name, one)) for name, one in counts.tables.items())}",
+        f"<h2>What is kept</h2>{webpage.charts((name, _counted(name, one)) for name, one in tables.items())}",
     ]
     if report["written"]:
         bars = webpage.bars(_dropped(report["written"]), report["written"]["written"])
@@ -106,7 +117,7 @@ def write(folder: Path, corpus: Path, report: Mapping[str, Any], seed: int) -> N
 def _funnel(report: Mapping[str, Any]) -> Iterator[tuple[str, str, float, str]]:
     left = report["played"]
     yield "played", "", left, str(left)
-    for name in (*FILTERS, "twin", "surplus"):
+    for name in filters.REASONS:
         left -= report["rejected"][name]
         yield f"− {report['rejected'][name]} {name}", _MEANINGS[name], left, str(left)
 
@@ -114,7 +125,7 @@ def _funnel(report: Mapping[str, Any]) -> Iterator[tuple[str, str, float, str]]:
 def _dropped(written: Mapping[str, int]) -> Iterator[tuple[str, str, float, str]]:
     left = written["written"]
     yield "written", "", left, str(left)
-    for name in REASONS:
+    for name in writing.REASONS:
         left -= written[name]
         yield f"− {written[name]} {name}", _DROPPED[name], left, str(left)
 

@@ -6,6 +6,7 @@ is blamed for what the protocol does not allow.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,9 @@ from unidoc_rl.types import Box, Evidence, Malformed, Outcome, Question, Search,
 Filter = Callable[[Trajectory, Params], bool]  # whether it is to be rejected
 LOOP = 4  # words at least, which a turn that goes round in circles says again and again
 ROUNDS = 3  # as often
+CHANCE = 2  # standard deviations, of how many have the same position
 _WORD = re.compile(r"[\w.]*\w")
+_CANDIDATE = re.compile(r"\bpage \d+")  # named by its number, which is no answer
 
 
 def void(one: Trajectory, params: Params) -> bool:
@@ -84,14 +87,20 @@ def too_long(one: Trajectory, params: Params) -> bool:
 
 
 def leaked_answer(one: Trajectory, params: Params) -> bool:
-    """It was written before the page that has it was seen; where the question has the answer in it, nobody can say."""
-    gold, seen = set(gold_pages(one.question)), set[str]()
+    """It was written before the page that has it could be read: seen, and enlarged where the print is too small.
+
+    Where the question has the answer in it, nobody can say.
+    """
+    regions, zooms = gold_regions(one.question), "zoom" in params.agent.actions
+    if answer_in_question(one.question):
+        return False
     for turn in one.turns:
-        if (seen & gold if gold else seen) or answer_in_question(one.question):
-            return False
         if _tells(one.question, turn):
             return True
-        seen |= {picture.page for picture in pictures_of(turn)}
+        for picture in pictures_of(turn):
+            small = zooms and bool(regions.get(picture.page)) and not picture.boxes
+            if not small and (picture.page in regions or not regions):
+                return False
     return False
 
 
@@ -102,7 +111,9 @@ def answer_in_question(question: Question) -> bool:
 def _tells(question: Question, turn: Turn) -> bool:
     if not gold_pages(question):
         return says_there_is_none(question, turn.said.thought)
-    return _plain(question.answer) in _plain(turn.reply.text)
+    searched = turn.said.action.query if isinstance(turn.said.action, Search) else ""
+    told = _CANDIDATE.sub(" ", f"{turn.said.thought} {turn.said.information} {searched}".casefold())
+    return _plain(question.answer) in _plain(told)
 
 
 FILTERS: Mapping[str, Filter] = {
@@ -122,6 +133,10 @@ FILTERS: Mapping[str, Filter] = {
         leaked_answer,
     )
 }
+
+
+TOO_EASY, TOO_HARD = "too_easy", "too_hard"
+REASONS = (*FILTERS, "twin", TOO_EASY, TOO_HARD, "surplus")  # in the order in which they are counted
 
 
 def reason(one: Trajectory, params: Params) -> str | None:
@@ -154,11 +169,15 @@ def traits(one: Trajectory) -> Traits:
 
 
 def surplus(kept: Sequence[Traits], balance: float) -> set[int]:
-    """Which to leave out, by their numbers: a value that `balance` times the mean number have is had by no more."""
+    """Which to leave out, by their numbers: a value that `balance` times the mean number have is had by no more.
+
+    Positions are to teach nothing, and come out as even as chance would have them.
+    """
     out: set[int] = set()
-    for trait in range(len(Traits._fields)):
+    for trait, name in enumerate(Traits._fields):
         values = {number: one[trait] for number, one in enumerate(kept) if number not in out and one[trait] is not None}
-        most = balance * len(values) / max(1, len(set(values.values())))
+        mean = len(values) / max(1, len(set(values.values())))
+        most = min(balance * mean, mean + CHANCE * math.sqrt(mean)) if name == "position" else balance * mean
         counted: Counter[object] = Counter()
         for number, value in values.items():
             counted[value] += 1

@@ -41,6 +41,7 @@ from unidoc_rl.types import Hit, Outcome, Query, Question, Searcher, Trajectory
 FILE = "part.json"
 EPISODES = "episodes.jsonl"
 AT_ONCE = 64  # episodes, where no endpoint is asked
+UNRATED = "the weak policy, or who judges it, was away: nobody knows how difficult it is"
 WHOLE = Shard(1, 1)
 
 
@@ -61,7 +62,7 @@ class Part:
     key: str  # of what was given
     questions: int
     played: int
-    left_out: dict[str, str]  # questions for which search or endpoint was away
+    left_out: dict[str, str]  # questions for which search or an endpoint was away
     rated: dict[str, list[bool]]  # where the weak policy was right, question by question
     cost: dict[str, int]  # of the teacher's endpoint
     drafts: list[Draft]  # that the teacher wrote
@@ -84,7 +85,9 @@ def make(given: Given, shard: Shard, out: Path, work: Path) -> Part:
         environment = Environment(shuffled(search, params.curate.seed), pictures, params.agent)
         left_out = _play(own, environment, teaching, corpus, work / "played.jsonl", params)
         count, solved = _score(work / "played.jsonl", out / EPISODES, judge, params)
-        rated = _rate([one for one in own if one.uid in solved], search, pictures, judge, work / "weak.jsonl", params)
+        tried = [one for one in own if one.uid in solved] if params.curate.weak else []
+        rated = _rate(tried, search, pictures, judge, work / "weak.jsonl", params)
+        left_out |= {one.uid: UNRATED for one in tried if one.uid not in rated}
     cost = teaching.cost() if teaching else {}
     part = Part(shard, given.key, len(own), count, left_out, rated, cost, drafts)
     (out / FILE).write_text(json.dumps(_PART.dump_python(part, mode="json")), encoding="utf-8")
@@ -201,6 +204,6 @@ def _rate(
     weak = open_policy(curating.weak, pictures, params.agent, temperature=1.0, seed=curating.seed)
     rollouts(solved, curating.plays, Environment(search, pictures, params.agent), weak, AT_ONCE, played)
     for one in scored(trajectories.read(played), params.rewards, judge):
-        is_right = one.scores is not None and one.scores.parts["answer"] >= curating.right
-        right.setdefault(one.question.uid, []).append(is_right)
+        if one.scores is not None:  # else nobody has judged it
+            right.setdefault(one.question.uid, []).append(one.scores.parts["answer"] >= curating.right)
     return right

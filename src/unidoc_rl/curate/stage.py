@@ -22,12 +22,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import fmean
 
 from unidoc_rl import questions, storage, tracking
 from unidoc_rl.agent import trajectories
 from unidoc_rl.corpus import PAGES, Corpus
 from unidoc_rl.curate import REPORT, SFT, card, part, writing
-from unidoc_rl.curate.filters import FILTERS, Traits, labelled, reason, surplus, traits
+from unidoc_rl.curate.filters import REASONS, TOO_EASY, TOO_HARD, Traits, labelled, reason, surplus, traits
 from unidoc_rl.curate.part import Given, Part
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.searching import place_of
@@ -53,7 +54,8 @@ class Report:
     rejected: dict[str, int] = field(default_factory=dict)  # by reason, in the order of the filters
     sft: int = 0
     rl: int = 0
-    too_easy: int = 0  # for learning from rewards, by the weak policy
+    rated: dict[str, float] = field(default_factory=dict)  # how often the weak policy was right, by question
+    too_easy: int = 0  # of these, for learning from rewards
     too_hard: int = 0
     cost: dict[str, int] = field(default_factory=dict)  # of the teacher's endpoint
 
@@ -109,6 +111,7 @@ def to_train(folder: Path, params: Params) -> Path | None:
 def _playable(asked: Path, corpus: Path) -> tuple[list[Question], dict[str, str]]:
     """Questions whose pages are there, and why the others cannot be played."""
     read, known = questions.read(asked), set(Corpus(corpus).column("id"))
+    documents = set(Corpus(corpus).column("document"))
     left_out: dict[str, str] = {}
     for one in read:
         missing = [page for page in questions.gold_pages(one) if page not in known]
@@ -118,6 +121,8 @@ def _playable(asked: Path, corpus: Path) -> tuple[list[Question], dict[str, str]
             left_out[one.uid] = "its answer is empty"
         elif not one.evidence and one.answer_format is not AnswerFormat.NONE:
             left_out[one.uid] = "nobody has said on which page its answer stands"
+        elif not one.evidence and one.file_name and (about := questions.document_of(one.file_name)) not in documents:
+            left_out[one.uid] = f"document {about} is not in the corpus"
     if len(left_out) == len(read):
         raise UnidocError(f"{asked}: none of its {len(read)} questions can be played over {corpus}: {_first(left_out)}")
     return [one for one in read if one.uid not in left_out], left_out
@@ -136,9 +141,11 @@ def _collected(parts: Mapping[Path, Part], given: Given, left_out: Mapping[str, 
     away = {uid: why for one in parts.values() for uid, why in one.left_out.items()}
     report.left_out = {**left_out, **{one.uid: away[one.uid] for one in asked if one.uid in away}}
     report.questions = len(asked) + len(left_out)
+    rated = {uid: fmean(right) for one in parts.values() for uid, right in one.rated.items()}
+    report.rated = {one.uid: rated[one.uid] for one in asked if one.uid in rated}
     solved = _filtered(asked, parts, out, report, params)
     if params.curate.weak is not None:
-        solved = _between(solved, parts, report)
+        solved = _between(solved, report, params)
     report.rl = questions.write(out / RL, solved)
     costs = Counter[str]()
     for one in parts.values():
@@ -188,11 +195,16 @@ def _filtered(
     """Writes what passes and what does not; returns the questions that were solved, with what was found out."""
     found = sorted(_episodes(asked, parts, params), key=lambda one: one.place)
     _reject_twins(found)
+    first: dict[int, _Episode] = {}  # of each question that was solved
+    for one in found:
+        if one.why is None:
+            first.setdefault(one.place[0], one)
+            one.why = _off(asked[one.place[0]], report, params.curate.sft_least, params.curate.sft_most)
     passed = [one for one in found if one.why is None]
     for number in surplus([one.traits for one in passed], params.curate.balance):
         passed[number].why = "surplus"
     report.played = len(found)
-    report.rejected = dict.fromkeys((*FILTERS, "twin", "surplus"), 0)
+    report.rejected = dict.fromkeys(REASONS, 0)
     with (out / SFT).open("wb") as good, (out / REJECTED).open("wb") as bad:
         for one in found:
             if one.why is None:
@@ -203,9 +215,6 @@ def _filtered(
                 report.rejected[one.why] += 1
     if not report.sft:
         raise UnidocError(f"no trajectory of {report.played} is fit to be learned from: {_most(report.rejected)}")
-    first: dict[int, _Episode] = {}
-    for one in passed:
-        first.setdefault(one.place[0], one)
     if params.curate.teacher is None:
         return [asked[number] for number in first]
     return [labelled(trajectories.from_line(one.line())) for one in first.values()]
@@ -242,13 +251,20 @@ def _most(rejected: Mapping[str, int]) -> str:
 # --- questions for rewards --------------------------------------------------------------------------------------------
 
 
-def _between(solved: Sequence[Question], parts: Mapping[Path, Part], report: Report) -> list[Question]:
+def _between(solved: Sequence[Question], report: Report, params: Params) -> list[Question]:
     """Those that a weak policy gets sometimes: from the others, nothing is learned."""
-    rated = {uid: right for one in parts.values() for uid, right in one.rated.items()}
-    several = [(one, rated[one.uid]) for one in solved if one.uid in rated]
-    report.too_easy = sum(all(right) for _, right in several)
-    report.too_hard = sum(not any(right) for _, right in several)
-    return [one for one, right in several if any(right) and not all(right)]
+    rated = [one for one in solved if one.uid in report.rated]
+    off = [_off(one, report, params.curate.rl_least, params.curate.rl_most) for one in rated]
+    report.too_easy, report.too_hard = off.count(TOO_EASY), off.count(TOO_HARD)
+    return [one for one, why in zip(rated, off, strict=True) if why is None]
+
+
+def _off(question: Question, report: Report, least: float, most: float) -> str | None:
+    """Whether it is beyond a band of difficulty, and at which end; never where nobody has rated it."""
+    share = report.rated.get(question.uid)
+    if share is None or least <= share <= most:
+        return None
+    return TOO_EASY if share > most else TOO_HARD
 
 
 def _counts(report: Report) -> dict[str, float]:

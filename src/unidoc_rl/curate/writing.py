@@ -1,14 +1,15 @@
 """Questions that the teacher writes where none are given.
 
-The teacher writes each with its answer and evidence. One that nobody should learn from is dropped, with the reason: its
-page is not found by it, it is answered without its page or with one of two, its evidence alone does not give its
-answer, or another one asks the same. Some ask for what the documents do not say; these are dropped where a page that
-they find answers them after all.
+The teacher writes each with its answer and evidence. One that nobody should learn from is dropped, with the reason: it
+is too vague for its page to be found, it is answered without its page or with one of two, its evidence alone does not
+give its answer, or another one asks the same. Some ask for what the documents do not say; these are dropped where a
+page that they find answers them after all.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -53,11 +54,11 @@ Somebody asks it who has never seen the page, and wants to know the thing, not t
 frames, or of what stands above or below."""
 GIVEN_UP = "given_up"
 REASONS = ("too_vague", "known_without", "one_is_enough", "not_confirmed", "answered", GIVEN_UP, "twin")
-FROM_NOTHING = "Without looking anything up: "
 FROM_PARTS = "These parts of pages were found: "
 FOUND_AMONG = 10  # pages, by the question's own words
 READ = 5  # of these, where none is to answer it
 ALIKE = 0.9  # cosine of two questions that have the same answer: then they are one
+_FIGURE = re.compile(r"\d+")
 
 FORMS = (AnswerFormat.STR, AnswerFormat.INT, AnswerFormat.FLOAT, AnswerFormat.LIST)
 
@@ -90,6 +91,10 @@ class _Asked(Reply):
 
 class _Answered(Reply):
     answer: Perhaps
+
+
+class _Guessed(_Answered):
+    vague: bool
 
 
 class Writer:
@@ -188,12 +193,15 @@ class Writer:
         found, own = [hit.page for hit in hits], [aim.page for aim in plan.aims]
         if not {*found} & {*own}:
             return "too_vague", f"not among the first {FOUND_AMONG} pages that it finds"
+        guess = self._asking(_asked_without(question), _Guessed)
+        if guess.vague:
+            return "too_vague", "it does not say what it is about"
+        answer = guess.answer or ""
+        if self._is_right(question, answer) if plan.answerable else not _says_nothing(question, answer):
+            return "known_without", answer
         return self._against_answer(question) if plan.answerable else self._against_none(question, [*own, *found])
 
     def _against_answer(self, question: Question) -> tuple[str, str]:
-        guess = self._answer(question, (FROM_NOTHING,))
-        if self._is_right(question, guess):
-            return "known_without", guess
         parts = self._parts(question)
         for part in parts if len(parts) > 1 else ():
             answer = self._answer(question, (FROM_PARTS, part, "\n"))
@@ -206,9 +214,6 @@ class Writer:
 
     def _against_none(self, question: Question, pages: Sequence[str]) -> tuple[str, str]:
         """Of a question that none of these pages is to answer, the first of which are read."""
-        guess = self._answer(question, (FROM_NOTHING,))
-        if not _says_nothing(question, guess):
-            return "known_without", guess
         for page in list(dict.fromkeys(pages))[:READ]:
             answer = self._answer(question, (FROM_PARTS, self._shown.full(page), "\n"))
             if not _says_nothing(question, answer):
@@ -267,6 +272,15 @@ def _uid(plan: Plan) -> str:
     return f"written-{plan.number:06}"
 
 
+def _asked_without(question: Question) -> Content:
+    """Its page is not shown."""
+    return (
+        f"Without looking anything up: {question.query} Answer in a few words, and only if you are sure. Say too if "
+        "the question is too vague to find its page among thousands of documents of all kinds: if it names nothing "
+        '(who, what, which year) by which one could look for it. {"answer": "…" or null, "vague": true or false}',
+    )
+
+
 def _says_nothing(question: Question, answer: str) -> bool:
     return not answer or says_there_is_none(question, answer)
 
@@ -298,7 +312,7 @@ def _pointed(reply: _Written, page: int) -> list[int]:
 
 
 def _without_twins(drafts: Sequence[Draft], encoder: str | None) -> list[Draft]:
-    """Of two that mean the same, and have the same answer, the first is kept."""
+    """Of two that mean the same, speak of the same figures, and have the same answer, the first is kept."""
     from unidoc_rl.index.encoder import SentenceEncoder  # here, since it takes seconds to import
 
     asked = fit(drafts)
@@ -309,7 +323,7 @@ def _without_twins(drafts: Sequence[Draft], encoder: str | None) -> list[Draft]:
     twins: dict[str, str] = {}
     for number, question in enumerate(asked):
         near = [kept[at] for at in (vectors[kept] @ vectors[number] >= ALIKE).nonzero()[0]]
-        same = [asked[other] for other in near if by_rules([(asked[other], question.answer)])[0].value == 1]
+        same = [other for at in near if _is_same(other := asked[at], question)]
         if same:
             twins[question.uid] = same[0].uid
         else:
@@ -320,6 +334,12 @@ def _without_twins(drafts: Sequence[Draft], encoder: str | None) -> list[Draft]:
         else draft
         for draft in drafts
     ]
+
+
+def _is_same(one: Question, other: Question) -> bool:
+    """Of two that are alike: another year makes another question, and hardly another vector."""
+    figures, others = (set(_FIGURE.findall(question.query)) for question in (one, other))
+    return figures == others and by_rules([(one, other.answer)])[0].value == 1
 
 
 def dropped(drafts: Sequence[Draft]) -> dict[str, int]:
