@@ -12,6 +12,7 @@ def ingest(
     documents: dsl.Input[dsl.Dataset],
     params: str,
     corpus: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
     parts: Optional[dsl.Input[List[dsl.Dataset]]] = None,  # noqa: UP006, UP045  # kfp's
 ) -> None:
     """`params` is params.yaml as one JSON text; `parts` are of the shards, where there are some.
@@ -23,10 +24,12 @@ def ingest(
     from unidoc_rl.params import from_json
 
     settings, taken_over = from_json(params).ingest, [part.path for part in parts or ()]
-    left_out = ingest(documents.path, corpus.path, settings, parts=taken_over)["left_out"]
-    if left_out > settings.may_leave_out:
+    made = ingest(documents.path, corpus.path, settings, parts=taken_over)
+    for name, count in made.items():
+        metrics.log_metric(name, count)
+    if made["left_out"] > settings.may_leave_out:
         raise UnidocError(
-            f"{left_out} files left out, ingest.may_leave_out is {settings.may_leave_out}: see report.json"
+            f"{made['left_out']} files left out, ingest.may_leave_out is {settings.may_leave_out}: see report.json"
         )
 
 
