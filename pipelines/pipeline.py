@@ -109,34 +109,49 @@ def _parts(tasks: _Tasks, stage: str, made: str, shard: Callable[[Any], dsl.Pipe
     return {"parts": dsl.Collected(part.outputs[made])}
 
 
-def _corpus(tasks: _Tasks, documents: dsl.Dataset, params: Any, cached: bool) -> dsl.Dataset:
+class _Run:
+    """A run's parameters: whole, by the prerequisites, without which nothing begins; and as it was given them."""
+
+    def __init__(self, ready: dsl.PipelineTask, profile: str, params: str) -> None:
+        self._ready = ready
+        self.params = ready.output
+        self.given = {
+            "profile": profile,
+            "params": params,
+        }  # Kubeflow's local runner takes no task's output into a loop
+
+    def begun(self, shard: dsl.PipelineTask) -> dsl.PipelineTask:
+        return shard.after(self._ready)
+
+
+def _corpus(tasks: _Tasks, run: _Run, documents: dsl.Dataset, cached: bool) -> dsl.Dataset:
     def shard(place: Any) -> dsl.PipelineTask:
-        part = tasks.plain(ingest_shard(documents=documents, place=place, of=tasks.shards, params=params))
-        return part.set_caching_options(cached)
+        part = tasks.plain(ingest_shard(documents=documents, place=place, of=tasks.shards, **run.given))
+        return run.begun(part).set_caching_options(cached)
 
     parts = _parts(tasks, "ingest", "corpus", shard)
-    pages = tasks.plain(ingest(documents=documents, params=params, **parts))
+    pages = tasks.plain(ingest(documents=documents, params=run.params, **parts))
     return pages.set_caching_options(cached).outputs["corpus"]
 
 
 def _trajectories(
-    tasks: _Tasks, questions: dsl.Dataset, corpus: dsl.Dataset, index: dsl.Artifact, params: Any
+    tasks: _Tasks, run: _Run, questions: dsl.Dataset, corpus: dsl.Dataset, index: dsl.Artifact
 ) -> dsl.Dataset:
-    given = {"questions": questions, "corpus": corpus, "index": index, "params": params}
+    from_these = {"questions": questions, "corpus": corpus, "index": index}
 
     def shard(place: Any) -> dsl.PipelineTask:
-        return tasks.plays(curate_shard(place=place, of=tasks.shards, **given))
+        return tasks.plays(curate_shard(place=place, of=tasks.shards, **from_these, **run.given))
 
     parts = _parts(tasks, "curate", "part", shard)
     collects = tasks.plain if parts else tasks.plays
-    return collects(curate(**given, **parts)).outputs["trajectories"]
+    return collects(curate(params=run.params, **from_these, **parts)).outputs["trajectories"]
 
 
-def _stages(tasks: _Tasks, documents: dsl.Dataset, questions: dsl.Dataset, params: Any, cached: bool) -> None:
-    """`params`: from the prerequisites, without which nothing begins."""
-    corpus = _corpus(tasks, documents, params, cached)
+def _stages(tasks: _Tasks, run: _Run, documents: dsl.Dataset, questions: dsl.Dataset, cached: bool) -> None:
+    params = run.params
+    corpus = _corpus(tasks, run, documents, cached)
     found = tasks.indexes(index(corpus=corpus, params=params)).outputs["index"]
-    episodes = _trajectories(tasks, questions, corpus, found, params)
+    episodes = _trajectories(tasks, run, questions, corpus, found)
     begun = tasks.learns(sft(trajectories=episodes, corpus=corpus, params=params)).outputs["sft"]
     policy = tasks.learns(
         grpo(trajectories=episodes, questions=questions, corpus=corpus, index=found, sft=begun, params=params)
@@ -173,7 +188,7 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
                 prerequisites(run=RUN, model=model, profile=profile, params=params, questions=asked.output)
             )
             # Kubeflow tells inputs apart by their address, and would not see a new document in the same folder.
-            _stages(tasks, files.output, asked.output, ready.output, cached=False)
+            _stages(tasks, _Run(ready, profile, params), files.output, asked.output, cached=False)
 
     @dsl.pipeline(name=DEMO, pipeline_config=limits)  # type: ignore[untyped-decorator]  # kfp has no types
     def demo(model: str = "", profile: str = "", params: str = given) -> None:
@@ -181,6 +196,7 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
         with around(params):
             ready = tasks.always(prerequisites(run=RUN, model=model, profile=profile, params=params))
             made = tasks.plain(sample(params=ready.output))
-            _stages(tasks, made.outputs["documents"], made.outputs["questions"], ready.output, cached=True)
+            run = _Run(ready, profile, params)
+            _stages(tasks, run, made.outputs["documents"], made.outputs["questions"], cached=True)
 
     return {OWN: own, DEMO: demo}

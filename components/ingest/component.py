@@ -35,11 +35,11 @@ def ingest(
 
 @component
 def ingest_shard(
-    documents: dsl.Input[dsl.Dataset], place: int, of: int, params: str, corpus: dsl.Output[dsl.Dataset]
+    documents: dsl.Input[dsl.Dataset], place: int, of: int, profile: str, params: str, corpus: dsl.Output[dsl.Dataset]
 ) -> None:
     """The shard in this place, from 1, of so many. How much may be left out is asked of all together."""
     from unidoc_rl.ingest.stage import ingest
-    from unidoc_rl.params import from_json
+    from unidoc_rl.params import of_a_run
     from unidoc_rl.shards import Shard
 
-    ingest(documents.path, corpus.path, from_json(params).ingest, shard=Shard(place, of))
+    ingest(documents.path, corpus.path, of_a_run(params, profile=profile).ingest, shard=Shard(place, of))
