@@ -102,7 +102,7 @@ def test_dvc_plots_how_the_policies_have_learned(tmp_path: Path) -> None:
     plotted = json.loads(_dvc(tmp_path, "plots", "show", "--json"))["data"]
     for stage, (figure, value) in wanted.items():
         (drawn,) = plotted[f"artifacts/{stage}/curve.csv"]
-        (point,) = json.loads(drawn["content"])["data"]["values"]
+        (point,) = drawn["content"]["data"]["values"]
         assert (point["step"], point[figure]) == ("1", str(value))
 
 
