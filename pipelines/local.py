@@ -15,24 +15,27 @@ import click
 from kfp import components, local
 
 from pipelines.compile import write
+from pipelines.pipeline import FOLDERS
 from unidoc_rl import tracking
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.params import Params
+from unidoc_rl.params import Params, of_a_run
 
 
 def run(params: Params, pipeline: str, arguments: dict[str, str], out: Path) -> None:
     """Below `out` comes a folder for this run, and in it one for each task."""
-    for key, folder in arguments.items():
-        if not Path(folder).is_dir():
+    folders = {key: Path(arguments[key]) for key in FOLDERS if key in arguments}
+    for key, folder in folders.items():
+        if not folder.is_dir():
             raise UnidocError(f"--{key} {folder}: no such folder")
-    with tempfile.TemporaryDirectory() as folder:
-        package = write(Path(folder), params)[pipeline]
+    of_a_run(params.to_json(), arguments.get("model", ""), arguments.get("profile", ""))  # raises what is impossible
+    with tempfile.TemporaryDirectory() as made:
+        package = write(Path(made), params)[pipeline]
         whole = components.load_component_from_file(str(package))
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=str(out.resolve()), raise_on_error=True)
     try:
         with _one_run(), _own_print(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that memory and images are of no effect here
-            whole(**{key: str(Path(folder).resolve()) for key, folder in arguments.items()})
+            whole(**arguments | {key: str(folder.resolve()) for key, folder in folders.items()})
     except RuntimeError as error:
         said = click.unstyle(str(error))
         raise UnidocError(f"{said} Its log stands above, what was made lies in {out}") from error

@@ -24,9 +24,10 @@ from components.report.component import report
 from components.sample.component import sample
 from components.sft.component import sft
 from unidoc_rl import tracking, trainjob
-from unidoc_rl.params import Params, PipelineParams
+from unidoc_rl.params import Params
 
 OWN, DEMO = "unidoc-rl", "unidoc-rl-demo"
+FOLDERS = ("documents", "questions")  # the arguments that name one
 GPU = "nvidia.com/gpu"
 KEYS = "unidoc-rl-keys"  # the secret of the namespace that has them
 KEY_NAMES = (
@@ -48,10 +49,11 @@ DAY = 24 * 60 * 60
 class _Tasks:
     """What a task is given, for its kind."""
 
-    def __init__(self, settings: PipelineParams, tag: str | None) -> None:
-        self._settings = settings
+    def __init__(self, params: Params, tag: str | None) -> None:
+        self._settings = params.pipeline
+        self._encodes = "late" in params.index.retrievers
         self._tag = tag
-        self.shards = settings.shards
+        self.shards = params.pipeline.shards
 
     def plain(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
         task.set_container_image(image("cpu", self._tag, self._settings.registry))
@@ -60,28 +62,38 @@ class _Tasks:
         kubernetes.use_field_path_as_env(task, tracking.PIPELINE, RUN_ID)
         return task
 
-    def asks_servers(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
-        """A server that restarts is worth another try; a stage that is wrong stays wrong."""
-        return self.plain(task).set_retry(TRIES, backoff_duration=WAIT)
+    def always(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        """What it finds, or whom it tells, may be another one by now."""
+        return self.plain(task).set_caching_options(False)
+
+    def tries_again(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        """A server that restarts, or a pod that is lost, is worth another try; a stage that is wrong stays wrong."""
+        return task.set_retry(TRIES, backoff_duration=WAIT)
+
+    def indexes(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        """Milvus may be away for a moment; multi-vectors of page images are a model's work."""
+        task = self.tries_again(self.plain(task))
+        return self._on_gpus(task, 1) if self._encodes else task
 
     def plays(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
-        return self._on_gpus(self.plain(task))
+        """One model on one GPU, however many learn."""
+        return self._on_gpus(self.plain(task), 1)
 
     def learns(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
         """Training again gives another policy: nobody who asks for it means the old one."""
-        task = self.plain(task).set_caching_options(False)
+        task = self.always(task)
         if not self._settings.nodes:
-            return self._on_gpus(task)
+            return self._on_gpus(task, self._settings.gpus)
         kind = "gpu" if self._settings.gpus else "cpu"
         task.set_env_variable(trainjob.IMAGE, image(kind, self._tag, self._settings.registry))
         kubernetes.mount_pvc(task, pvc_name=SHARED_VOLUME, mount_path=str(trainjob.SHARED))
-        return task
+        return self.tries_again(task)  # it finds its job at work, or has it go on
 
-    def _on_gpus(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+    def _on_gpus(self, task: dsl.PipelineTask, count: int) -> dsl.PipelineTask:
         if not self._settings.gpus:
             return task
         task.set_container_image(image("gpu", self._tag, self._settings.registry))
-        task.set_accelerator_type(GPU).set_accelerator_limit(self._settings.gpus)
+        task.set_accelerator_type(GPU).set_accelerator_limit(count)
         kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
         size = self._settings.shared_memory
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=size)
@@ -97,36 +109,49 @@ def _parts(tasks: _Tasks, stage: str, made: str, shard: Callable[[Any], dsl.Pipe
     return {"parts": dsl.Collected(part.outputs[made])}
 
 
-def _corpus(tasks: _Tasks, ready: dsl.PipelineTask, documents: dsl.Dataset, params: str, cached: bool) -> dsl.Dataset:
+class _Run:
+    """A run's parameters: whole, by the prerequisites, without which nothing begins; and as it was given them."""
+
+    def __init__(self, ready: dsl.PipelineTask, profile: str, params: str) -> None:
+        self._ready = ready
+        self.params = ready.output
+        self.given = {
+            "profile": profile,
+            "params": params,
+        }  # Kubeflow's local runner takes no task's output into a loop
+
+    def begun(self, shard: dsl.PipelineTask) -> dsl.PipelineTask:
+        return shard.after(self._ready)
+
+
+def _corpus(tasks: _Tasks, run: _Run, documents: dsl.Dataset, cached: bool) -> dsl.Dataset:
     def shard(place: Any) -> dsl.PipelineTask:
-        part = tasks.plain(ingest_shard(documents=documents, place=place, of=tasks.shards, params=params))
-        return part.after(ready).set_caching_options(cached)
+        part = tasks.plain(ingest_shard(documents=documents, place=place, of=tasks.shards, **run.given))
+        return run.begun(part).set_caching_options(cached)
 
     parts = _parts(tasks, "ingest", "corpus", shard)
-    pages = tasks.plain(ingest(documents=documents, params=params, **parts)).after(ready)
-    pages.set_caching_options(cached)
-    return pages.outputs["corpus"]
+    pages = tasks.plain(ingest(documents=documents, params=run.params, **parts))
+    return pages.set_caching_options(cached).outputs["corpus"]
 
 
 def _trajectories(
-    tasks: _Tasks, questions: dsl.Dataset, corpus: dsl.Dataset, index: dsl.Artifact, params: str
+    tasks: _Tasks, run: _Run, questions: dsl.Dataset, corpus: dsl.Dataset, index: dsl.Artifact
 ) -> dsl.Dataset:
-    given = {"questions": questions, "corpus": corpus, "index": index, "params": params}
+    from_these = {"questions": questions, "corpus": corpus, "index": index}
 
     def shard(place: Any) -> dsl.PipelineTask:
-        return tasks.plays(curate_shard(place=place, of=tasks.shards, **given))
+        return tasks.plays(curate_shard(place=place, of=tasks.shards, **from_these, **run.given))
 
     parts = _parts(tasks, "curate", "part", shard)
     collects = tasks.plain if parts else tasks.plays
-    return collects(curate(**given, **parts)).outputs["trajectories"]
+    return collects(curate(params=run.params, **from_these, **parts)).outputs["trajectories"]
 
 
-def _stages(
-    tasks: _Tasks, ready: dsl.PipelineTask, documents: dsl.Dataset, questions: dsl.Dataset, params: str, cached: bool
-) -> None:
-    corpus = _corpus(tasks, ready, documents, params, cached)
-    found = tasks.asks_servers(index(corpus=corpus, params=params)).outputs["index"]
-    episodes = _trajectories(tasks, questions, corpus, found, params)
+def _stages(tasks: _Tasks, run: _Run, documents: dsl.Dataset, questions: dsl.Dataset, cached: bool) -> None:
+    params = run.params
+    corpus = _corpus(tasks, run, documents, cached)
+    found = tasks.indexes(index(corpus=corpus, params=params)).outputs["index"]
+    episodes = _trajectories(tasks, run, questions, corpus, found)
     begun = tasks.learns(sft(trajectories=episodes, corpus=corpus, params=params)).outputs["sft"]
     policy = tasks.learns(
         grpo(trajectories=episodes, questions=questions, corpus=corpus, index=found, sft=begun, params=params)
@@ -134,38 +159,44 @@ def _stages(
     shown = tasks.plays(
         evaluate(questions=questions, corpus=corpus, index=found, grpo=policy, sft=begun, params=params)
     )
-    # The champion that it is compared with may be another one by now.
-    tasks.plain(promote(grpo=policy, evaluation=shown.outputs["evaluation"], params=params)).set_caching_options(False)
+    # An MLflow that is away for a moment must not cost a policy that has been learned; nothing is registered twice.
+    tasks.tries_again(tasks.always(promote(grpo=policy, evaluation=shown.outputs["evaluation"], params=params)))
 
 
 def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
     """Both, by their names, with these parameters as what a run has by default. `tag`: of the images."""
-    tasks = _Tasks(settings.pipeline, tag)
+    tasks = _Tasks(settings, tag)
     limits = dsl.PipelineConfig(ttl_seconds_after_finished=7 * DAY)
     given = settings.to_json()
 
+    def around(params: str) -> dsl.ExitHandler:
+        return dsl.ExitHandler(tasks.tries_again(tasks.always(report(run=RUN, params=params))), name="stages")
+
     @dsl.pipeline(name=OWN, pipeline_config=limits)  # type: ignore[untyped-decorator]  # kfp has no types
-    def own(documents: str, questions: str, params: str = given) -> None:
+    def own(documents: str, questions: str, model: str = "", profile: str = "", params: str = given) -> None:
         """From your own documents and questions: addresses of folders that Kubeflow can read.
 
-        `questions` holds train.json, validation.json and test.json. `params` is params.yaml as JSON.
+        `questions` holds train.json, validation.json and test.json. `model` is what sft begins with, and `profile` one
+        of profiles/, where they are named; `params` is params.yaml as JSON.
         """
-        with dsl.ExitHandler(tasks.plain(report(run=RUN, params=params)).set_caching_options(False), name="stages"):
+        with around(params):
             files = dsl.importer(artifact_uri=documents, artifact_class=dsl.Dataset)
             files.set_display_name("documents")
             asked = dsl.importer(artifact_uri=questions, artifact_class=dsl.Dataset)
             asked.set_display_name("questions")
-            ready = tasks.asks_servers(prerequisites(run=RUN, params=params, questions=asked.output))
-            ready.set_caching_options(False)
+            ready = tasks.always(
+                prerequisites(run=RUN, model=model, profile=profile, params=params, questions=asked.output)
+            )
             # Kubeflow tells inputs apart by their address, and would not see a new document in the same folder.
-            _stages(tasks, ready, files.output, asked.output, params, cached=False)
+            _stages(tasks, _Run(ready, profile, params), files.output, asked.output, cached=False)
 
     @dsl.pipeline(name=DEMO, pipeline_config=limits)  # type: ignore[untyped-decorator]  # kfp has no types
-    def demo(params: str = given) -> None:
-        """From the demonstration world, which the first stage makes. `params` is params.yaml as JSON."""
-        with dsl.ExitHandler(tasks.plain(report(run=RUN, params=params)).set_caching_options(False), name="stages"):
-            ready = tasks.asks_servers(prerequisites(run=RUN, params=params)).set_caching_options(False)
-            made = tasks.plain(sample(params=params)).after(ready)
-            _stages(tasks, ready, made.outputs["documents"], made.outputs["questions"], params, cached=True)
+    def demo(model: str = "", profile: str = "", params: str = given) -> None:
+        """From the demonstration world, which the first stage makes. The parameters are as of the other pipeline."""
+        with around(params):
+            ready = tasks.always(prerequisites(run=RUN, model=model, profile=profile, params=params))
+            made = tasks.plain(sample(params=ready.output))
+            run = _Run(ready, profile, params)
+            _stages(tasks, run, made.outputs["documents"], made.outputs["questions"], cached=True)
 
     return {OWN: own, DEMO: demo}

@@ -18,11 +18,12 @@ from typing import Any
 import kfp_server_api as kfp
 
 from pipelines.compile import write
+from pipelines.pipeline import FOLDERS
 from pipelines.server import Conflict, Server
 from pipelines.version import commit, version
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.mlflow_server import EXPERIMENT
-from unidoc_rl.params import Params
+from unidoc_rl.params import Params, of_a_run
 from unidoc_rl.prerequisites import lost_with_a_pod
 
 CLUSTER_READS = ("s3://", "gs://", "minio://", "oci://")
@@ -40,11 +41,12 @@ class Submitted:
 
 
 def submit(params: Params, pipeline: str, arguments: dict[str, str], server: Server) -> Submitted:
-    """Starts a run of this checkout's version, with these parameters. `arguments`: of the pipeline, its addresses."""
-    for key, address in arguments.items():
+    """Starts a run of this checkout's version, with these parameters. `arguments`: of the pipeline, by their names."""
+    for key, address in ((key, arguments[key]) for key in FOLDERS if key in arguments):
         if not address.startswith(CLUSTER_READS):
             raise UnidocError(f"--{key} {address}: the cluster cannot read it; put it where it can: s3://bucket/prefix")
-    if lost := [*lost_with_a_pod(params)]:
+    run = of_a_run(params.to_json(), arguments.get("model", ""), arguments.get("profile", ""))
+    if lost := [*lost_with_a_pod(run)]:
         raise UnidocError("\n".join(lost))
     name = version(params)
     with tempfile.TemporaryDirectory() as folder:

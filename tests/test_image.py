@@ -54,8 +54,8 @@ def inside(name: str, folder: Path, *command: str) -> str:
 def test_it_is_small_and_has_no_compiler_and_no_root(built: str, tmp_path: Path) -> None:
     assert inside(built, tmp_path, "id", "-u") == "1000\n"
     assert inside(built, tmp_path, "sh", "-c", "command -v gcc cc uv pip || true").strip() in ("", "/usr/local/bin/pip")
-    size = inside(built, tmp_path, "du", "--bytes", "--summarize", "--one-file-system", "/opt")
-    assert int(size.split()[0]) < MOST_BYTES
+    size = inside(built, tmp_path, "sh", "-c", "du --bytes --summarize --one-file-system / 2>/dev/null | cut -f 1")
+    assert 1e9 < int(size) < MOST_BYTES  # all of it, but for a few files that only root may see
     for place, module in (("/opt/unidoc", "unidoc_rl"), ("/usr", "json")):
         assert f"/{module}/" in inside(built, tmp_path, "find", place, "-name", "__init__.cpython-*.pyc")
 

@@ -49,6 +49,18 @@ def test_an_image_can_run_kubeflow_s_command_and_is_not_root(dockerfile: Path) -
     users = [value for name, value in last if name == "USER"]
     assert re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", users[-1])  # a number: Kubernetes cannot look up a name
     assert any(name == "LABEL" and 'image.revision="${REVISION}"' in value for name, value in last)
+    assert [value for name, value in last if name == "ARG"] == [
+        "REVISION=unknown"
+    ]  # others may be secrets, and stay in it
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_an_image_is_of_named_releases(dockerfile: Path) -> None:
+    first, *steps = instructions(dockerfile)
+    assert re.fullmatch(r"PYTHON=python:3\.11\.\d+-slim-\w+", first[1])
+    assert {value.split()[0] for name, value in steps if name == "FROM"} == {"${PYTHON}"}
+    for installed in (value for name, value in steps if name == "RUN" and "pip install" in value):
+        assert "--constraint constraints.txt" in installed or "==" in installed
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)

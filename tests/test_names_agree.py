@@ -18,6 +18,8 @@ import yaml
 from tests.conftest import Bucket
 from unidoc_rl import params
 from unidoc_rl.cli import cli
+from unidoc_rl.tracking import RUNS
+from unidoc_rl.trained import note
 
 REPOSITORY = Path(__file__).parents[1]
 DVC: dict[str, Any] = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())
@@ -66,7 +68,42 @@ def test_a_stage_of_dvc_is_a_command_that_names_its_folders(name: str) -> None:
     cli.commands[name].make_context(name, list(arguments), parent=click.Context(cli))  # an unknown option raises
     folders = [dep for dep in stage["deps"] if not dep.startswith("src/")]
     folders += [out if isinstance(out, str) else next(iter(out)) for out in stage["outs"]]
-    assert [folder for folder in folders if folder not in arguments] == []
+    assert [folder for folder in folders if folder not in arguments and folder != f"{RUNS}/{name}"] == []
+
+
+def test_every_stage_after_the_index_has_a_run_that_dvc_keeps_with_what_it_has_made() -> None:
+    kept = [name for name, stage in STAGES.items() if f"{RUNS}/{name}" in stage["outs"]]
+    assert kept == [*STAGES][[*STAGES].index("index") + 1 :]
+
+
+def test_a_stage_takes_from_the_same_stages_in_dvc_and_in_the_pipeline() -> None:
+    makes = {
+        (one if isinstance(one, str) else next(iter(one))): name for name in STAGES for one in STAGES[name]["outs"]
+    }
+    makes["${documents}"] = "sample"
+    text = (REPOSITORY / "pipelines" / "unidoc-rl-demo.yaml").read_text()
+    tasks = next(yaml.safe_load_all(text))["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    for name, stage in STAGES.items():
+        files = [dep for dep in stage["deps"] if not dep.startswith("src/")]
+        wanted = {maker for made, maker in makes.items() for file in files if f"{file}/".startswith(f"{made}/")}
+        given = tasks[name].get("inputs", {}).get("artifacts", {}).values()
+        assert {one["taskOutputArtifact"]["producerTask"] for one in given} == wanted, name
+
+
+def test_dvc_plots_how_the_policies_have_learned(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)
+    wanted = {"sft": ("loss", 0.5), "grpo": ("reward", 0.25)}
+    for stage, (figure, value) in wanted.items():
+        folder = tmp_path / "artifacts" / stage
+        folder.mkdir(parents=True)
+        history = [{"step": 1, figure: value}, {"step": 1, "train_runtime": 2.0}]
+        note(folder, stage, params.Params(), {}, begun_with="nano", history=history)
+    _dvc(tmp_path, "init", "--no-scm", "--quiet")
+    plotted = json.loads(_dvc(tmp_path, "plots", "show", "--json"))["data"]
+    for stage, (figure, value) in wanted.items():
+        (drawn,) = plotted[f"artifacts/{stage}/curve.csv"]
+        (point,) = drawn["content"]["data"]["values"]
+        assert (point["step"], point[figure]) == ("1", str(value))
 
 
 @pytest.mark.parametrize("name", STAGES)

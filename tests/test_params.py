@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -272,6 +273,16 @@ def test_the_paper_s_values_are_possible() -> None:
     paper = params.load(Path(__file__).parents[1] / "profiles" / "paper.yaml")
     assert (paper.grpo.group, paper.grpo.rate, paper.grpo.warmup, paper.grpo.kl) == (5, 1e-6, 0.285, 0.01)
     assert (paper.rewards.answer, paper.agent.max_pixels) == (0.6, 512 * 28 * 28)
+
+
+def test_a_run_s_parameters_stand_over_its_profile_and_its_model_over_both() -> None:
+    said = json.dumps({"grpo": {"steps": 5}, "sft": {"model": "mine"}})
+    run = params.of_a_run(said, profile="paper")
+    assert (run.grpo.steps, run.grpo.group, run.sft.deepspeed, run.sft.model) == (5, 5, "zero3", "mine")
+    assert params.of_a_run(said, model="theirs", profile="paper").sft.model == "theirs"
+    assert params.of_a_run(said) == params.from_json(said)
+    with pytest.raises(UnidocError, match="profile: there is no papers; name one of learn, paper"):
+        params.of_a_run(said, profile="papers")
 
 
 def test_the_bounds_of_a_number_are_told(file: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import servers
+from tests.agent.chat import Chat, error, scripted
 from tests.small import Small
 from tests.trainer_server import Cluster
 from unidoc_rl import prerequisites
@@ -37,14 +38,28 @@ def missing(params: Params, asked: Path | None = None) -> list[str]:
 
 
 def test_where_everything_is_there_nothing_is_said(small: Small, tmp_path: Path) -> None:
-    with servers.http_server({"/v1/models": 200, "/health": 200}) as server:
+    with servers.http_server({"/health": 200}) as server, Chat().running() as chat:
         params = {
             "sft": {"model": str(tmp_path)},
-            "rewards": {"judge": f"{server.url}/v1#judge"},
-            "services": {"mlflow": server.url, "endpoint": f"{server.url}/v1"},
+            "rewards": {"judge": f"{chat.url}#judge"},
+            "services": {"mlflow": server.url, "endpoint": chat.url},
         }
         prerequisites.check(Params.model_validate(params), small.file(Split.TEST).parent)
-    assert sorted(server.asked) == ["/health", "/v1/models", "/v1/models"]
+    assert (server.asked, chat.listed) == (["/health"], 2)
+    assert [(one["model"], one["max_tokens"]) for one in chat.asked] == [("judge", 1)]
+
+
+def test_a_model_that_its_server_does_not_have_is_told() -> None:
+    with scripted(error(404, "The model `8B` does not exist")).running() as chat:
+        (said,) = missing(Params.model_validate({"curate": {"teacher": f"{chat.url}#8B"}}))
+    assert said.startswith(f"curate.teacher: endpoint {chat.url}: has no model 8B")
+
+
+def test_what_only_several_processes_can_do_is_told_where_there_is_one() -> None:
+    sections: dict[str, dict[str, object]] = {"sft": {"deepspeed": "zero3"}, "pipeline": {"gpus": 1}}
+    (said,) = missing(Params.model_validate(sections))
+    assert said.startswith("sft.deepspeed: zero3 is for several processes")
+    prerequisites.check(Params.model_validate({**sections, "pipeline": {"gpus": 8}}))
 
 
 def test_all_that_is_missing_is_told_at_once(small: Small, tmp_path: Path) -> None:

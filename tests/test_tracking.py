@@ -112,6 +112,23 @@ def test_a_dvc_repro_is_a_pipeline(tmp_path: Path) -> None:
     assert first == same != second == too
 
 
+def test_a_stage_that_dvc_brings_back_has_the_run_that_made_it(tmp_path: Path) -> None:
+    stage = {"cmd": f"{sys.executable} begin.py", "deps": ["begin.py"], "outs": ["artifacts/runs/sft"]}
+    (tmp_path / "begin.py").write_text(BEGIN)
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"sft": stage}}))
+    dvc = Path(sys.executable).with_name("dvc")
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
+    subprocess.run([dvc, "init", "--no-scm", "-q"], check=True, env=environment)
+    kept = []
+    for _ in range(2):
+        subprocess.run([dvc, "repro", "-q"], check=True, env=environment)
+        kept.append((tmp_path / "artifacts/runs/sft").read_text().strip())
+        shutil.rmtree(tmp_path / "artifacts")
+    found, experiment = opened(None)
+    (run,) = (one for one in found.search_runs([experiment]) if PARENT in one.data.tags)
+    assert kept == [run.data.tags[KEY]] * 2
+
+
 def test_processes_that_begin_together_make_one_database(tmp_path: Path) -> None:
     together = [subprocess.Popen([sys.executable, "-c", BEGIN], cwd=tmp_path) for _ in range(3)]
     assert [process.wait() for process in together] == [0, 0, 0]

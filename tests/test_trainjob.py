@@ -11,8 +11,8 @@ import pytest
 from tests import servers
 from tests.trainer_server import Cluster, granted
 from unidoc_rl import trainjob
-from unidoc_rl.cluster import gpus
-from unidoc_rl.errors import UnidocError
+from unidoc_rl.cluster import explained, gpus
+from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.params import Params, PipelineParams
 
 PARAMS = Params(pipeline=PipelineParams(nodes=2, gpus=4, memory="64Gi", hours=2))
@@ -83,7 +83,7 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
     ]
     assert trainer["resourcesPerNode"]["limits"] == {"nvidia.com/gpu": "4", "memory": "64Gi"}
     assert job["spec"]["activeDeadlineSeconds"] == 7200
-    assert job["spec"]["runtimeRef"]["name"] == "unidoc-rl"
+    assert job["spec"]["runtimeRef"] == {"name": "unidoc-rl", "kind": "TrainingRuntime"}
     assert seen[0]["trajectories/sft.jsonl"] == "episodes"
     assert Params.model_validate_json(seen[0]["params.yaml"]) == PARAMS
     assert capsys.readouterr().out == f"step 1 of {name}-node-0-1\nstep 2 of {name}-node-0-1\n"
@@ -187,6 +187,50 @@ def test_a_cluster_that_stays_away_is_given_up(cluster: Cluster, inputs: dict[st
     cluster.train = away
     with pytest.raises(UnidocError, match=r"asking for the TrainJob .*500 .*see that the cluster is well"):
         train(cluster, inputs)
+
+
+def test_an_account_that_the_cluster_does_not_know_is_told(cluster: Cluster, inputs: dict[str, str]) -> None:
+    cluster.token = "of-another-cluster"
+    with pytest.raises(UnidocError, match=r"401 .*this task's account is not known there") as caught:
+        train(cluster, inputs)
+    assert cluster.token not in str(caught.value)
+    assert cluster.made == []
+
+
+def test_a_job_that_another_task_starts_at_the_same_time_is_told(cluster: Cluster, inputs: dict[str, str]) -> None:
+    cluster.states = [""]
+    with pytest.raises(KeyboardInterrupt):
+        train(cluster, inputs, sleep=_killed)
+    cluster.fail = [404]  # when it looks for it
+    with pytest.raises(UnidocError, match=r"starting the TrainJob .*409 .*started by another task at the same time"):
+        train(cluster, inputs)
+
+
+def test_a_cluster_that_has_not_answered_is_told() -> None:
+    with pytest.raises(Away, match="looking for it: the cluster has not answered"), explained("looking for it"):
+        raise TimeoutError  # the SDK's, after two minutes
+
+
+def test_on_the_gpus_of_a_task_there_is_a_process_for_each(
+    tmp_path: Path, inputs: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what is called torchrun; another status than 0 is an error."""
+    stub = tmp_path / "bin" / "torchrun"
+    stub.parent.mkdir()
+    stub.write_text(f'#!/bin/bash\necho "$@" > {tmp_path}/told\ncp "${{@: -1}}" {tmp_path}/params\nexit $STATUS\n')
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", str(stub.parent), prepend=":")
+    monkeypatch.setenv("STATUS", "0")
+    trainjob.here("sft", ["{trajectories}/sft.jsonl"], inputs, tmp_path / "sft", PARAMS)
+    told = (tmp_path / "told").read_text().split()
+    assert told[told.index("--nproc-per-node") + 1] == "4"
+    assert told[told.index("--no-python") + 1 : -1] == [
+        *("unidoc", "sft", f"{inputs['trajectories']}/sft.jsonl", "--out", f"{tmp_path}/sft", "--params")
+    ]
+    assert Params.model_validate_json((tmp_path / "params").read_text()) == PARAMS
+    monkeypatch.setenv("STATUS", "1")
+    with pytest.raises(UnidocError, match="sft: its processes have ended with status 1"):
+        trainjob.here("sft", [], inputs, tmp_path / "sft", PARAMS)
 
 
 def test_what_keeps_a_job_from_being_started_is_told_at_once(cluster: Cluster) -> None:

@@ -24,7 +24,8 @@ CORE = f"/api/v1/namespaces/{SPACE}/"
 NOW = "2026-11-25T09:30:00Z"
 VERBS = {"POST": "create", "DELETE": "delete"}
 Answer = tuple[int, Any]
-Right = tuple[str, str]  # a verb and what it is done to
+Right = tuple[str, str]  # a verb and what it is done to, with its group as kubectl has it
+TOKEN = "of-the-task's-account"
 
 
 def manifests(file: str, kind: str) -> dict[str, Any]:
@@ -37,7 +38,13 @@ def manifests(file: str, kind: str) -> dict[str, Any]:
 def granted() -> set[Right]:
     """What manifests/ allow to a task of the pipeline."""
     rules = manifests("accounts.yaml", "Role")["rules"]
-    return {(verb, resource) for rule in rules for verb in rule["verbs"] for resource in rule["resources"]}
+    return {
+        (verb, f"{resource}.{group}".rstrip("."))
+        for rule in rules
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+        for group in rule["apiGroups"]
+    }
 
 
 @dataclass
@@ -47,6 +54,7 @@ class Cluster:
     train: Callable[[list[str]], None] = lambda _: None  # what the nodes do when a job is made
     states: list[str] = field(default_factory=lambda: ["", "Complete"])
     rights: set[Right] = field(default_factory=granted)
+    token: str = TOKEN  # that whoever asks is given
     runtime: bool = True
     quotas: list[dict[str, Any]] = field(default_factory=list)  # of the namespace: their specs
     fail: list[int] = field(default_factory=list)  # statuses of the next answers to what is read
@@ -62,7 +70,7 @@ class Cluster:
     def config(self) -> Any:
         from kubeflow.common.types import KubernetesBackendConfig
 
-        configuration = Configuration(host=self.url)
+        configuration = Configuration(host=self.url, api_key={"authorization": f"Bearer {self.token}"})
         configuration.retries = False
         return KubernetesBackendConfig(namespace=SPACE, client_configuration=configuration)
 
@@ -71,7 +79,7 @@ class Cluster:
         told = {
             "clusters": [{"name": "test", "cluster": {"server": self.url}}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": SPACE}}],
-            "users": [{"name": "test", "user": {}}],
+            "users": [{"name": "test", "user": {"token": self.token}}],
             "current-context": "test",
         }
         file.write_text(yaml.safe_dump(told))
@@ -92,7 +100,8 @@ class Cluster:
 
             def _do(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, content = cluster._answer(self.command, self.path, body)
+                known = self.headers["Authorization"] == f"Bearer {TOKEN}"
+                status, content = cluster._answer(self.command, self.path, body) if known else cluster._refusal(401)
                 text = content if isinstance(content, str) else json.dumps(content)
                 kind = "text/plain" if isinstance(content, str) else "application/json"
                 servers.give(self, (status, {"Content-Type": kind}, text))
@@ -109,6 +118,7 @@ class Cluster:
         resource, _, rest = parts.path.removeprefix(TRAINER).removeprefix(CORE).partition("/")
         name, _, inner = rest.partition("/")
         verb = VERBS.get(method, "get" if name else "list")
+        resource += ".trainer.kubeflow.org" if parts.path.startswith(TRAINER) else ""
         right = (verb, f"{resource}/{inner}" if inner else resource)
         if right not in self.rights:
             return self._refusal(403)
@@ -116,11 +126,11 @@ class Cluster:
         if method == "GET" and self.fail:
             return self._refusal(self.fail.pop(0))
         match right:
-            case ("get", "trainingruntimes") if name == "unidoc-rl" and self.runtime:
+            case ("get", "trainingruntimes.trainer.kubeflow.org") if name == "unidoc-rl" and self.runtime:
                 return 200, manifests("training.yaml", "TrainingRuntime")
-            case ("create", "trainjobs"):
+            case ("create", "trainjobs.trainer.kubeflow.org"):
                 return self._create(json.loads(body))
-            case ("get", "trainjobs") if name in self.jobs:
+            case ("get", "trainjobs.trainer.kubeflow.org") if name in self.jobs:
                 if name in self._going:
                     self._going[name] -= 1
                     if self._going[name] < 0:
@@ -128,7 +138,7 @@ class Cluster:
                         return self._refusal(404)
                     return 200, self.jobs[name]
                 return 200, self._now(self.jobs[name])
-            case ("delete", "trainjobs") if name in self.jobs:
+            case ("delete", "trainjobs.trainer.kubeflow.org") if name in self.jobs:
                 self.removed.append(name)
                 self._going[name] = self.lingers
                 return 200, {"kind": "Status", "status": "Success"}

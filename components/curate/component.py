@@ -50,6 +50,7 @@ def curate_shard(
     index: dsl.Input[dsl.Artifact],
     place: int,
     of: int,
+    profile: str,
     params: str,
     part: dsl.Output[dsl.Dataset],
 ) -> None:
@@ -57,9 +58,9 @@ def curate_shard(
     from pathlib import Path
 
     from unidoc_rl.curate.stage import curate, to_train
-    from unidoc_rl.params import from_json
+    from unidoc_rl.params import of_a_run
     from unidoc_rl.shards import Shard
 
-    settings, shard = from_json(params), Shard(place, of)
+    settings, shard = of_a_run(params, profile=profile), Shard(place, of)
     asked = to_train(Path(questions.path), settings)
     curate(asked, corpus.path, index.path, part.path, settings, shard=shard)

@@ -14,19 +14,22 @@ def grpo(
     sft: dsl.Input[dsl.Model],
     params: str,
     grpo: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    card: dsl.Output[dsl.Markdown],
 ) -> None:
     """`params` is params.yaml as one JSON text; of the questions, validation.json is what it is tried on.
 
-    With `pipeline.nodes`, it is done there.
+    With `pipeline.nodes`, it is done there, else on this task's GPUs.
     """
+    import shutil
     from pathlib import Path
 
-    from unidoc_rl import trainjob
+    from unidoc_rl import trained, trainjob
     from unidoc_rl.grpo.stage import grpo as run
     from unidoc_rl.params import from_json
 
     settings = from_json(params)
-    if settings.pipeline.nodes:
+    if settings.pipeline.nodes or settings.pipeline.gpus > 1:
         inputs = {
             "trajectories": trajectories.path,
             "questions": questions.path,
@@ -36,7 +39,8 @@ def grpo(
         }
         arguments = ["{trajectories}/rl.jsonl", "--validation", "{questions}/validation.json"]
         arguments += ["--corpus", "{corpus}", "--index", "{index}", "--policy", "{sft}"]
-        trainjob.train("grpo", arguments, inputs, grpo.path, settings)
+        by_many = trainjob.train if settings.pipeline.nodes else trainjob.here
+        by_many("grpo", arguments, inputs, grpo.path, settings)
     else:
         run(
             Path(trajectories.path) / "rl.jsonl",
@@ -47,3 +51,6 @@ def grpo(
             grpo.path,
             settings,
         )
+    for name, value in trained.marks(Path(grpo.path), "grpo").items():
+        metrics.log_metric(name, value)
+    shutil.copy(Path(grpo.path) / trained.CARD, card.path)

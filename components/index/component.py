@@ -6,9 +6,12 @@ from components.base import component
 
 
 @component
-def index(corpus: dsl.Input[dsl.Dataset], params: str, index: dsl.Output[dsl.Artifact]) -> None:
+def index(
+    corpus: dsl.Input[dsl.Dataset], params: str, index: dsl.Output[dsl.Artifact], metrics: dsl.Output[dsl.Metrics]
+) -> None:
     """`params` is params.yaml as one JSON text."""
     from unidoc_rl.index.stage import index as run
     from unidoc_rl.params import from_json
 
-    run(corpus.path, index.path, from_json(params).index)
+    for name, count in run(corpus.path, index.path, from_json(params).index).items():
+        metrics.log_metric(name, count)

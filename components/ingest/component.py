@@ -12,6 +12,7 @@ def ingest(
     documents: dsl.Input[dsl.Dataset],
     params: str,
     corpus: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
     parts: Optional[dsl.Input[List[dsl.Dataset]]] = None,  # noqa: UP006, UP045  # kfp's
 ) -> None:
     """`params` is params.yaml as one JSON text; `parts` are of the shards, where there are some.
@@ -23,20 +24,22 @@ def ingest(
     from unidoc_rl.params import from_json
 
     settings, taken_over = from_json(params).ingest, [part.path for part in parts or ()]
-    left_out = ingest(documents.path, corpus.path, settings, parts=taken_over)["left_out"]
-    if left_out > settings.may_leave_out:
+    made = ingest(documents.path, corpus.path, settings, parts=taken_over)
+    for name, count in made.items():
+        metrics.log_metric(name, count)
+    if made["left_out"] > settings.may_leave_out:
         raise UnidocError(
-            f"{left_out} files left out, ingest.may_leave_out is {settings.may_leave_out}: see report.json"
+            f"{made['left_out']} files left out, ingest.may_leave_out is {settings.may_leave_out}: see report.json"
         )
 
 
 @component
 def ingest_shard(
-    documents: dsl.Input[dsl.Dataset], place: int, of: int, params: str, corpus: dsl.Output[dsl.Dataset]
+    documents: dsl.Input[dsl.Dataset], place: int, of: int, profile: str, params: str, corpus: dsl.Output[dsl.Dataset]
 ) -> None:
     """The shard in this place, from 1, of so many. How much may be left out is asked of all together."""
     from unidoc_rl.ingest.stage import ingest
-    from unidoc_rl.params import from_json
+    from unidoc_rl.params import of_a_run
     from unidoc_rl.shards import Shard
 
-    ingest(documents.path, corpus.path, from_json(params).ingest, shard=Shard(place, of))
+    ingest(documents.path, corpus.path, of_a_run(params, profile=profile).ingest, shard=Shard(place, of))

@@ -779,6 +779,8 @@ def _in_a_checkout() -> Iterator[None]:
 def _with_inputs(command: Callable[..., None]) -> Callable[..., None]:
     """What goes into a pipeline: one's own documents and questions, or the demonstration world."""
     for option in (
+        click.option("--profile", help="One of profiles/, paper or learn, for what is not said otherwise."),
+        click.option("--model", help="What sft begins with, instead of sft.model; in a cluster one that it can read."),
         click.option("--demo", is_flag=True, help="Make the demonstration world, and take that."),
         click.option("--questions", help="The folder with train.json, validation.json and test.json."),
         click.option("--documents", help="The folder of your documents; in a cluster one that it can read, s3://..."),
@@ -787,15 +789,15 @@ def _with_inputs(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _inputs(documents: str | None, questions: str | None, demo: bool) -> tuple[str, dict[str, str]]:
+def _inputs(demo: bool, named: Mapping[str, str | None]) -> tuple[str, dict[str, str]]:
     """The pipeline's name, and its arguments."""
-    from pipelines.pipeline import DEMO, OWN
+    from pipelines.pipeline import DEMO, FOLDERS, OWN
 
-    if demo and not documents and not questions:
-        return DEMO, {}
-    if demo or not documents or not questions:
+    arguments = {name: value for name, value in named.items() if value}
+    folders = [name for name in FOLDERS if name in arguments]
+    if len(folders) != (0 if demo else len(FOLDERS)):
         raise click.UsageError("name --documents and --questions; or --demo alone")
-    return OWN, {"documents": documents, "questions": questions}
+    return DEMO if demo else OWN, arguments
 
 
 @pipeline.command("compile")
@@ -822,14 +824,7 @@ def compile_pipelines(out: Path, params_file: Path | None, overrides: tuple[str,
     help="Where each run makes a folder.",
 )
 @_with_params
-def run_local(
-    documents: str | None,
-    questions: str | None,
-    demo: bool,
-    out: Path,
-    params_file: Path | None,
-    overrides: tuple[str, ...],
-) -> None:
+def run_local(demo: bool, out: Path, params_file: Path | None, overrides: tuple[str, ...], **named: str | None) -> None:
     """Run the compiled pipeline on this machine, task by task, as it would run in a cluster.
 
     \b
@@ -839,7 +834,7 @@ def run_local(
     with _in_a_checkout():
         from pipelines.local import run
 
-        run(_load(params_file, overrides), *_inputs(documents, questions, demo), out)
+        run(_load(params_file, overrides), *_inputs(demo, named), out)
     click.echo(f"{out}: all tasks have succeeded")
 
 
@@ -847,14 +842,7 @@ def run_local(
 @_with_inputs
 @click.option("--wait", is_flag=True, help="Tell of every task until the run has ended.")
 @_with_params
-def submit(
-    documents: str | None,
-    questions: str | None,
-    demo: bool,
-    wait: bool,
-    params_file: Path | None,
-    overrides: tuple[str, ...],
-) -> None:
+def submit(demo: bool, wait: bool, params_file: Path | None, overrides: tuple[str, ...], **named: str | None) -> None:
     """Start a run in the cluster, of this commit and these parameters.
 
     They are a version of the pipeline, which is uploaded where the cluster has it not yet; the images of the commit
@@ -868,7 +856,7 @@ def submit(
         from pipelines.server import Server
         from pipelines.submit import submit as start
 
-        name, arguments = _inputs(documents, questions, demo)
+        name, arguments = _inputs(demo, named)
         params = _load(params_file, overrides)
         server = Server(params)
         made = start(params, name, arguments, server)

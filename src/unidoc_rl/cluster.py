@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kubeflow.common.types import KubernetesBackendConfig
     from kubeflow.trainer import TrainerClient
 
+SECONDS = 60  # that it may be silent
 GPUS = "requests.nvidia.com/gpu"  # as a quota has them
 WHAT_TO_DO = {
     401: "this task's account is not known there: see that it runs in the cluster",
@@ -48,7 +49,8 @@ def gpus(backend: KubernetesBackendConfig | None = None) -> int | None:
 
     asked = connected(backend).backend
     with explained("looking for the quotas of the namespace"):
-        quotas = [quota.spec for quota in asked.core_api.list_namespaced_resource_quota(asked.namespace).items]
+        found = asked.core_api.list_namespaced_resource_quota(asked.namespace, _request_timeout=SECONDS)
+        quotas = [quota.spec for quota in found.items]
     of_all = [quota.hard for quota in quotas if not (quota.scopes or quota.scope_selector)]
     return min((int(parse_quantity(hard[GPUS])) for hard in of_all if GPUS in hard), default=None)
 
@@ -63,6 +65,8 @@ def explained(doing: str) -> Iterator[None]:
         yield
     except (ApiException, HTTPError, RuntimeError, TimeoutError) as error:
         cause = error if isinstance(error, ApiException) else error.__cause__  # the SDK wraps what it meets
+        if isinstance(error, TimeoutError):
+            raise Away(f"{doing}: the cluster has not answered; see that it is well, and run again") from error
         if not isinstance(cause, ApiException):
             raise Away(f"{doing}: the cluster cannot be reached ({cause or error}); run again") from error
         said = f"{doing}: {cause.status} ({cause.reason})"

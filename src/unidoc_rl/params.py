@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 from unidoc_rl.errors import UnidocError
 
 DEFAULT_FILE = Path("params.yaml")
+PROFILES = Path(__file__).with_name("profiles")  # files of parameters, under their names
 MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -366,6 +367,26 @@ def from_json(text: str, source: str = "params") -> Params:
     except (ValueError, RecursionError) as error:
         raise UnidocError(f"{source}: not JSON ({error}); expected an object such as {{}}") from error
     return _validate(data, source, ())
+
+
+def of_a_run(text: str, model: str = "", profile: str = "") -> Params:
+    """Those of a pipeline's run: of a JSON text; where it says nothing, of the profile of this name.
+
+    `model`: what sft begins with, whatever they say. Empty, neither is meant.
+    """
+    given = [from_json(text)]
+    if profile:
+        known = sorted(path.stem for path in PROFILES.glob("*.yaml"))
+        if profile not in known:
+            raise UnidocError(f"profile: there is no {profile}; name one of {', '.join(known)}")
+        given.insert(0, load(PROFILES / f"{profile}.yaml"))
+    whole: dict[str, dict[str, Any]] = {"sft": {}}
+    for one in given:
+        for name, section in one.model_dump(exclude_unset=True).items():
+            whole[name] = {**whole.get(name, {}), **section}
+    if model:
+        whole["sft"]["model"] = model
+    return _validate(whole, "params", ())
 
 
 class _Loader(yaml.SafeLoader):

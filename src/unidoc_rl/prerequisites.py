@@ -8,13 +8,15 @@ from pathlib import Path
 from urllib.parse import urldefrag
 
 from unidoc_rl import cluster, doctor, questions, s3, trainjob
+from unidoc_rl.agent.endpoint import Endpoint
 from unidoc_rl.agent.judge import address_of
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params, PipelineParams
-from unidoc_rl.types import Split
+from unidoc_rl.types import Message, Role, Split
 
 IN_A_CLUSTER = "KUBERNETES_SERVICE_HOST"  # the variable that every pod has
 SECONDS = 10.0  # for each server; in a cluster they may just be starting
+WORD_SECONDS = 60.0  # for a model's first word; others may be asking it much
 
 
 def check(params: Params, asked: Path | None = None, seconds: float = SECONDS) -> None:
@@ -23,6 +25,7 @@ def check(params: Params, asked: Path | None = None, seconds: float = SECONDS) -
         *(finding.line() for finding in doctor.servers(params, seconds) if not finding.ok and finding.subject != "kfp"),
         *_models(params, seconds),
         *(_questions(asked, params.curate.teacher is not None) if asked else ()),
+        *_shared_out(params),
         *(_nodes() if params.pipeline.nodes else ()),
         *(lost_with_a_pod(params) if IN_A_CLUSTER in os.environ else ()),
         *(_gpus(params.pipeline) if IN_A_CLUSTER in os.environ and params.pipeline.gpus else ()),
@@ -56,7 +59,7 @@ def _models(params: Params, seconds: float) -> Iterator[str]:
 def _model(name: str, key: str, seconds: float) -> str:
     if name.startswith(("http://", "https://")):
         finding = doctor.server("endpoint", urldefrag(name).url, key, seconds)
-        return "" if finding.ok else finding.line()
+        return _said(name, key) if finding.ok else finding.line()
     try:
         if s3.is_s3(name):
             s3.ask(name, seconds)
@@ -64,6 +67,19 @@ def _model(name: str, key: str, seconds: float) -> str:
             _ask_hub(name, seconds)
     except (UnidocError, OSError, ValueError) as error:
         return f"{key}: {name} is no folder here, and cannot be had ({' '.join(str(error).split())}); name another one"
+    return ""
+
+
+def _said(name: str, key: str) -> str:
+    """What is wrong with a model behind a server that is well: it may serve another one."""
+    address, model = urldefrag(name)
+    endpoint = Endpoint(address, model or None, seconds=WORD_SECONDS, tries=1)
+    try:
+        endpoint.complete([Message(Role.USER, ("Hello",))], max_tokens=1, temperature=0.0)
+    except UnidocError as error:
+        return f"{key}: {error}"
+    finally:
+        endpoint.close()
     return ""
 
 
@@ -83,6 +99,15 @@ def _questions(folder: Path, taught: bool) -> Iterator[str]:
                 yield f"{folder / f'{split}.json'}: holds no question; each of {', '.join(Split)} needs some"
         except UnidocError as error:
             yield str(error)
+
+
+def _shared_out(params: Params) -> Iterator[str]:
+    """What only processes that share a model can do."""
+    if params.pipeline.nodes or params.pipeline.gpus > 1:
+        return
+    for key, kind in {"sft.deepspeed": params.sft.deepspeed, "grpo.deepspeed": params.grpo.deepspeed}.items():
+        if kind != "none":
+            yield f"{key}: {kind} is for several processes; set pipeline.gpus above 1, or pipeline.nodes; or it to none"
 
 
 def _nodes() -> Iterator[str]:

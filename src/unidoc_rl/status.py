@@ -14,7 +14,7 @@ from unidoc_rl.curate import REPORT
 from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.index import manifest
 from unidoc_rl.promote import PROMOTION
-from unidoc_rl.trained import CARD, marker
+from unidoc_rl.trained import CARD, marks
 from unidoc_rl.types import Split
 
 
@@ -67,8 +67,7 @@ def _trajectories(folder: Path) -> str:
 
 
 def _policy(folder: Path, stage: str) -> str:
-    marks = _json(folder / marker(stage))["marks"]
-    figures = ", ".join(f"{name} {value:.3g}" for name, value in marks.items() if "/" not in name)
+    figures = ", ".join(f"{name} {value:.3g}" for name, value in marks(folder, stage).items() if "/" not in name)
     return f"{figures}; what it was made with: {folder / CARD}"
 
 

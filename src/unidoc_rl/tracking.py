@@ -26,6 +26,7 @@ UNSENT = "unsent"
 PIPELINE = "UNIDOC_RUN"  # names the run of the pipeline that a stage belongs to
 LONGEST_PARAM = 6000  # letters that MLflow takes
 PATIENCE = 60  # seconds between two tries at a server that is away
+RUNS = Path("artifacts/runs")  # as dvc.yaml has them
 
 
 class Run:
@@ -115,6 +116,7 @@ def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Ru
         status = "FAILED"
         try:
             yield told
+            _note_beside_results(name, told.key)
             status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
@@ -123,6 +125,13 @@ def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Ru
             told.tell("end", at_last=True, status=status, at=int(time.time() * 1000))
             if journal.is_sent():
                 journal.remove()
+
+
+def _note_beside_results(name: str, key: str) -> None:
+    """Under DVC, which keeps it with them: a stage that it brings back has the run that has made it."""
+    if "DVC_ROOT" in os.environ:
+        RUNS.mkdir(parents=True, exist_ok=True)
+        (RUNS / name).write_text(f"{key}\n", encoding="utf-8")
 
 
 def retry() -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What a training leaves beside the weights: the parameters and figures as <stage>.json, and a card to read."""
+"""What a training leaves beside the weights: its parameters and figures, as JSON, as a card, and as a curve."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from pathlib import Path
 from unidoc_rl.params import Params
 
 CARD = "README.md"
+CURVE = "curve.csv"
+CURVES = {"sft": ("loss",), "grpo": ("reward", "eval_accuracy")}  # what is shown of a training, the first one by DVC
 
 
 def marker(stage: str) -> str:
     return f"{stage}.json"
+
+
+def marks(folder: Path, stage: str) -> dict[str, float]:
+    """How its training went in the end."""
+    told: dict[str, float] = json.loads((folder / marker(stage)).read_text(encoding="utf-8"))["marks"]
+    return told
 
 
 def note(
@@ -34,6 +42,12 @@ def note(
         "history": list(history),
     }
     (folder / marker(stage)).write_text(json.dumps(noted, indent=1) + "\n", encoding="utf-8")
+    figure = CURVES[stage][0]
+    with (folder / CURVE).open("w", encoding="utf-8") as file:
+        print("step", figure, sep=",", file=file)
+        for row in history:
+            if figure in row:
+                print(row["step"], row[figure], sep=",", file=file)
     rows = "\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(marks.items()))
     settings = "\n".join(f"| {stage}.{name} | {value} |" for name, value in used[stage].items())
     (folder / CARD).write_text(

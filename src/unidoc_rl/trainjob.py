@@ -1,4 +1,4 @@
-"""Training spread over nodes: a TrainJob of Kubeflow Trainer, started and watched from a task of the pipeline.
+"""Training by many processes: on the GPUs of this task; or on nodes, as a TrainJob of Kubeflow Trainer that it watches.
 
 The nodes cannot see the task's folders, nor it theirs. So what goes in and what comes out lies on a volume that they
 share, in a folder under the job's name, which follows from the inputs: a task that is started anew finds its job still
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -62,10 +64,10 @@ def train(
     folder = shared / job
     for name, source in inputs.items():
         _put(Path(source), folder / name)
-    (folder / "params.yaml").write_text(params.model_dump_json(), encoding="utf-8")
+    file = folder / "params.yaml"
+    file.write_text(params.model_dump_json(), encoding="utf-8")
     there = {name: str(folder / name) for name in inputs}
-    command = ["torchrun", "--no-python", "unidoc", stage, *(argument.format_map(there) for argument in arguments)]
-    command += ["--out", str(folder / "out"), "--params", str(folder / "params.yaml")]
+    command = ["torchrun", *_work(stage, arguments, there, folder / "out", file)]
     _started(client, job, command, params.pipeline, shared, sleep)
     _followed(client, job, params.pipeline.hours * 3600, sleep)
     if not (folder / "out" / marker(stage)).is_file():
@@ -76,6 +78,24 @@ def train(
         shutil.copytree(folder / "out", output.new, dirs_exist_ok=True)
     _remove(client, job)
     shutil.rmtree(folder)
+
+
+def here(stage: str, arguments: Sequence[str], inputs: Mapping[str, str], out: str | Path, params: Params) -> None:
+    """Does the same on this machine, by a process for each of its GPUs."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "params.yaml"
+        file.write_text(params.model_dump_json(), encoding="utf-8")
+        spread = ["--standalone", "--nproc-per-node", str(params.pipeline.gpus), "--max-restarts", "3"]
+        command = ["torchrun", *spread, *_work(stage, arguments, inputs, Path(out), file)]
+        status = subprocess.run(command, check=False).returncode
+    if status:
+        raise UnidocError(f"{stage}: its processes have ended with status {status}: what they said is above")
+
+
+def _work(stage: str, arguments: Sequence[str], inputs: Mapping[str, str], out: Path, params: Path) -> list[str]:
+    """What each process of torchrun is to do."""
+    told = [argument.format_map(inputs) for argument in arguments]
+    return ["--no-python", "unidoc", stage, *told, "--out", str(out), "--params", str(params)]
 
 
 def _put(source: Path, target: Path) -> None:

@@ -66,6 +66,16 @@ def test_the_demonstration_needs_no_documents(kfp: Kfp) -> None:
     assert kfp.runs[0]["runtime_config"]["parameters"] == {}
 
 
+def test_model_and_profile_are_a_run_s_and_not_another_version(kfp: Kfp) -> None:
+    assert pipeline(kfp, "submit", *OWN).exit_code == 0
+    done = pipeline(kfp, "submit", *OWN, "--model", "Qwen/Qwen2.5-VL-3B-Instruct", "--profile", "paper")
+    assert "is there already" in done.output
+    given = {"model": "Qwen/Qwen2.5-VL-3B-Instruct", "profile": "paper"}
+    assert kfp.runs[1]["runtime_config"]["parameters"].items() >= given.items()
+    assert isinstance(pipeline(kfp, "submit", *OWN, "--profile", "papers").exception, UnidocError)
+    assert len(kfp.runs) == 2
+
+
 @pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
 def test_waiting_for_a_run_that_does_not_succeed_is_an_error(kfp: Kfp, state: str) -> None:
     kfp.states = [{"state": state}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import json
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from click.testing import CliRunner
 from kfp import dsl
 
 from components.grpo.component import grpo
@@ -28,7 +30,8 @@ from unidoc_rl import mlflow_server, trainjob
 from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.mlflow_server import PARENT
-from unidoc_rl.params import AgentParams, Params, PipelineParams, SftParams, from_json
+from unidoc_rl.params import AgentParams, IndexParams, Params, PipelineParams, SftParams, from_json
+from unidoc_rl.trained import note
 
 AGENT = AgentParams(turns=2, turn_tokens=16, min_pixels=28 * 28, max_pixels=20 * 28 * 28)
 SMALL: dict[str, dict[str, Any]] = {
@@ -172,7 +175,7 @@ def test_shards_play_on_gpus_and_who_collects_their_parts_needs_none() -> None:
 
 def test_a_run_has_the_parameters_that_it_was_compiled_with() -> None:
     inputs = compiled()[0]["root"]["inputDefinitions"]["parameters"]
-    assert {*inputs} == {"documents", "questions", "params"}
+    assert {*inputs} == {"documents", "questions", "model", "profile", "params"}
     assert from_json(inputs["params"]["defaultValue"]).sft.seed == 5
 
 
@@ -185,9 +188,31 @@ def test_tasks_that_train_and_play_have_the_gpus_of_the_parameters() -> None:
         on_gpus = name.removeprefix("exec-") in {"curate", "sft", "grpo", "evaluate"}
         assert container["image"] == f"registry/team/unidoc-rl-{'gpu' if on_gpus else 'cpu'}:abc"
         assert container["resources"]["resourceMemoryLimit"] == "64Gi"
-        assert (container["resources"].get("accelerator", {}).get("resourceCount") == "4") == on_gpus
+        learns = name.removeprefix("exec-") in {"sft", "grpo"}  # one model that plays is on one GPU
+        count = container["resources"].get("accelerator", {}).get("resourceCount")
+        assert count == ({True: "4", False: "1"}[learns] if on_gpus else None)
         assert ("nvidia.com/gpu" in [one["key"] for one in told.get("tolerations", [])]) == on_gpus
         assert ("/dev/shm" in [one["mountPath"] for one in told.get("emptyDirMounts", [])]) == on_gpus
+
+
+def test_what_makes_multi_vectors_of_pictures_has_a_gpu() -> None:
+    assert (
+        "accelerator" not in compiled(gpus=4)[0]["deploymentSpec"]["executors"]["exec-index"]["container"]["resources"]
+    )
+    params = Params(pipeline=PipelineParams(gpus=4), index=IndexParams(retrievers=["late"], late_encoder="a/b"))
+    with tempfile.TemporaryDirectory() as folder:
+        spec = next(yaml.safe_load_all(compile_pipelines.write(Path(folder), params)[OWN].read_text()))
+    container = spec["deploymentSpec"]["executors"]["exec-index"]["container"]
+    assert container["resources"]["accelerator"]["resourceCount"] == "1"
+    assert "unidoc-rl-gpu" in container["image"]
+
+
+@pytest.mark.parametrize(("nodes", "trainings"), [(0, set()), (2, {"sft", "grpo"})])
+def test_what_is_tried_again_is_what_a_moment_may_break(nodes: int, trainings: set[str]) -> None:
+    """Not the prerequisites, which fail at once, nor a training that would begin from nothing."""
+    spec, _ = compiled(nodes=nodes)
+    tasks = {**spec["tasks"], "report": spec["root"]["dag"]["tasks"]["report"]}
+    assert {name for name, task in tasks.items() if "retryPolicy" in task} == {"index", "promote", "report"} | trainings
 
 
 def test_tasks_that_train_on_other_nodes_share_a_volume_with_them_and_need_no_gpu() -> None:
@@ -202,16 +227,25 @@ def test_tasks_that_train_on_other_nodes_share_a_volume_with_them_and_need_no_gp
 
 
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
-def test_a_component_gives_the_nodes_the_command_that_the_stage_is(
-    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("by", "pipeline"), [("train", {"nodes": 2, "gpus": 4}), ("here", {"gpus": 4})])
+def test_a_component_gives_many_processes_the_command_that_the_stage_is(
+    stage: str, by: str, pipeline: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each argument is one that the command knows, and each folder one that is sent along."""
     asked: list[tuple[list[str], dict[str, str]]] = []
-    monkeypatch.setattr(trainjob, "train", lambda _, arguments, inputs, *__: asked.append((arguments, inputs)))
+
+    def learn(_: str, arguments: list[str], inputs: dict[str, str], out: str, params: Params) -> None:
+        asked.append((arguments, inputs))
+        Path(out).mkdir()
+        note(Path(out), stage, params, {"loss": 0.5}, begun_with="nano", history=[])
+
+    monkeypatch.setattr(trainjob, by, learn)
     names = ("trajectories", "questions", "corpus", "index", "sft", "grpo")
     taken = {"sft": ("trajectories", "corpus", "sft"), "grpo": names}[stage]
     folders = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in taken}
-    {"sft": sft, "grpo": grpo}[stage].python_func(**folders, params=json.dumps({"pipeline": {"nodes": 2}}))
+    shown = {"metrics": dsl.Metrics(uri=str(tmp_path / "metrics")), "card": dsl.Markdown(uri=str(tmp_path / "card"))}
+    {"sft": sft, "grpo": grpo}[stage].python_func(**folders, **shown, params=json.dumps({"pipeline": pipeline}))
+    assert shown["metrics"].metadata["loss"] == 0.5
     ((arguments, inputs),) = asked
     assert inputs == {name: str(tmp_path / name) for name in taken if name != stage}
     command = [argument.format_map(inputs) for argument in arguments] + ["--out", str(tmp_path / stage)]
@@ -236,12 +270,37 @@ def test_a_component_fails_if_more_was_left_out_than_allowed(documents: Path, tm
     mine.mkdir()
     shutil.copy(next(documents.glob("*.pdf")), mine)
     (mine / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
-    given = dsl.Dataset(uri=str(mine))
+    given = {"documents": dsl.Dataset(uri=str(mine)), "metrics": dsl.Metrics(uri=str(tmp_path / "metrics"))}
     with pytest.raises(UnidocError, match=r"1 files left out, ingest.may_leave_out is 0: see report.json"):
-        ingest.python_func(documents=given, params=as_json(), corpus=dsl.Dataset(uri=str(tmp_path / "strict")))
+        ingest.python_func(**given, params=as_json(), corpus=dsl.Dataset(uri=str(tmp_path / "strict")))
     corpus = dsl.Dataset(uri=str(tmp_path / "lenient"))
-    ingest.python_func(documents=given, params=as_json(may_leave_out=1), corpus=corpus)
+    ingest.python_func(**given, params=as_json(may_leave_out=1), corpus=corpus)
+    assert given["metrics"].metadata["left_out"] == 1
     assert len({page["document"] for page in pages_of(Path(corpus.path))}) == 1
+
+
+def repro(documents: Path, questions: Path, params: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What `dvc repro` makes of them, by the commands of dvc.yaml: all that it is to keep is there."""
+    (folder / "artifacts").mkdir(parents=True)
+    shutil.copytree(questions, folder / "artifacts" / "questions")
+    (folder / "params.yaml").write_text(params)
+    stages = yaml.safe_load((Path(__file__).parents[2] / "dvc.yaml").read_text())["stages"]
+    with monkeypatch.context() as inside:
+        inside.chdir(folder)
+        inside.setenv("DVC_ROOT", str(folder))
+        for name, stage in stages.items():
+            if name != "sample":
+                command = shlex.split(stage["cmd"].replace("${documents}", shlex.quote(str(documents))))
+                done = CliRunner().invoke(cli, command[1:])
+                assert done.exit_code == 0, (done.output, done.exception)
+                outs = [one if isinstance(one, str) else next(iter(one)) for one in stage["outs"]]
+                assert [one for one in outs if not Path(one).exists()] == []
+    return folder / "artifacts"
+
+
+def without_time(metrics: Path) -> dict[str, float]:
+    told: dict[str, float] = json.loads(metrics.read_text())
+    return {name: value for name, value in told.items() if name != "seconds"}
 
 
 def champion_in(root: Path) -> dict[str, Any]:
@@ -251,8 +310,8 @@ def champion_in(root: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_one_s_own_documents_and_questions_become_a_champion(
-    out: Path, documents: Path, everything: str, tmp_path: Path
+def test_one_s_own_documents_and_questions_become_a_champion_by_the_same_numbers_as_with_dvc(
+    out: Path, documents: Path, everything: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = tmp_path / "my documents"
     shutil.copytree(documents, mine)
@@ -260,10 +319,10 @@ def test_one_s_own_documents_and_questions_become_a_champion(
     run(from_json(everything), OWN, {"documents": str(mine), "questions": str(documents.parent / "questions")}, out)
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
     assert len({page["document"] for page in pages_of(corpus_in(out))}) == 10
-    ingest.python_func(
-        documents=dsl.Dataset(uri=str(mine)), params=everything, corpus=dsl.Dataset(uri=str(tmp_path / "one"))
-    )
-    assert content(corpus_in(out)) == content(tmp_path / "one")
+    here = repro(mine, documents.parent / "questions", everything, tmp_path / "repro", monkeypatch)
+    assert content(corpus_in(out)) == content(here / "corpus")
+    (evaluated,) = out.glob("*/evaluate/evaluation/metrics.json")
+    assert without_time(evaluated) == without_time(here / "evaluation" / "metrics.json")
     assert [len(list(out.glob(f"*/*/{stage}-shard"))) for stage in ("ingest", "curate")] == [2, 2]
     (report,) = out.glob("*/curate/trajectories/report.json")
     asked = json.loads((documents.parent / "questions" / "train.json").read_text())
@@ -274,8 +333,12 @@ def test_one_s_own_documents_and_questions_become_a_champion(
         assert page.read_text().startswith("<!doctype html>")
     (gates,) = out.glob("*/promote/summary")
     assert "| minimum | passed |" in gates.read_text()
-    (counted,) = out.glob("*/curate/executor_output.json")
-    assert json.loads(counted.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"]["sft"] > 0
+    for stage, figure in {"ingest": "pages", "index": "pages", "curate": "sft", "sft": "loss", "grpo": "turns"}.items():
+        (counted,) = out.glob(f"*/{stage}/executor_output.json")
+        assert json.loads(counted.read_text())["artifacts"]["metrics"]["artifacts"][0]["metadata"][figure] > 0
+    for stage in ("sft", "grpo"):
+        (card,) = out.glob(f"*/{stage}/card")
+        assert f"after {stage}" in card.read_text()
     run_of, stages = told()
     assert run_of.info.run_name == next(out.iterdir()).name
     assert run_of.info.status == "FINISHED"
@@ -291,10 +354,7 @@ def test_one_s_own_documents_and_questions_become_a_champion(
 
 
 @pytest.mark.slow
-def test_what_would_fail_hours_later_fails_first_and_is_reported(
-    out: Path, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pipelines.pipeline.TRIES", 0)
+def test_what_would_fail_hours_later_fails_first_and_is_reported(out: Path, documents: Path, tmp_path: Path) -> None:
     asked = tmp_path / "questions"
     shutil.copytree(documents.parent / "questions", asked)
     (asked / "test.json").write_text("[]")

@@ -36,7 +36,6 @@ _COLUMNS = (
     "reward", "recall", "ndcg", "select", "region", "region_iou", "format", "turns", "searches", "zooms", "pictures",
     "context", "tokens", "seconds",
 )  # fmt: skip
-_CURVES = {"sft": ("loss",), "grpo": ("reward", "eval_accuracy")}  # by the stage that a policy comes from
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ def _plots(told: Told) -> Iterator[tuple[str, str]]:
     ]
     yield "accuracy against cost", plots.scatter(points, "tokens read and written a question", "accuracy")
     for name, folder in told.folders.items():
-        for stage, figures in _CURVES.items():
+        for stage, figures in trained.CURVES.items():
             if series := _curves(folder / trained.marker(stage), figures):
                 yield f"{name}, as it learned", plots.curves(series, f"step of {stage}")
 
