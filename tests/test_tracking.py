@@ -14,11 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import Bucket
+from tests.promote.test_stage import policy
 from tests.servers import free_port, mlflow_server
 from unidoc_rl import cli, tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.journal import Journal
 from unidoc_rl.mlflow_server import KEY, PARENT, opened
+from unidoc_rl.params import Params, ServiceParams
+from unidoc_rl.promote.registry import Registry
+from unidoc_rl.promote.stage import promote
 from unidoc_rl.provenance import identity
 
 pytestmark = pytest.mark.slow  # MLflow takes seconds to import
@@ -183,11 +187,25 @@ def test_what_a_server_that_is_away_is_not_told_is_kept_and_sent_once(
         assert tracking.retry() == (1, 0)
         stands_once(run, address)
         assert not list(kept.iterdir())
-        assert {"card.md", "traces.json"} <= {Path(key).name for key in bucket.objects()}
         assert tracking.retry() == (0, 0)
         shutil.copytree(tmp_path / "copy", kept, dirs_exist_ok=True)  # as if it had died before it could note a thing
         assert tracking.retry() == (1, 0)
         stands_once(run, address)
+        is_on_s3(address, bucket, tmp_path)
+
+
+def is_on_s3(address: str, bucket: Bucket, tmp_path: Path) -> None:
+    """What was told of, and what the registry is given besides."""
+    place, measured = policy(tmp_path, "first", {"q1": 1.0})
+    made = promote(place, measured, tmp_path / "promotion", Params(services=ServiceParams(mlflow=address)))
+    assert made.champion == "1"
+    registry = Registry(made.name, address)
+    champion = registry.alias("champion")
+    assert champion is not None
+    assert registry.evaluation(champion)["grpo"]["rows"]["q1"]["value"] == 1
+    assert identity(registry.policy(champion)) == identity(place)
+    names = {Path(key).name for key in bucket.objects()}
+    assert {"card.md", "model.safetensors", "evaluation.json", "promotion.json"} <= names
 
 
 def test_a_process_that_is_killed_as_it_notes_loses_nothing_that_was_noted(tmp_path: Path) -> None:
