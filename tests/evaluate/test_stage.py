@@ -181,7 +181,7 @@ def test_a_policy_beside_the_ceiling(
     tab.evaluate(f"{frame}.querySelector('#list li:nth-child(2) a').click()")  # what the ceiling did with the first
     for size in (LAPTOP, PHONE):
         tab.size(*size)
-        assert tab.evaluate("document.documentElement.scrollWidth") == size[0]
+        assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
         is_painted(tab, small)
 
 
@@ -262,14 +262,16 @@ def test_the_champion_stands_beside_as_soon_as_there_is_another_one(
     told = capfd.readouterr().err
     assert "the registry cannot be asked for its champion, which does not stand beside" in told
     assert f"MLflow at {address} cannot be told" in told
+    nobody = params.model_copy(update={"promote": PromoteParams(name="nobody")})
     with pytest.raises(UnidocError, match="champion: is not there to be evaluated"):
-        players("champion", params.model_copy(update={"promote": PromoteParams(name="nobody")}))
+        evaluate(tmp_path / "test.json", small.corpus, str(small.index), "champion", out, nobody)
 
 
 @pytest.mark.slow
 def test_killed_it_goes_on_with_what_was_played(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    asked, out = small.file(Split.TEST), tmp_path / "evaluation"
+    asked, out = tmp_path / "test.json", tmp_path / "evaluation"
+    questions.write(asked, small.asked()[:8])
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"
         "from unidoc_rl.agent import trajectories\nfrom unidoc_rl.evaluate.stage import evaluate\n"
@@ -288,7 +290,7 @@ def test_killed_it_goes_on_with_what_was_played(small: Small, tmp_path: Path, mo
     left = list(trajectories.read(tmp_path / ".evaluation.work/scripted.jsonl"))
     assert len(left) == 4
     found = evaluate(asked, small.corpus, str(small.index), "scripted", out, Params())
-    assert found.accuracy.count == len(questions.read(asked))
+    assert found.accuracy.count == 8
     kept = {one.question.uid: one for one in trajectories.read(out / "episodes.jsonl")}
     assert [kept[one.question.uid].turns for one in left] == [one.turns for one in left]  # with the very seconds
     client, experiment = opened(None)
