@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import select
@@ -11,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 PATIENCE = 30  # seconds, for a machine that has other things to do
 LAPTOP, PHONE = (1280, 800), (390, 844)
@@ -58,6 +62,11 @@ class Tab:
         """Left, top, width and height on screen."""
         script = f"(r => [r.x, r.y, r.width, r.height])(document.querySelector({selector!r}).getBoundingClientRect())"
         return list(self.evaluate(script))
+
+    def picture(self) -> Image.Image:
+        """Of what is on screen."""
+        taken = self.call("Page.captureScreenshot", format="png")["data"]
+        return Image.open(io.BytesIO(base64.b64decode(taken))).convert("RGB")
 
     def enter(self, selector: str, value: str) -> None:
         self.evaluate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import shutil
 import sys
 import tempfile
@@ -52,8 +51,7 @@ def _go(tab: Tab, address: str) -> None:
 
 
 def _save(tab: Tab, name: str) -> None:
-    taken = tab.call("Page.captureScreenshot", format="png")["data"]
-    (PICTURES / f"{name}.png").write_bytes(base64.b64decode(taken))
+    tab.picture().save(PICTURES / f"{name}.png")
     print(PICTURES / f"{name}.png")
 
 

@@ -1,9 +1,10 @@
-"""Real servers on 127.0.0.1 for tests: an S3 server, MLflow, one that answers what it is told, one that never answers,
-and a connection that breaks."""
+"""Real servers on 127.0.0.1 for tests: S3, MLflow, the files of the hub, one that answers what it is told, one that
+never answers, and a connection that breaks."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import ipaddress
 import json
 import os
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import urllib3
 from cryptography import x509
@@ -100,11 +102,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def mlflow_server(folder: Path, port: int) -> Iterator[None]:
-    """With its database and files in this folder."""
+def mlflow_server(folder: Path, port: int, artifacts: str | None = None) -> Iterator[None]:
+    """With its database in this folder, and its files, where they are not to be kept elsewhere."""
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    places = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"]
+    kept = artifacts or f"{folder}/artifacts"
+    places = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", kept]
     env = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, *places], cwd=folder, env=env, stdout=log, stderr=log)
@@ -146,6 +149,34 @@ def http_server(statuses: Mapping[str, int]) -> Iterator[Answering]:
     with serving(Handler) as url:
         answering = Answering(url)
         yield answering
+
+
+@contextmanager
+def hub(files: Mapping[str, bytes]) -> Iterator[str]:
+    """Gives files of data sets as the hub does: /datasets/<owner>/<name>/resolve/main/<file>."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            found = self._found()
+            self.send_response(404 if found is None else 200)
+            self.send_header("Content-Length", str(len(found or b"")))
+            if found is not None:
+                self.send_header("ETag", f'"{hashlib.sha256(found).hexdigest()}"')
+                self.send_header("X-Repo-Commit", "0" * 40)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            self.wfile.write(self._found() or b"")
+
+        def _found(self) -> bytes | None:
+            return files.get(unquote(self.path))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Handler) as url:
+        yield url
 
 
 Given = tuple[int, Mapping[str, str], str]  # status, headers and text of an answer

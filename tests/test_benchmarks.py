@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from tests import servers
 from tests.conftest import Bucket
 from unidoc_rl import questions, storage
 from unidoc_rl.errors import UnidocError
@@ -94,3 +100,78 @@ def test_a_file_on_s3_is_read_as_it_is_now(bucket: Bucket) -> None:
         assert one.uid == f"slidevqa_{number}"
     with pytest.raises(UnidocError, match=r"sets/train\.jsonl"):
         storage.local_file(f"{bucket.uri}/sets/train.jsonl")
+
+
+# --- by their names ---------------------------------------------------------------------------------------------------
+
+VIDOSEEK: dict[str, Any] = {
+    "uid": "04d8bb0db929110f204723c56e5386c1d8d21587_2",
+    "query": "What is the value?",
+    "reference_answer": "A value",
+    "meta_info": {
+        "file_name": "04d8bb0db929110f204723c56e5386c1d8d21587.pdf",
+        "reference_page": [10, 11],
+        "source_type": "Text",
+        "query_type": "Multi-Hop",
+    },
+}
+READ = """import sys
+from unidoc_rl import questions
+from unidoc_rl.cli import cli
+for name in sys.argv[1:]:
+    for asked in questions.read(cli.commands["evaluate"].params[0].type.convert(name, None, None)):
+        print(asked.uid, *questions.gold_pages(asked))
+"""
+
+
+def fetched(tmp_path: Path, hub: str, *names: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, as the hub's address is read when its package is imported."""
+    home = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_PROGRESS_BARS": "1", "no_proxy": "127.0.0.1"}
+    environment = {**os.environ, **home, "HF_ENDPOINT": hub}
+    return subprocess.run(
+        [sys.executable, "-c", READ, *names], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+
+def table(tmp_path: Path, *examples: dict[str, Any]) -> bytes:
+    pq.write_table(pa.Table.from_pylist(list(examples)), tmp_path / "table.parquet")
+    return (tmp_path / "table.parquet").read_bytes()
+
+
+def test_published_sets_come_from_the_hub_by_their_names_and_once(tmp_path: Path) -> None:
+    ours = json.dumps({"examples": [VIDOSEEK]}).encode()
+    held = {"vidoseek.json": ours, "slidevqa_refined.json": ours.replace(b"_2", b"_3")}
+    files = {f"/datasets/autumncc/ViDoSeek/resolve/main/{name}": body for name, body in held.items()}
+    files["/datasets/yubo2333/MMLongBench-Doc/resolve/main/data/train-00000-of-00001.parquet"] = table(
+        tmp_path, MMLONGBENCH
+    )
+    (same,) = read(tmp_path / "samples.json", MMLONGBENCH)
+    document = "04d8bb0db929110f204723c56e5386c1d8d21587"
+    wanted = [f"{document}_{n} {document}_10 {document}_11" for n in (2, 3)]
+    wanted.append(" ".join((same.uid, *questions.gold_pages(same))))
+    with servers.hub(files) as hub:
+        first = fetched(tmp_path, hub, "vidoseek", "slidevqa", "mmlongbench")
+    assert first.stdout.splitlines() == wanted, first.stderr
+    assert fetched(tmp_path, hub, "vidoseek").stdout.splitlines() == wanted[:1]  # the hub is away by now
+    (tmp_path / "vidoseek").write_text("[]")
+    mine = fetched(tmp_path, hub, "vidoseek")
+    assert (mine.returncode, mine.stdout) == (0, "")  # a file of that name is what is meant
+
+
+def test_a_hub_that_does_not_have_it_is_told_with_what_can_be_done(tmp_path: Path) -> None:
+    with servers.hub({}) as hub:
+        failed = fetched(tmp_path, hub, "mmlongbench")
+    assert "UnidocError: mmlongbench: cannot be fetched from the hub" in failed.stderr
+    assert "get data/train-00000-of-00001.parquet of its data set yubo2333/MMLongBench-Doc, and name" in failed.stderr
+
+
+def test_a_table_is_read_without_its_pictures(tmp_path: Path) -> None:
+    (one,) = read(tmp_path / "test.jsonl", SLIDEVQA)
+    file = tmp_path / "test.parquet"
+    file.write_bytes(
+        table(tmp_path, {**SLIDEVQA, "page_1": {"bytes": b"\xff\xd8", "path": "1.jpg"}, "page_2": b"\xff"})
+    )
+    assert questions.read(file) == [one]
+    file.write_bytes(b"PAR1")
+    with pytest.raises(UnidocError, match=r"test\.parquet: no question file"):
+        questions.read(file)

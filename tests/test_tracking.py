@@ -13,11 +13,17 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tests.conftest import Bucket
+from tests.promote.test_stage import policy
 from tests.servers import free_port, mlflow_server
 from unidoc_rl import cli, tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.journal import Journal
 from unidoc_rl.mlflow_server import KEY, PARENT, opened
+from unidoc_rl.params import Params, ServiceParams
+from unidoc_rl.promote.registry import Registry
+from unidoc_rl.promote.stage import promote
+from unidoc_rl.provenance import identity
 
 pytestmark = pytest.mark.slow  # MLflow takes seconds to import
 BEGIN = "from unidoc_rl import tracking\nwith tracking.run('sft', None): pass"
@@ -41,18 +47,21 @@ def stored(run: tracking.Run, address: str | None = None) -> Any:
 
 def test_what_a_run_tells_can_be_read_back(tmp_path: Path) -> None:
     (tmp_path / "card.md").write_text("# a card")
+    inputs: dict[str, str | Path] = {"questions": tmp_path / "card.md", "index": "http://127.0.0.1:8002"}
     with tracking.run("sft", None) as run:
         run.params({"seed": 1, "long": "x" * 10_000})
         run.metrics([(step, {"loss": 1 / (step + 1), "reward": 0.5}) for step in range(1200)])
         run.file(tmp_path / "card.md")
-        run.inputs({"questions": tmp_path / "card.md", "index": "http://127.0.0.1:8002"})
+        assert run.inputs(inputs).keys() == inputs.keys()
         assert run.last_step() == 1199
     found = stored(run)
     assert found.info.status == "FINISHED"
     assert found.data.params["seed"] == "1"
     assert found.data.metrics["loss"] == pytest.approx(1 / 1200)
-    assert {one.dataset.name for one in found.inputs.dataset_inputs} == {"questions", "index"}
+    given = {one.dataset.name: one.dataset.digest for one in found.inputs.dataset_inputs}
+    assert given == {name: identity(one) for name, one in inputs.items()}
     assert len(found.data.tags["mlflow.source.git.commit"]) >= 12
+    assert {"platform", "python", "unidoc-rl", "torch", "transformers"} <= found.data.tags.keys()
     assert list((tmp_path / ".mlflow").rglob("card.md"))
     assert not list((tmp_path / ".mlflow/unsent").iterdir())
 
@@ -180,8 +189,9 @@ def stands_once(run: tracking.Run, address: str) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_what_a_server_that_is_away_is_not_told_is_kept_and_sent_once(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], bucket: Bucket
 ) -> None:
+    """It keeps its files on S3."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     run = told(address, tmp_path)  # the server is down, and the stage is not held up
@@ -190,7 +200,7 @@ def test_what_a_server_that_is_away_is_not_told_is_kept_and_sent_once(
         tracking.retry()
     kept = tmp_path / ".mlflow/unsent"
     shutil.copytree(kept, tmp_path / "copy")
-    with mlflow_server(tmp_path / "server", port):
+    with mlflow_server(tmp_path / "server", port, f"{bucket.uri}/mlflow"):
         assert tracking.retry() == (1, 0)
         stands_once(run, address)
         assert not list(kept.iterdir())
@@ -198,6 +208,21 @@ def test_what_a_server_that_is_away_is_not_told_is_kept_and_sent_once(
         shutil.copytree(tmp_path / "copy", kept, dirs_exist_ok=True)  # as if it had died before it could note a thing
         assert tracking.retry() == (1, 0)
         stands_once(run, address)
+        is_on_s3(address, bucket, tmp_path)
+
+
+def is_on_s3(address: str, bucket: Bucket, tmp_path: Path) -> None:
+    """What was told of, and what the registry is given besides."""
+    place, measured = policy(tmp_path, "first", {"q1": 1.0})
+    made = promote(place, measured, tmp_path / "promotion", Params(services=ServiceParams(mlflow=address)))
+    assert made.champion == "1"
+    registry = Registry(made.name, address)
+    champion = registry.alias("champion")
+    assert champion is not None
+    assert registry.evaluation(champion)["grpo"]["rows"]["q1"]["value"] == 1
+    assert identity(registry.policy(champion)) == identity(place)
+    names = {Path(key).name for key in bucket.objects()}
+    assert {"card.md", "model.safetensors", "evaluation.json", "promotion.json"} <= names
 
 
 def test_a_process_that_is_killed_as_it_notes_loses_nothing_that_was_noted(tmp_path: Path) -> None:

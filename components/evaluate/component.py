@@ -26,7 +26,7 @@ def evaluate(
     from unidoc_rl.evaluate.stage import metrics as main_ones
     from unidoc_rl.params import from_json
 
-    asked, beside = Path(questions.path) / "test.json", [sft.path, "scripted"]
+    asked, beside = Path(questions.path) / "test.json", [sft.path, "scripted", "champion"]
     found = run(asked, corpus.path, index.path, grpo.path, evaluation.path, from_json(params), beside)
     for name, value in main_ones(found).items():
         metrics.log_metric(name, value)

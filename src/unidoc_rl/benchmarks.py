@@ -1,4 +1,4 @@
-"""Published question sets as their authors write them, told apart by their keys: MMLongBench-Doc's and SlideVQA's."""
+"""Published question sets: by their names, from the hub; and as their authors write them, told apart by their keys."""
 
 from __future__ import annotations
 
@@ -6,11 +6,33 @@ import ast
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.types import AnswerFormat, Evidence, Question
+
+PUBLISHED = {  # which data set of the hub has them, and in which file
+    "vidoseek": ("autumncc/ViDoSeek", "vidoseek.json"),
+    "slidevqa": ("autumncc/ViDoSeek", "slidevqa_refined.json"),  # those that can be asked of a whole collection
+    "mmlongbench": ("yubo2333/MMLongBench-Doc", "data/train-00000-of-00001.parquet"),
+}
+
+
+def fetched(name: str) -> Path:
+    """The questions of a published set, fetched once."""
+    from huggingface_hub import hf_hub_download
+
+    repository, file = PUBLISHED[name]
+    try:
+        return Path(hf_hub_download(repository, file, repo_type="dataset"))
+    except (OSError, ValueError) as error:
+        raise UnidocError(
+            f"{name}: cannot be fetched from the hub ({error}); get {file} of its data set {repository}, and name that "
+            "file, here or on S3"
+        ) from error
 
 
 def _listed(given: Any) -> Any:

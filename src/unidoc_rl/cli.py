@@ -79,15 +79,17 @@ def _load(params_file: Path | None, overrides: tuple[str, ...]) -> Params:
     return load(params_file, overrides)
 
 
-class _LocalFile(click.ParamType[Path]):
-    """A file that is read, here or on S3."""
+class _Questions(click.ParamType[Path]):
+    """A file, here or on S3, or the name of a published set, which the hub has."""
 
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        from unidoc_rl.storage import local_file
+        from unidoc_rl import benchmarks, storage
 
-        return local_file(value)
+        if value in benchmarks.PUBLISHED and not Path(value).exists():
+            return benchmarks.fetched(value)
+        return storage.local_file(value)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -236,7 +238,7 @@ def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None,
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("questions", required=False, type=_LocalFile())
+@click.argument("questions", required=False, type=_Questions())
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--out", required=True, type=click.Path(), help="The folder of trajectories to make, or s3://...")
@@ -335,11 +337,11 @@ def sft(trajectories: Path, corpus: str, out: str, params_file: Path | None, ove
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("questions", type=_LocalFile())
+@click.argument("questions", type=_Questions())
 @click.option(
     "--validation",
     required=True,
-    type=_LocalFile(),
+    type=_Questions(),
     help="Questions that it is tried on now and then, and never learns from.",
 )
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
@@ -379,14 +381,15 @@ def grpo(
 
 
 @cli.command(cls=_StageCommand)
-@click.argument("questions", type=_LocalFile())
+@click.argument("questions", type=_Questions())
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
 @click.option("--policy", required=True, help="What plays: a model's folder, or an address, http://host:8000/v1#model.")
 @click.option(
     "--beside",
     multiple=True,
-    help="Another policy to compare with; `champion`, the registry's; or `scripted`. May stand several times.",
+    help="What to compare with: another policy; `champion`, the registry's; `scripted`; or the folder of an earlier "
+    "evaluation, whose episodes are taken over. May stand several times.",
 )
 @click.option("--out", required=True, type=click.Path(), help="The folder of the evaluation to make, or s3://...")
 @_with_params
@@ -402,10 +405,10 @@ def evaluate(
 ) -> None:
     """Measure how well a policy answers QUESTIONS, from which nothing was learned, and show where it fails.
 
-    QUESTIONS is a file as `unidoc curate` takes it; each is played once. Accuracy comes with its interval, by kind of
-    question, source and hops; beside it stand what was found, kept and zoomed into, what it cost, and why the rest went
-    wrong. `scripted` plays the annotations: what can be reached with this index. Killed, it goes on with what was
-    played.
+    QUESTIONS is a file as `unidoc curate` takes it, or vidoseek, slidevqa or mmlongbench, which the hub has; each is
+    played once. Accuracy comes with its interval, by kind of question, source and hops; beside it stand what was found,
+    kept and zoomed into, what it cost, and why the rest went wrong. `scripted` plays the annotations: what can be
+    reached with this index. Killed, it goes on with what was played.
 
     \b
         unidoc evaluate questions/test.json --corpus corpus --index index --policy grpo --beside sft \\

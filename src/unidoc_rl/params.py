@@ -277,6 +277,13 @@ class EvaluateParams(Section):
         "zoom, answer), oracle (gold pages, answer)",
     )
     at_once: int = Field(16, ge=1, le=4096, description="episodes that are played together")
+    price_read: float = Field(
+        0.0,
+        ge=0,
+        description="of a million tokens that a policy reads, pictures included, in your money; with it, the report "
+        "tells what a question costs",
+    )
+    price_written: float = Field(0.0, ge=0, description="likewise, of a million that it writes")
 
 
 class PromoteParams(Section):

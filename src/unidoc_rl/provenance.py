@@ -33,6 +33,27 @@ def data_version() -> str:
     return hashlib.sha256(DVC_LOCK.read_bytes()).hexdigest() if DVC_LOCK.exists() else ""
 
 
+def identity(source: str | Path) -> str:
+    """Of a file or a folder, the hash by which DVC knows its content; of an address, its own."""
+    path = Path(source)
+    if not path.exists():
+        return _md5(str(source).encode())
+    if path.is_file():
+        return _md5_of(path)
+    files = {file.relative_to(path).as_posix(): _md5_of(file) for file in path.rglob("*") if file.is_file()}
+    listed = [{"md5": known, "relpath": name} for name, known in sorted(files.items())]
+    return _md5(json.dumps(listed).encode()) + ".dir"
+
+
+def _md5_of(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def digest(path: Path) -> str:
     """Of a file, or of all files of a folder, by their names and contents."""
     whole = hashlib.sha256()

@@ -1,7 +1,7 @@
 """Question files: the reference's format, with gold regions and crop labels beside it.
 
 A file is a JSON list of examples (or an object that holds it under "examples"), written one example a line; a .jsonl
-file has the lines alone:
+file has the lines alone, a .parquet file the rows of a table:
 
     {"uid", "query", "reference_answer",
      "meta_info": {"file_name", "reference_page": [1, …], "source_type", "query_type"},
@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
+import pyarrow.parquet as pq
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from unidoc_rl import benchmarks
@@ -28,7 +29,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.names import document_name, page_id
 from unidoc_rl.types import AnswerFormat, Box, Evidence, Question
 
-LINES = ".jsonl"
+LINES, TABLE = ".jsonl", ".parquet"
 # Of files that become documents. Nothing else is cut off after a dot: a document's own name has no ending, maybe dots.
 _ENDING = re.compile(r"\.(?:pdf|jpe?g|png|webp|tiff?)$", re.IGNORECASE)
 
@@ -171,14 +172,18 @@ def _regions(evidence: Iterable[Evidence]) -> tuple[Box, ...] | None:
     return tuple(boxes) if boxes or not needed else None
 
 
-def _lines(text: str) -> list[Any]:
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
+def _data(path: Path) -> Any:
+    if path.suffix == TABLE:
+        with pq.ParquetFile(path) as table:
+            told = [column.name for column in table.schema_arrow if "binary" not in str(column.type)]  # no pictures
+            return table.read(columns=told).to_pylist()
+    text = path.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line.strip()] if path.suffix == LINES else json.loads(text)
 
 
 def _read(path: Path) -> Iterator[Question]:
     try:
-        text = path.read_text(encoding="utf-8")
-        data = _lines(text) if path.suffix == LINES else json.loads(text)
+        data = _data(path)
     except (OSError, ValueError, RecursionError) as error:
         raise UnidocError(f"{path}: no question file ({error})") from error
     examples = data.get("examples") if isinstance(data, dict) else data

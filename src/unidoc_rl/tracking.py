@@ -54,17 +54,12 @@ class Run:
         self.metrics([(0, figures)])
         self.tell("result", rows=[(name, value, int(time.time() * 1000), 0) for name, value in figures.items()])
 
-    def inputs(self, inputs: Mapping[str, str | Path]) -> None:
-        """What the stage is made from, by the content of files and folders."""
-        told = [
-            {
-                "name": name,
-                "digest": provenance.key(Path(one) if Path(one).exists() else str(one))[:32],
-                "source": str(one),
-            }
-            for name, one in inputs.items()
-        ]
+    def inputs(self, inputs: Mapping[str, str | Path]) -> dict[str, str]:
+        """What the stage is made from; returns what each is known by."""
+        known = {name: provenance.identity(one) for name, one in inputs.items()}
+        told = [{"name": name, "digest": known[name], "source": str(one)} for name, one in inputs.items()]
         self.tell("inputs", inputs=told)
+        return known
 
     def file(self, path: Path, folder: str | None = None) -> None:
         self.tell("file", file=self._journal.keep(path), folder=folder)
@@ -169,9 +164,9 @@ def tags() -> dict[str, str]:
     return {
         "mlflow.source.git.commit": provenance.commit(),
         "data": provenance.data_version()[:12],
+        "platform": platform.platform(),
         "python": platform.python_version(),
-        "unidoc-rl": version("unidoc-rl"),
-        "torch": version("torch"),
+        **{name: version(name) for name in ("unidoc-rl", "torch", "transformers", "trl")},
     }
 
 

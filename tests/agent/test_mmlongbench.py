@@ -1,15 +1,25 @@
-"""MMLongBench-Doc's scoring: what its protocol gives, worked out by hand, and its definition of likeness."""
+"""MMLongBench-Doc's scoring: what its protocol gives, worked out by hand, and its definition of likeness.
+
+mmlongbench_scores.jsonl holds 220 pairs of each format, made of words and numbers at random, with what the authors' own
+script (eval/eval_score.py of MMLongBench-Doc, at 263f15d) gave them; and in its first line, to all of them together.
+"""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unidoc_rl.agent.mmlongbench import by_protocol, likeness, worth
-from unidoc_rl.types import AnswerFormat, Question
+from unidoc_rl.agent.mmlongbench import by_protocol, likeness, verdict, worth
+from unidoc_rl.agent.rewards import score
+from unidoc_rl.evaluate.measures import evaluation, row_of
+from unidoc_rl.params import RewardParams
+from unidoc_rl.types import Answer, AnswerFormat, Evidence, Outcome, Question, Reply, Said, Trajectory, Turn
 
 INT, FLOAT, STR, LIST, NONE = (
     AnswerFormat.INT,
@@ -139,6 +149,41 @@ def test_the_protocol_gives_what_was_worked_out() -> None:
     wrong = [(*pair, worth(*pair[:3])) for pair in PAIRS if worth(*pair[:3]) != pytest.approx(pair[3])]
     assert wrong == []
 
+
+# --- held against the authors' own script -----------------------------------------------------------------------------
+
+SCORES = Path(__file__).with_name("mmlongbench_scores.jsonl")
+
+
+def recorded() -> tuple[dict[str, float], list[tuple[AnswerFormat, str, str, float]]]:
+    whole, *lines = map(json.loads, SCORES.read_text(encoding="utf-8").splitlines())
+    return whole, [(AnswerFormat(form), true, told, value) for form, true, told, value in lines]
+
+
+def test_the_authors_own_script_gives_each_pair_the_same() -> None:
+    _, pairs = recorded()
+    assert {form: count >= 200 for form, count in Counter(form for form, *_ in pairs).items()} == dict.fromkeys(
+        AnswerFormat, True
+    )
+    assert [pair for pair in pairs if worth(*pair[:3]) != pytest.approx(pair[3])] == []
+
+
+def test_the_authors_own_script_gives_the_same_accuracy_and_f1() -> None:
+    whole, pairs = recorded()
+    episodes = [answered(str(n), form, true, told) for n, (form, true, told, _) in enumerate(pairs)]
+    judged = score(episodes, RewardParams(), lambda asked: [verdict(question, told) for question, told in asked])
+    found = evaluation(map(row_of, judged))
+    assert (found.accuracy.value, found.f1.value) == pytest.approx((whole["accuracy"], whole["f1"]))
+
+
+def answered(uid: str, form: AnswerFormat, true: str, told: str) -> Trajectory:
+    evidence = () if form is NONE else (Evidence("a.pdf", 1, (), None),)
+    question = Question(uid, "Which?", true, form, "", "", "a.pdf", evidence)
+    turn = Turn(Reply("", 1, 1, 0.0), Said("", "", Answer(told)), (), 0.0)
+    return Trajectory(question, 0, "", (turn,), Outcome.ANSWERED, "", None)
+
+
+# --- what holds of all answers ----------------------------------------------------------------------------------------
 
 letters = st.text("ab ", max_size=7)
 

@@ -1,20 +1,32 @@
-"""Evaluation: the numbers are those of the episodes, each wrong answer has its cause, and the report shows both."""
+"""Evaluation: the numbers are those of the episodes, each wrong answer has its cause, and the report shows both.
+
+Killed, it goes on; what is not there, a champion or a server, is told.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
+import signal
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.agent.chat import Body, Chat, Given, completion
 from tests.agent.models import write_policy
 from tests.browser import PHONE, Tab
+from tests.conftest import Bucket
+from tests.servers import closed_port
 from tests.small import Small
-from unidoc_rl import questions
+from unidoc_rl import questions, s3
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.pictures import Pictures
@@ -27,8 +39,9 @@ from unidoc_rl.evaluate.measures import Cause, Evaluation, evaluation, row_of
 from unidoc_rl.evaluate.stage import evaluate, paired
 from unidoc_rl.index.search import Index
 from unidoc_rl.mlflow_server import opened
-from unidoc_rl.params import AgentParams, EvaluateParams, Params, RewardParams
+from unidoc_rl.params import AgentParams, EvaluateParams, Params, PromoteParams, RewardParams, ServiceParams
 from unidoc_rl.promote.stage import promote
+from unidoc_rl.provenance import identity
 from unidoc_rl.types import AnswerFormat, Outcome, Split, Trajectory
 
 AGENT = AgentParams()
@@ -85,8 +98,13 @@ def test_numbers_are_those_of_the_episodes(small: Small) -> None:
     recall, precision = right / len(answerable), right / answered
     assert found.f1.value == pytest.approx(2 * recall * precision / (recall + precision))
     assert 0 < found.f1.low < found.f1.value < found.f1.high < 1
-    unanswerable = found.refusals["of what is unanswerable, it says so"]
-    assert unanswerable.count == sum(not one.question.evidence for one in episodes[1:])
+    none = [one for one in episodes[1:] if not one.question.evidence]
+    known = sum(one.scores.parts["answer"] for one in none if one.scores)  # the rules: right is who says so
+    precise, complete = found.refusals.values()
+    assert precise.count == sum(row.answered_none for row in found.rows)
+    assert precise.value == pytest.approx(known / precise.count)
+    assert complete.value == pytest.approx(known / len(none))
+    assert complete.count == len(none) == found.by["hops"]["0"].count
     same, other = paired(found, evaluation(map(row_of, episodes)))
     assert len(same) == len(other) == len(values)
 
@@ -107,7 +125,8 @@ def test_a_policy_beside_the_ceiling(
     some = [one for one in questions.read(small.file(Split.TEST)) if len(one.evidence) == 1][:3]
     questions.write(tmp_path / "test.json", some)
     agent = AGENT.model_copy(update={"turns": 5, "turn_tokens": 16})
-    params = Params(agent=agent, evaluate=EvaluateParams(at_once=3, baselines=["rag"]))
+    playing = EvaluateParams(at_once=3, baselines=["rag"], price_read=3.0, price_written=15.0)
+    params = Params(agent=agent, evaluate=playing)
     history = [{"step": 1, "reward": 0.1, "eval_accuracy": 0.0}, {"step": 2, "reward": 0.3, "eval_accuracy": 0.5}]
     (model / "grpo.json").write_text(json.dumps({"history": history}))
     out = tmp_path / "evaluation"
@@ -118,11 +137,17 @@ def test_a_policy_beside_the_ceiling(
     assert list(table) == ["tiny", "rag", "scripted"]
     assert table["rag"]["figures"]["recall"]["value"] > 0  # it saw what its question found, whatever it wrote
     assert set(table["tiny"]["rows"]) == {one.uid for one in some}
+    assert table["tiny"]["figures"]["cost"]["value"] > 0
+    assert (table["scripted"]["compared"]["value"], table["scripted"]["compared"]["p"]) == (-1, 0.25)
+    assert (table["scripted"]["compared"]["won"], table["scripted"]["compared"]["lost"]) == ([], [o.uid for o in some])
+    assert table["rag"]["inputs"] == table["tiny"]["inputs"] != table["scripted"]["inputs"]
+    assert table["rag"]["inputs"]["policy"] == identity(model)
     assert json.loads((out / "metrics.json").read_text())["accuracy"] == 0
     assert len(list(trajectories.read(out / "episodes.jsonl"))) == 3
     mlflow, experiment = opened(None)
     (run,) = mlflow.search_runs([experiment])
     assert run.data.metrics["accuracy"] == 0
+    assert {"judge": "rules", "turns": "5", "questions": "3"}.items() <= run.data.params.items()
     assert {one.dataset.name for one in run.inputs.dataset_inputs} == {
         "questions",
         "corpus",
@@ -130,45 +155,193 @@ def test_a_policy_beside_the_ceiling(
         "tiny",
         "scripted",
     }
+    assert {file.path for file in mlflow.list_artifacts(run.info.run_id)} == {"report.html", "evaluation.json"}
     traces = mlflow.search_traces(locations=[experiment], run_id=run.info.run_id)
     assert {one.info.request_preview is not None for one in traces} == {True}
     assert len(traces) == 3
     tab.open(out / "report.html")
     assert tab.text("h1") == "tiny: 0.0% right"
     assert tab.text("p.verdict").endswith("Worse than scripted (-100.0% [-100.0%, -100.0%]).")
+    head = tab.texts("table.plain th")
+    assert {"recall", "NDCG", "first gold rank", "region IoU", "turns", "zooms", "cost"} <= {*head}
+    assert "cost of a question" in tab.texts("svg.plot text.tick")
+    told = tab.texts(".charts h3")
+    assert {"by kind", "by source", "by hops", "outcomes", "why it is not right"} <= {*told}
     assert tab.texts("svg.plot circle.own") == [""]  # accuracy against cost
     assert len(tab.texts("svg.plot polyline")) == 2  # what the policy's folder says of its learning
     assert tab.texts("summary")[1:] == ["lost against scripted: 3"]
     frame = "document.querySelector('iframe').contentDocument"
     cases = tab.evaluate(f"[...{frame}.querySelectorAll('#label option')].map(one => one.value)")
-    assert {"", "=lost against scripted"} <= set(cases)
+    assert {"", "=at random", "=lost against scripted"} <= set(cases)
     assert "=won against scripted" not in cases
     choose = f"{frame}.querySelector('#label').value = '=lost against scripted'"
     tab.evaluate(f"{choose}; {frame}.querySelector('#filters').dispatchEvent(new Event('input'))")
     assert tab.evaluate(f"{frame}.querySelectorAll('#list li').length") == 6  # three questions, by each of both
     assert [row.split("0.0%")[0] for row in tab.texts("table.plain tr")[1:2]] == ["tiny"]
+    tab.evaluate(f"{frame}.querySelector('#list li:nth-child(2) a').click()")  # what the ceiling did with the first
+    is_painted(tab, small)
     tab.size(*PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 
 
+RIGHT, OWN = (43, 122, 75), (63, 111, 181)  # colours of webpage.html
+
+
+def is_painted(tab: Tab, small: Small) -> None:
+    """What the numbers and the episode that is open say is to be seen on the screen."""
+    every, none = (on_screen(tab, f".stacked tr:nth-child({row}) div") for row in (3, 1))
+    assert (share_of(every, RIGHT) > 0.7, share_of(none, RIGHT)) == (True, 0)  # of the ceiling, and of the policy
+    circle = on_screen(tab, "svg.plot circle.own")
+    assert np.abs(circle[circle.shape[0] // 2, circle.shape[1] // 2].astype(int) - OWN).max() < 8
+    page = on_screen(tab, ".page img", inside=True)
+    shown = tab.evaluate("document.querySelector('iframe').contentDocument.querySelector('.page img').alt")
+    (file,) = small.corpus.glob(f"images/*/{shown}.jpg")
+    true = Image.open(file).convert("L").resize((page.shape[1], page.shape[0]))
+    seen = Image.fromarray(page).convert("L")
+    assert np.corrcoef(np.asarray(true).ravel(), np.asarray(seen).ravel())[0, 1] > 0.5
+
+
+def on_screen(tab: Tab, selector: str, inside: bool = False) -> np.typing.NDArray[np.uint8]:
+    """What is painted where an element is; `inside`: the frame with the episodes."""
+    x, y, width, height, scale = tab.evaluate(
+        f"""(() => {{
+            const frame = document.querySelector("iframe"), inside = {json.dumps(inside)};
+            const one = (inside ? frame.contentDocument : document).querySelector({json.dumps(selector)});
+            one.scrollIntoView({{block: "center", behavior: "instant"}});
+            const [r, o] = [one.getBoundingClientRect(), frame.getBoundingClientRect()];
+            const [x, y] = inside ? [o.x + frame.clientLeft, o.y + frame.clientTop] : [0, 0];
+            return [r.x + x, r.y + y, r.width, r.height, devicePixelRatio];
+        }})()"""
+    )
+    corners = [round(scale * at) for at in (x, y, x + width, y + height)]
+    return np.asarray(tab.picture().crop((corners[0], corners[1], corners[2], corners[3])))
+
+
+def share_of(pixels: np.typing.NDArray[np.uint8], colour: tuple[int, int, int]) -> float:
+    return float((np.abs(pixels.astype(int) - colour).max(axis=-1) < 24).mean())
+
+
 @pytest.mark.slow
-def test_the_champion_stands_beside_as_soon_as_there_is_one(
-    small: Small, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_the_champion_stands_beside_as_soon_as_there_is_another_one(
+    small: Small,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    bucket: Bucket,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("UNIDOC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     questions.write(tmp_path / "test.json", small.asked()[:1])
     params = Params(agent=AGENT.model_copy(update={"turns": 1, "turn_tokens": 16}))
+    out = tmp_path / "evaluation"
 
-    def players() -> list[str]:
-        out = tmp_path / "evaluation"
-        evaluate(tmp_path / "test.json", small.corpus, str(small.index), str(model), out, params, ["champion"])
-        return list(json.loads((out / "evaluation.json").read_text()))
+    def players(policy: str | Path, params: Params = params) -> dict[str, Any]:
+        evaluate(tmp_path / "test.json", small.corpus, str(small.index), str(policy), out, params, ["champion"])
+        table: dict[str, Any] = json.loads((out / "evaluation.json").read_text())
+        return table
 
-    assert players() == ["tiny"]
+    assert list(players(model)) == ["tiny"]
     assert "there is no champion yet to stand beside" in capfd.readouterr().err
-    assert promote(model, tmp_path / "evaluation", tmp_path / "promotion", params).promoted
-    assert players() == ["tiny", "champion"]
+    assert promote(model, out, tmp_path / "promotion", params).promoted
+    assert list(players(model)) == ["tiny"]
+    assert "tiny is the champion" in capfd.readouterr().err
+    shutil.copytree(model, tmp_path / "next")
+    (tmp_path / "next/README.md").write_text("learned on")
+    s3.push(tmp_path / "next", f"{bucket.uri}/next")
+    both = players(f"{bucket.uri}/next")
+    assert list(both) == ["next", "champion"]
+    assert both["champion"]["inputs"]["policy"] == identity(model)  # it comes back as it was
+    assert [gate.name for gate in promote(f"{bucket.uri}/next", out, tmp_path / "promotion", params).gates][2] == "gain"
+    with closed_port() as port:
+        address = f"http://127.0.0.1:{port}"
+        away = params.model_copy(update={"services": ServiceParams(mlflow=address)})
+        assert list(players(tmp_path / "next", away)) == ["next"]
+    told = capfd.readouterr().err
+    assert "the registry cannot be asked for its champion, which does not stand beside" in told
+    assert f"MLflow at {address} cannot be told" in told
+    nobody = params.model_copy(update={"promote": PromoteParams(name="nobody")})
+    with pytest.raises(UnidocError, match="champion: is not there to be evaluated"):
+        evaluate(tmp_path / "test.json", small.corpus, str(small.index), "champion", out, nobody)
+
+
+@pytest.mark.slow
+def test_killed_it_goes_on_with_what_was_played(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked, out = tmp_path / "test.json", tmp_path / "evaluation"
+    questions.write(asked, small.asked()[:8])
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from unidoc_rl.agent import trajectories\nfrom unidoc_rl.evaluate.stage import evaluate\n"
+        "from unidoc_rl.params import Params\n"
+        "real, written = trajectories.to_line, []\n"
+        "def die(one):\n    written.append(one)\n"
+        "    return real(one) if len(written) < 5 else os.kill(os.getpid(), signal.SIGKILL)\n"
+        "trajectories.to_line = die\n"
+        "asked, corpus, index, out = sys.argv[1:]\n"
+        "evaluate(Path(asked), corpus, index, 'scripted', out, Params())\n"
+    )
+    command: list[str | Path] = [sys.executable, "-c", code, asked, small.corpus, small.index, out]
+    killed = subprocess.run(command, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not out.exists()
+    left = list(trajectories.read(tmp_path / ".evaluation.work/scripted.jsonl"))
+    assert len(left) == 4
+    found = evaluate(asked, small.corpus, str(small.index), "scripted", out, Params())
+    assert found.accuracy.count == 8
+    kept = {one.question.uid: one for one in trajectories.read(out / "episodes.jsonl")}
+    assert [kept[one.question.uid].turns for one in left] == [one.turns for one in left]  # with the very seconds
+    client, experiment = opened(None)
+    (run,) = client.search_runs([experiment])
+    assert (run.info.status, run.data.metrics["accuracy"]) == ("FINISHED", found.accuracy.value)
+
+
+@pytest.mark.slow
+def test_who_was_not_answered_counts_as_void_and_what_was_has_its_cost(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    first, second, *_ = some = small.asked()[:3]
+    questions.write(tmp_path / "test.json", some)
+
+    def answer(body: Body) -> Given:
+        text = json.dumps(body, ensure_ascii=False)
+        return (302, {"Location": "/"}, "") if first.query in text else completion("<answer>so it is</answer>")
+
+    params = Params(evaluate=EvaluateParams(price_read=2.0, price_written=40.0))
+    with Chat(answer).running() as chat:
+        out = tmp_path / "evaluation"
+        found = evaluate(tmp_path / "test.json", small.corpus, str(small.index), chat.url, out, params)
+    assert (found.void, found.accuracy.count) == (1, 2)
+    assert found.outcomes == {"answered": 2}
+    assert found.figures["cost"].value == pytest.approx((120 * 2.0 + 5 * 40.0) / 1e6)
+    assert second.uid in {row.uid for row in found.rows}
+    assert json.loads((out / "metrics.json").read_text())["void"] == 1
+
+
+@pytest.mark.slow
+def test_an_earlier_evaluation_stands_beside_with_what_it_has_played(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    some = small.asked()[:6]
+    index, params = str(small.index), Params()
+    questions.write(tmp_path / "before.json", some[:4])
+    before = evaluate(tmp_path / "before.json", small.corpus, index, "scripted", tmp_path / "monday", params)
+    questions.write(tmp_path / "now.json", some[1:])
+    beside = [str(tmp_path / "monday")]
+    evaluate(tmp_path / "now.json", small.corpus, index, "scripted", tmp_path / "tuesday", params, beside)
+    table = json.loads((tmp_path / "tuesday/evaluation.json").read_text())
+    assert set(table["monday"]["rows"]) == {one.uid for one in some[1:4]}  # of what is asked now
+    played = {one.question.uid: one.turns for one in trajectories.read(tmp_path / "monday/episodes.jsonl")}
+    taken_over = list(trajectories.read(tmp_path / "tuesday/monday.jsonl"))
+    assert [one.turns for one in taken_over] == [played[one.question.uid] for one in taken_over]
+    assert table["monday"]["compared"]["value"] == 0
+    assert table["monday"]["accuracy"]["count"] == 3 == before.accuracy.count - 1
+    questions.write(tmp_path / "others.json", some[4:])
+    with pytest.raises(UnidocError, match=r"monday: has no episode that counts: .* or of another question"):
+        evaluate(tmp_path / "others.json", small.corpus, index, "scripted", tmp_path / "wednesday", params, beside)
 
 
 def test_what_was_once_judged_is_not_asked_for_by_another_evaluation(

@@ -331,6 +331,10 @@ def test_one_s_own_documents_and_questions_become_a_champion_by_the_same_numbers
     for name in ("curate/card", "evaluate/report"):
         (page,) = out.glob(f"*/{name}")
         assert page.read_text().startswith("<!doctype html>")
+    (evaluated,) = out.glob("*/evaluate")
+    assert (evaluated / "report").read_bytes() == (evaluated / "evaluation/report.html").read_bytes()
+    measured = json.loads((evaluated / "executor_output.json").read_text())["artifacts"]["metrics"]["artifacts"][0]
+    assert measured["metadata"] == json.loads((evaluated / "evaluation/metrics.json").read_text())
     (gates,) = out.glob("*/promote/summary")
     assert "| minimum | passed |" in gates.read_text()
     for stage, figure in {"ingest": "pages", "index": "pages", "curate": "sft", "sft": "loss", "grpo": "turns"}.items():

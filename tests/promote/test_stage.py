@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from unidoc_rl import cli
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.mlflow_server import PARENT, opened
 from unidoc_rl.params import Params, PromoteParams
-from unidoc_rl.promote.gates import gates
-from unidoc_rl.promote.registry import Registry
+from unidoc_rl.promote.gates import FEWEST, gates
+from unidoc_rl.promote.registry import STALE_SECONDS, Registry
 from unidoc_rl.promote.stage import Promotion, promote, roll_back
+from unidoc_rl.provenance import identity
 
 PARAMS = Params()
 NAME = PARAMS.promote.name
@@ -26,6 +31,11 @@ def evaluated(values: Mapping[str, float], void: int = 0, kind: str = "lookup", 
     accuracy = {"value": sum(values.values()) / len(values), "low": 0, "high": 1, "count": len(values)}
     rows = {uid: {"value": value, "kind": kind} for uid, value in values.items()}
     return {"accuracy": accuracy, "void": void, "figures": {"seconds": {"value": seconds}}, "rows": rows}
+
+
+def of(place: Path) -> dict[str, Any]:
+    """What an evaluation says it was made from."""
+    return {"inputs": {"policy": identity(place), "questions": "q", "corpus": "c", "index": "i"}}
 
 
 def right(count: int, of: int = 40) -> dict[str, float]:
@@ -45,8 +55,28 @@ def test_each_gate_holds_back_what_it_is_for() -> None:
     assert failed(evaluated(right(40)), evaluated(right(20)), params) == []
     assert failed(evaluated(right(21)), evaluated(right(20)), params) == ["gain"]
     assert failed(evaluated(right(25)), evaluated(right(40)), params) == ["gain", "kind lookup"]
+    few = {f"q{n}": float(n >= FEWEST - 1) for n in range(40)}
+    kinds = evaluated(few)
+    for uid in few:
+        kinds["rows"][uid]["kind"] = "lookup" if few[uid] else "chart"
+    assert failed(kinds, evaluated(right(20)), params) == []  # too few charts to say that it has forgotten them
+    *_, chart, _ = gates(kinds, evaluated(right(20)), params)
+    assert (chart.name, chart.said[:6]) == ("kind chart", "+100.0")
+    assert chart.said.endswith(f"on {FEWEST - 1} questions; allowed 10.0%; of fewer than {FEWEST}, nothing can be said")
     others = evaluated({f"x{n}": 1.0 for n in range(9)})
     assert failed(evaluated(right(40)), others, params) == ["gain"]
+
+
+@pytest.mark.slow
+def test_equals_are_rarely_promoted() -> None:
+    rng = np.random.default_rng(3)
+    promoted = 0
+    for _ in range(1000):
+        hard = rng.random(80)  # what both have in common
+        first, second = ((hard + rng.normal(0, 0.3, 80) < 0.6).astype(float) for _ in range(2))
+        own, champion = (evaluated({f"q{n}": float(one) for n, one in enumerate(values)}) for values in (second, first))
+        promoted += not failed(own, champion, PromoteParams(worse=1.0))
+    assert promoted <= 50
 
 
 def policy(folder: Path, name: str, values: Mapping[str, float]) -> tuple[Path, Path]:
@@ -55,13 +85,15 @@ def policy(folder: Path, name: str, values: Mapping[str, float]) -> tuple[Path, 
     place.mkdir(parents=True)
     measured.mkdir()
     (place / "model.safetensors").write_bytes(name.encode())
-    (measured / "evaluation.json").write_text(json.dumps({"grpo": evaluated(values), "sft": evaluated(values)}))
+    (place / "README.md").write_text(f"# {name}")
+    table = {"grpo": evaluated(values) | of(place), "sft": evaluated(values)}
+    (measured / "evaluation.json").write_text(json.dumps(table))
     return place, measured
 
 
-def promoted(folder: Path, name: str, values: Mapping[str, float]) -> Promotion:
+def promoted(folder: Path, name: str, values: Mapping[str, float], params: Params = PARAMS) -> Promotion:
     place, measured = policy(folder, name, values)
-    return promote(place, measured, folder / name / "promotion", PARAMS)
+    return promote(place, measured, folder / name / "promotion", params)
 
 
 @pytest.mark.slow
@@ -72,6 +104,9 @@ def test_from_the_first_champion_to_the_rollback(tmp_path: Path, monkeypatch: py
     assert (first.version, first.promoted, first.champion) == ("1", True, "1")
     again = promote(tmp_path / "first/grpo", tmp_path / "first/evaluation", tmp_path / "again", PARAMS)
     assert (again.version, again.promoted) == ("1", True)
+    client, experiment = opened(None)
+    assert len(client.search_model_versions(f"name = '{NAME}'")) == 1
+    assert client.get_registered_model(NAME).aliases == {"champion": 1}
     better = promoted(tmp_path, "better", right(30))
     assert (better.version, better.champion) == ("2", "2")
     worse = promoted(tmp_path, "worse", right(31))
@@ -79,17 +114,58 @@ def test_from_the_first_champion_to_the_rollback(tmp_path: Path, monkeypatch: py
     registry = Registry(NAME, None)
     assert [str(one.version) for alias in ("champion", "previous") if (one := registry.alias(alias))] == ["2", "1"]
     assert json.loads((tmp_path / "worse/promotion/promotion.json").read_text())["promoted"] is False
-    client, experiment = opened(None)
     last, *_, whole = client.search_runs([experiment], order_by=["attributes.start_time DESC"])
     assert (last.info.run_name, last.data.tags[PARENT]) == ("promote", whole.info.run_id)
     assert last.data.metrics == {"promoted": 0, "version": 3} == whole.data.metrics
     assert {one.dataset.name for one in last.inputs.dataset_inputs} == {"policy", "evaluation"}
     assert [file.path for file in client.list_artifacts(last.info.run_id)] == ["promotion.json"]
-    assert roll_back(PARAMS) == ("1", "2")
+    done = CliRunner().invoke(cli.cli, ["promote", "--rollback"])
+    assert done.stdout == f"{NAME}: version 1 is champion again, instead of version 2\n"
     assert [str(one.version) for alias in ("champion", "previous") if (one := registry.alias(alias))] == ["1", "2"]
     champion = registry.alias("champion")
     assert champion is not None
     assert registry.evaluation(champion)["grpo"]["rows"]["q0"]["value"] == 1
+    assert champion.description == "# first"
+    told = {"data.questions": "q", "data.corpus": "c", "data.index": "i", "policy": identity(tmp_path / "first/grpo")}
+    assert told.items() <= champion.tags.items()
+    assert len(champion.tags["commit"]) >= 12
+
+
+@pytest.mark.slow
+def test_it_is_compared_with_the_champion_that_played_the_same_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody could follow a champion whose questions are not asked any more."""
+    monkeypatch.chdir(tmp_path)
+    promoted(tmp_path, "first", right(10))
+    place, measured = policy(tmp_path, "second", right(1))
+
+    def asked_anew(champion: Path) -> Promotion:
+        before, now = ({f"x{n}": value for n in range(40)} for value in (0.0, 1.0))
+        table = {"grpo": evaluated(now) | of(place), "champion": evaluated(before) | of(champion)}
+        (measured / "evaluation.json").write_text(json.dumps(table))
+        return promote(place, measured, tmp_path / "out", PARAMS)
+
+    stranger = asked_anew(place)
+    assert [gate.said for gate in stranger.gates if not gate.passed] == [
+        "the champion was evaluated on other questions; evaluate with --beside champion, which plays the same"
+    ]
+    made = asked_anew(tmp_path / "first/grpo")
+    assert (made.promoted, made.champion) == (True, made.version)
+
+
+@pytest.mark.slow
+def test_the_champion_evaluated_again_stays_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = promoted(tmp_path, "first", right(30))
+    place, measured = tmp_path / "first/grpo", tmp_path / "first/evaluation"
+    (measured / "evaluation.json").write_text(json.dumps({"grpo": evaluated(right(29), seconds=2) | of(place)}))
+    assert promote(place, measured, tmp_path / "out", PARAMS).gates[0].said == "accuracy 72.5%; asked for 0.0%"
+    client, _ = opened(None)
+    assert [one.version for one in client.search_model_versions(f"name = '{NAME}'")] == [int(first.version)]
+    (place / "model.safetensors").write_bytes(b"learned on")
+    with pytest.raises(UnidocError, match=r"evaluation\.json: is about grpo as it was, and .*/first/grpo has changed"):
+        promote(place, measured, tmp_path / "out", PARAMS)
 
 
 @pytest.mark.slow
@@ -97,9 +173,16 @@ def test_of_two_at_once_one_waits_its_turn(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     registry = Registry(NAME, None)
     place, measured = policy(tmp_path, "second", right(10))
-    with registry.held(), pytest.raises(UnidocError, match="another promotion has been at work for 0 s"):
+    with registry.held(), pytest.raises(UnidocError, match=r"another promotion has been at work for \d+ s"):
         promote(place, measured, tmp_path / "out", PARAMS)
+    assert registry.alias("champion") is None
+    made = promote(place, measured, tmp_path / "out", PARAMS)
+    assert (made.promoted, made.version) == (True, "1")  # it was a candidate already
+    client, _ = opened(None)
+    killed = f"{time.time() - STALE_SECONDS}"
+    client.create_registered_model(f"{NAME}.promoting", description=killed)
     assert promote(place, measured, tmp_path / "out", PARAMS).promoted
+    assert [one.name for one in client.search_registered_models()] == [NAME]
 
 
 @pytest.mark.slow

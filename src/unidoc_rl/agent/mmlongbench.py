@@ -72,7 +72,7 @@ def worth(form: AnswerFormat, reference: str, answer: str) -> float:
 
 def likeness(true: str, told: str) -> float:
     """ANLS of one pair: 1 less the share of letters that must be changed; 0 where that is half of them or more."""
-    longest = max(len(true), len(told))
+    longest = max(len(true.upper()), len(told.upper()))  # as the authors count: ß is two letters
     alike = 1 - (edits(true, told) / longest if longest else 0.0)
     return alike if alike > _NEAR else 0.0
 

@@ -26,6 +26,7 @@ from unidoc_rl.agent.readings import (
     same_number,
     scale_in,
 )
+from unidoc_rl.edits import edits
 from unidoc_rl.types import AnswerFormat, Question
 
 _TOLERANCE = Fraction(1, 100)  # of a number with decimals, as MMLongBench-Doc has it
@@ -212,12 +213,7 @@ def _likeness(one: str, other: str) -> float:
     longest = max(len(one), len(other))
     if abs(len(one) - len(other)) > (1 - _ALIKE) * longest:
         return 0.0
-    row = list(range(len(other) + 1))
-    for at, letter in enumerate(one, start=1):
-        before, row[0] = row[0], at
-        for to, against in enumerate(other, start=1):
-            before, row[to] = row[to], min(row[to] + 1, row[to - 1] + 1, before + (letter != against))
-    return 1 - row[-1] / longest
+    return 1 - edits(one, other) / longest
 
 
 def _words(text: str) -> list[str]:

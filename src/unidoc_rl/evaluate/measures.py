@@ -15,7 +15,7 @@ from unidoc_rl.agent.rules import says_there_is_none
 from unidoc_rl.agent.trajectories import answer_of, pictures_of
 from unidoc_rl.boxes import SCALE
 from unidoc_rl.intervals import Measured, mean, share
-from unidoc_rl.params import ActionName
+from unidoc_rl.params import ActionName, EvaluateParams
 from unidoc_rl.questions import gold_pages, gold_regions
 from unidoc_rl.types import AnswerFormat, Box, Outcome, Search, Select, Trajectory, Zoom
 
@@ -65,8 +65,10 @@ FIGURES = {
     "tokens": "that the policy wrote",
     "context": "tokens of all that was read and written",
     "seconds": "",
+    "cost": "at evaluate.price_read and evaluate.price_written",
 }
 ALL_ACTIONS: frozenset[ActionName] = frozenset(("search", "select", "zoom", "answer"))
+_UNPRICED = EvaluateParams()
 
 
 @dataclass(slots=True)
@@ -82,19 +84,23 @@ class Evaluation:
     rows: Sequence[Row] = field(default_factory=list)
 
 
-def row_of(one: Trajectory, actions: Collection[ActionName] = ALL_ACTIONS) -> Row | None:
-    """None of a void episode. `actions`: those that its protocol allowed."""
+def row_of(
+    one: Trajectory, actions: Collection[ActionName] = ALL_ACTIONS, params: EvaluateParams = _UNPRICED
+) -> Row | None:
+    """None of a void episode. `actions`: those that its protocol allowed; `params` has the prices."""
     if one.outcome is Outcome.VOID or one.scores is None:
         return None
     question, value = one.question, one.scores.parts["answer"]
-    figures = {**_cost(one), **_seeing(one, actions)}
+    figures = {**_effort(one), **_seeing(one, actions)}
+    if params.price_read or params.price_written:
+        figures["cost"] = _cost(one, params)
     if {*actions} >= ALL_ACTIONS:  # an episode that may not do all of it cannot earn all of it
         figures["reward"] = one.scores.total
     return Row(
         uid=question.uid,
         kind=question.kind,
         source=question.source_type,
-        hops=len(question.evidence),
+        hops=len(gold_pages(question)),
         value=value,
         cause=None if value >= RIGHT else cause(one, actions),
         outcome=one.outcome,
@@ -104,7 +110,7 @@ def row_of(one: Trajectory, actions: Collection[ActionName] = ALL_ACTIONS) -> Ro
     )
 
 
-def _cost(one: Trajectory) -> dict[str, float]:
+def _effort(one: Trajectory) -> dict[str, float]:
     actions = Counter(type(turn.said.action) for turn in one.turns)
     return {
         "turns": len(one.turns),
@@ -115,6 +121,13 @@ def _cost(one: Trajectory) -> dict[str, float]:
         "context": max((turn.reply.context for turn in one.turns), default=0),
         "seconds": sum(turn.reply.seconds + turn.seconds for turn in one.turns),
     }
+
+
+def _cost(one: Trajectory, params: EvaluateParams) -> float:
+    """In each turn, all of the conversation is read."""
+    replies = [turn.reply for turn in one.turns]
+    read, written = sum(reply.context - reply.tokens for reply in replies), sum(reply.tokens for reply in replies)
+    return (read * params.price_read + written * params.price_written) / 1_000_000
 
 
 def _seeing(one: Trajectory, actions: Collection[ActionName]) -> dict[str, float]:
@@ -224,6 +237,16 @@ def f1(rows: Sequence[Row]) -> Measured:
         [2 * row.value * row.answerable for row in counted],
         [row.answerable + (not row.answered_none) for row in counted],
     )
+
+
+def changed(before: Evaluation, now: Evaluation) -> dict[str, list[str]]:
+    """The questions that the second alone is right about, and those that the first alone is."""
+    was = {row.uid: row.value >= RIGHT for row in before.rows}
+    both = [(row.uid, row.value >= RIGHT) for row in now.rows if row.uid in was]
+    return {
+        "won": [uid for uid, right in both if right and not was[uid]],
+        "lost": [uid for uid, right in both if was[uid] and not right],
+    }
 
 
 def _by(rows: Sequence[Row], groups_of: Callable[[Row], list[str]]) -> dict[str, Measured]:

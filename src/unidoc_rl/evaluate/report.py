@@ -13,12 +13,12 @@ from pathlib import Path
 from unidoc_rl import plots, trained, webpage
 from unidoc_rl.agent import trajectories
 from unidoc_rl.evaluate.baselines import BASELINES
-from unidoc_rl.evaluate.measures import FIGURES, RIGHT, Cause, Evaluation
+from unidoc_rl.evaluate.measures import FIGURES, Cause, Evaluation, changed
 from unidoc_rl.intervals import Difference, Measured
 from unidoc_rl.types import Trajectory
 
 FILE = "report.html"
-CASES = 6  # episodes of each cause, and as many that are right
+CASES = 6  # episodes at random, of each cause, and that are right
 CHANGED = 3  # questions that were won, and lost, against each other policy, of which both episodes are shown
 NAMED = 50  # of these questions, that are told
 SEED = 0  # of which of them
@@ -32,10 +32,6 @@ _CAUSES = {
     Cause.GAVE_UP: "no answer, or that there is none",
     Cause.INVENTED: "an answer that the documents do not have",
 }
-_COLUMNS = (
-    "reward", "recall", "ndcg", "select", "region", "region_iou", "format", "turns", "searches", "zooms", "pictures",
-    "context", "tokens", "seconds",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +57,13 @@ def write(folder: Path, corpus: Path, told: Told) -> None:
         f"<h2>How episodes end</h2>{_ends(told.found)}",
         f"<h2>Where {html.escape(name)} is right</h2>",
         webpage.charts((f"by {key}", _accuracies(values)) for key, values in own.by.items()),
-        webpage.charts([("“not answerable”", _accuracies(own.refusals)), ("why it is not right", _causes(own))]),
+        webpage.charts(
+            [
+                ("“not answerable”", _accuracies(own.refusals)),
+                ("outcomes", _outcomes(own)),
+                ("why it is not right", _causes(own)),
+            ]
+        ),
     ]
     if changes := "".join(_changes(told)):
         body.append(f"<h2>What changed</h2>{changes}")
@@ -93,17 +95,18 @@ def _said(own: Evaluation) -> str:
 
 
 def _table(told: Told) -> str:
-    head = ("policy", "accuracy", "95 % interval", "gap", "won", "lost", "p", "F1", *(_words(one) for one in _COLUMNS))
-    rows = (_line(name, one, told.compared.get(name)) for name, one in told.found.items())
+    columns = [name for name in FIGURES if any(name in one.figures for one in told.found.values())]
+    head = ("policy", "accuracy", "95 % interval", "gap", "won", "lost", "p", "F1", *map(_words, columns))
+    rows = (_line(name, one, told.compared.get(name), columns) for name, one in told.found.items())
     meanings: list[tuple[str, str]] = [(name, one.meaning) for name, one in BASELINES.items() if name in told.found]
-    meanings += [(_words(name), meaning) for name, meaning in FIGURES.items() if meaning and name in _COLUMNS]
+    meanings += [(_words(name), FIGURES[name]) for name in columns if FIGURES[name]]
     meanings.append(("gap, won, lost, p", "of the first policy to this one, on the same questions; McNemar's test"))
     return webpage.table(head, rows) + webpage.hidden("what these are", webpage.listed(meanings))
 
 
-def _line(name: str, one: Evaluation, gain: Difference | None) -> list[str]:
+def _line(name: str, one: Evaluation, gain: Difference | None, columns: Sequence[str]) -> list[str]:
     accuracy = one.accuracy
-    figures = [f"{one.figures[key].value:.3g}" if key in one.figures else "" for key in _COLUMNS]
+    figures = [f"{one.figures[key].value:.3g}" if key in one.figures else "" for key in columns]
     apart = [f"{gain.value:+.1%}", str(gain.won), str(gain.lost), f"{gain.p:.2g}"] if gain else [""] * 4
     interval = f"{accuracy.low:.1%} to {accuracy.high:.1%}"
     return [name, f"{accuracy.value:.1%}", interval, *apart, f"{one.f1.value:.1%}", *figures]
@@ -117,11 +120,13 @@ def _words(name: str) -> str:
 
 
 def _plots(told: Told) -> Iterator[tuple[str, str]]:
+    cost = "cost" if all("cost" in one.figures for one in told.found.values()) else "context"
     points = [
-        plots.Point(name, one.figures["context"].value, one.accuracy.value, one.accuracy.low, one.accuracy.high, not at)
+        plots.Point(name, one.figures[cost].value, one.accuracy.value, one.accuracy.low, one.accuracy.high, not at)
         for at, (name, one) in enumerate(told.found.items())
     ]
-    yield "accuracy against cost", plots.scatter(points, "tokens read and written a question", "accuracy")
+    across = {"cost": "cost of a question", "context": "tokens read and written a question"}[cost]
+    yield "accuracy against cost", plots.scatter(points, across, "accuracy")
     for name, folder in told.folders.items():
         for stage, figures in trained.CURVES.items():
             if series := _curves(folder / trained.marker(stage), figures):
@@ -148,6 +153,12 @@ def _accuracies(values: Mapping[str, Measured]) -> str:
     return webpage.spans((name, f"of {one.count}", one.value, one.low, one.high) for name, one in known.items())
 
 
+def _outcomes(own: Evaluation) -> str:
+    counts = {**own.outcomes, "void": own.void} if own.void else own.outcomes
+    rows = ((how.replace("_", " "), "", count, str(count)) for how, count in counts.items())
+    return webpage.bars(rows, max(counts.values()))
+
+
 def _causes(own: Evaluation) -> str:
     rows = ((why, _CAUSES[Cause(why)], count, str(count)) for why, count in own.causes.items())
     return webpage.bars(rows, max(own.causes.values(), default=1))
@@ -157,37 +168,29 @@ def _causes(own: Evaluation) -> str:
 
 
 def _changes(told: Told) -> Iterator[str]:
+    own = next(iter(told.found.values()))
     for other in told.compared:
-        for what, uids in _changed(told, other).items():
+        for what, uids in changed(told.found[other], own).items():
             some = f", {NAMED} of them here" if len(uids) > NAMED else ""
             listed = webpage.listed((uid, told.queries[uid]) for uid in uids[:NAMED])
             if uids:
                 yield webpage.hidden(f"{what} against {other}: {len(uids)}{some}", listed)
 
 
-def _changed(told: Told, other: str) -> dict[str, list[str]]:
-    """The questions that the policy alone is right about, and those that the other one alone is."""
-    own = next(iter(told.found.values()))
-    before = {row.uid: row.value >= RIGHT for row in told.found[other].rows}
-    now = {row.uid: row.value >= RIGHT for row in own.rows if row.uid in before}
-    return {
-        "won": [uid for uid, right in now.items() if right and not before[uid]],
-        "lost": [uid for uid, right in now.items() if not right and before[uid]],
-    }
-
-
 def _cases(told: Told) -> tuple[list[str], list[Trajectory]]:
-    """Some of what changed, side by side, some of every cause, and some that are right; with why they are shown."""
+    """Some at random, of every cause and that are right, and of what changed, side by side; with why they are shown."""
     (name, own), *others = told.found.items()
     dice = random.Random(SEED)
     wanted: list[tuple[str, str, str]] = []  # label, policy, question
+    everything = [row.uid for row in own.rows]
+    wanted += [("at random", name, uid) for uid in dice.sample(everything, min(CASES, len(everything)))]
     causes: dict[str, list[str]] = {}
     for row in own.rows:
         causes.setdefault(row.cause or RIGHT_ONES, []).append(row.uid)
     for why in sorted(causes, key=[*_CAUSES, RIGHT_ONES].index):
         wanted += [(why, name, uid) for uid in dice.sample(causes[why], min(CASES, len(causes[why])))]
-    for other, _ in others:
-        for what, uids in _changed(told, other).items():
+    for other, before in others:
+        for what, uids in changed(before, own).items():
             for uid in dice.sample(uids, min(CHANGED, len(uids))):
                 wanted += [(f"{what} against {other}", player, uid) for player in (name, other)]
     asked = Counter((player, uid) for _, player, uid in wanted)

@@ -2,7 +2,7 @@
 
 evaluation/episodes.jsonl        what it played, with scores
 evaluation/<name>.jsonl          what each baseline, and each other policy beside it, played on the same questions
-evaluation/evaluation.json       every number, with its interval
+evaluation/evaluation.json       every number, with its interval; what it was made from, and won and lost against others
 evaluation/metrics.json          the main ones, for `dvc metrics show`
 evaluation/report.html           the same to look at
 
@@ -17,7 +17,7 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from unidoc_rl import progress, questions, storage, tracking
+from unidoc_rl import mlflow_server, progress, provenance, questions, s3, storage, tracking
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
@@ -31,14 +31,14 @@ from unidoc_rl.corpus import PAGES
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION, report, traces
 from unidoc_rl.evaluate.baselines import BASELINES, play_as
-from unidoc_rl.evaluate.measures import Evaluation, Row, evaluation, row_of
+from unidoc_rl.evaluate.measures import Evaluation, Row, changed, evaluation, row_of
 from unidoc_rl.index.searching import place_of, searching
-from unidoc_rl.intervals import difference
+from unidoc_rl.intervals import Difference, difference
 from unidoc_rl.names import document_name
 from unidoc_rl.params import Params
-from unidoc_rl.promote.registry import CHAMPION, Registry
+from unidoc_rl.promote.registry import CHAMPION, POLICY, Registry
 from unidoc_rl.provenance import key
-from unidoc_rl.types import Question, Searcher, Trajectory
+from unidoc_rl.types import Outcome, Question, Searcher, Trajectory
 
 EPISODES = "episodes.jsonl"
 METRICS = "metrics.json"
@@ -54,7 +54,7 @@ def evaluate(
     params: Params,
     beside: Sequence[str] = (),
 ) -> Evaluation:
-    """Makes the folder `out`; `beside`: other policies on the same questions; `champion` is the registry's."""
+    """Makes the folder `out`; `beside`: whom to compare with on the same questions; `champion` is the registry's."""
     read = questions.read(asked)
     if not read:
         raise UnidocError(f"{asked}: holds no question")
@@ -65,12 +65,15 @@ def evaluate(
         output.goes_on_with(key(asked, folder / PAGES, place_of(index), *known, params.agent))
         pictures = Pictures(folder, params.agent)
         with tracking.run("evaluate", params.services.mlflow, output.work / "run") as run:
-            run.params({"policy": policy, "questions": len(read), **params.evaluate.model_dump()})
-            run.inputs({"questions": asked, "corpus": folder / PAGES, "index": place_of(index), **places})
+            played_by = {**params.evaluate.model_dump(), **params.agent.model_dump(), "judge": params.rewards.judge}
+            run.params({"policy": policy, "questions": len(read), **played_by})
+            inputs = run.inputs({"questions": asked, "corpus": folder / PAGES, "index": place_of(index), **places})
             players = _players(places, read, folder, search, pictures, params)
             found = _measured(players, read, output, params)
             own = next(iter(found))
-            _write(output.new, found, places, read, folder)
+            compared = {name: difference(*paired(one, found[own])) for name, one in found.items() if name != own}
+            _write(output.new, found, compared, inputs)
+            _report(output.new, found, compared, places, read, folder)
             run.result(metrics(found[own]))
             for one in islice(trajectories.read(output.new / EPISODES), traces.MOST):
                 run.trace(one.question.uid, traces.told(one, pictures))
@@ -80,39 +83,63 @@ def evaluate(
 
 
 def _measured(
-    players: Iterable[tuple[str, tuple[Environment, Policy]]],
+    players: Iterable[tuple[str, tuple[Environment, Policy | Path]]],
     asked: Sequence[Question],
     output: storage.Output,
     params: Params,
 ) -> dict[str, Evaluation]:
-    """Lets everyone play, the one that is evaluated first."""
+    """Lets everyone play, the one that is evaluated first; of who has played before, the episodes are at this path."""
     judge = open_judge(params.rewards.judge)
+    known = {*asked}
     found: dict[str, Evaluation] = {}
     for name, (environment, player) in players:
-        played = output.work / f"{name}.jsonl"
-        rollouts(asked, 1, environment, player, params.evaluate.at_once, played)
+        played, void = output.work / f"{name}.jsonl", 0
+        if isinstance(player, Path):
+            played = player
+        else:
+            void = rollouts(asked, 1, environment, player, params.evaluate.at_once, played)[Outcome.VOID]
+        mine = (one for one in trajectories.read(played) if one.question in known)
         kept = output.new / (f"{name}.jsonl" if found else EPISODES)
-        judged = scored(trajectories.read(played), params.rewards, judge)
-        found[name] = evaluation(row_of(one, environment.actions) for one in _kept(judged, kept))
-        if not found[name].accuracy.count:
-            raise UnidocError(f"{name}: every episode is void; what was said above tells why")
+        judged = _kept(scored(mine, params.rewards, judge), kept)
+        rows = (row_of(one, environment.actions, params.evaluate) for one in judged)
+        found[name] = evaluation([*rows, *[None] * void])
+        if not paired(found[name], next(iter(found.values())))[0]:
+            raise UnidocError(
+                f"{name}: has no episode that counts: each is void, which was told above, or of another question"
+            )
     return found
 
 
 def _write(
+    folder: Path, found: Mapping[str, Evaluation], compared: Mapping[str, Difference], inputs: Mapping[str, str]
+) -> None:
+    """The numbers, for programs: of each its own, what they are of, and what became of each question."""
+    own = next(iter(found))
+    table: dict[str, dict[str, object]] = {}
+    for name, one in found.items():
+        of = {
+            "policy": inputs.get(name, inputs[own]),
+            **{what: inputs[what] for what in ("questions", "corpus", "index")},
+        }
+        table[name] = {**asdict(one), "rows": {row.uid: _row(row) for row in one.rows}, "inputs": of}
+        if name in compared:  # with its questions in the place of how many they are
+            table[name]["compared"] = {**asdict(compared[name]), **changed(one, found[own])}
+    (folder / EVALUATION).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    (folder / METRICS).write_text(json.dumps(metrics(found[own]), indent=1) + "\n", encoding="utf-8")
+
+
+def _report(
     folder: Path,
     found: Mapping[str, Evaluation],
+    compared: Mapping[str, Difference],
     places: Mapping[str, str],
     asked: Sequence[Question],
     corpus: Path,
 ) -> None:
-    """The numbers, and the report."""
     own, *others = found
-    (folder / EVALUATION).write_text(json.dumps(_table(found), indent=1) + "\n", encoding="utf-8")
-    (folder / METRICS).write_text(json.dumps(metrics(found[own]), indent=1) + "\n", encoding="utf-8")
     told = report.Told(
         found,
-        compared={name: difference(*paired(found[name], found[own])) for name in others},
+        compared,
         queries={question.uid: question.query for question in asked},
         played={own: folder / EPISODES, **{name: folder / f"{name}.jsonl" for name in others}},
         folders={name: Path(place) for name, place in places.items() if Path(place).is_dir()},
@@ -147,17 +174,33 @@ def _named(policies: Sequence[str], baselines: Sequence[str]) -> dict[str, str]:
 
 
 def _found(places: Mapping[str, str], params: Params) -> dict[str, str]:
-    """With the registry's champion as a folder; without it, where there is none yet."""
-    found = dict(places)
-    if CHAMPION in found.values():
-        registry = Registry(params.promote.name, params.services.mlflow)
+    """Each as a folder of this machine, or an address; without the champion where there is none to stand beside."""
+    found: dict[str, str] = {}
+    for name, place in places.items():
+        if place != CHAMPION:
+            found[name] = str(storage.local_folder(place)) if s3.is_s3(place) else place
+        elif (champion := _champion(next(iter(found.values()), None), params)) is not None:
+            found[name] = champion
+        elif not found:
+            raise UnidocError(f"{place}: is not there to be evaluated; name another policy")
+    return found
+
+
+def _champion(first: str | None, params: Params) -> str | None:
+    """The folder of the registry's, where that is another policy than the one that is evaluated."""
+    name = params.promote.name
+    try:
+        registry = Registry(name, params.services.mlflow)
         version = registry.alias(CHAMPION)
         if version is None:
-            progress.tell(f"{params.promote.name}: there is no champion yet to stand beside")
-            del found[CHAMPION]
+            progress.tell(f"{name}: there is no champion yet to stand beside")
+        elif first is not None and version.tags[POLICY] == provenance.identity(first):
+            progress.tell(f"{name}: {first} is the champion")
         else:
-            found[CHAMPION] = str(registry.policy(version))
-    return found
+            return str(registry.policy(version))
+    except mlflow_server.away() as error:  # as with all else that MLflow is asked and told, nothing is held up
+        progress.tell(f"{name}: the registry cannot be asked for its champion, which does not stand beside ({error})")
+    return None
 
 
 def _players(
@@ -167,15 +210,18 @@ def _players(
     search: Searcher,
     pictures: Pictures,
     params: Params,
-) -> Iterator[tuple[str, tuple[Environment, Policy]]]:
-    """Who plays, one after the other, and where: the policy, the same as each baseline, the others."""
+) -> Iterator[tuple[str, tuple[Environment, Policy | Path]]]:
+    """Who plays, one after the other, and where: the policy, the same as each baseline, the others; or has played."""
     (first, place), *others = places.items()
     environment, player = Environment(search, pictures, params.agent), _player(place, corpus, pictures, params)
     yield first, (environment, player)
     for baseline in dict.fromkeys(params.evaluate.baselines):
         yield baseline, play_as(BASELINES[baseline], player, asked, search, pictures, params.agent)
     for name, place in others:
-        yield name, (environment, _player(place, corpus, pictures, params))
+        if (earlier := Path(place, EPISODES)).is_file():
+            yield name, (environment, earlier)
+        else:
+            yield name, (environment, _player(place, corpus, pictures, params))
 
 
 def _player(place: str, corpus: Path, pictures: Pictures, params: Params) -> Policy:
@@ -188,11 +234,6 @@ def _kept(coming: Iterator[Trajectory], file: Path) -> Iterator[Trajectory]:
         for one in coming:
             kept.write(trajectories.to_line(one))
             yield one
-
-
-def _table(found: Mapping[str, Evaluation]) -> dict[str, object]:
-    """What others read: of each policy its numbers, and what it got for each question."""
-    return {name: {**asdict(one), "rows": {row.uid: _row(row) for row in one.rows}} for name, one in found.items()}
 
 
 def _row(row: Row) -> dict[str, object]:

@@ -48,7 +48,8 @@ def _seconds(own: Evaluated, most: float) -> Gate:
 def _compared(own: Evaluated, champion: Evaluated, params: PromoteParams) -> Iterator[Gate]:
     both = [uid for uid in own["rows"] if uid in champion["rows"]]
     if not both:
-        yield Gate("gain", False, "the champion was evaluated on other questions; evaluate both on the same")
+        said = "the champion was evaluated on other questions; evaluate with --beside champion, which plays the same"
+        yield Gate("gain", False, said)
         return
     before, now = ([one["rows"][uid]["value"] for uid in both] for one in (champion, own))
     gain = difference(before, now)
@@ -64,6 +65,7 @@ def _compared(own: Evaluated, champion: Evaluated, params: PromoteParams) -> Ite
     for kind, uids in sorted(kinds.items()):
         before, now = ([one["rows"][uid]["value"] for uid in uids] for one in (champion, own))
         fall = (sum(before) - sum(now)) / len(uids)
-        if len(uids) >= FEWEST:
-            said = f"{fall:+.1%} worse than the champion, on {len(uids)} questions; allowed {params.worse:.1%}"
-            yield Gate(f"kind {kind}", fall <= params.worse, said)
+        said = f"{fall:+.1%} worse than the champion, on {len(uids)} questions; allowed {params.worse:.1%}"
+        if len(uids) < FEWEST:
+            said += f"; of fewer than {FEWEST}, nothing can be said"
+        yield Gate(f"kind {kind}", len(uids) < FEWEST or fall <= params.worse, said)

@@ -17,13 +17,16 @@ from unidoc_rl import mlflow_server
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.s3 import copies
+from unidoc_rl.trained import CARD
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
 PREVIOUS = "previous"
+POLICY = "policy"  # a version's tag: what its policy is known by
 MODEL = "logged_model"  # a version's tag: the id under which its files are kept, which MLflow itself forgets
+LONGEST_CARD = 5000  # letters that MLflow takes
 STALE_SECONDS = 600  # after which a promotion that holds the registry was killed
 
 
@@ -50,7 +53,7 @@ class Registry:
     def register(
         self, policy: Path, evaluation: Path, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> ModelVersion:
-        """A new version, with the evaluation beside the policy."""
+        """A new version, with the evaluation beside the policy, whose card it shows."""
         client = self._client
         made = client.create_logged_model(self._experiment, name=self._name, tags=dict(tags))
         client.log_model_artifacts(made.model_id, str(policy))
@@ -58,9 +61,11 @@ class Registry:
         client.finalize_logged_model(made.model_id, "READY")
         self._make(self._name)
         told = {**tags, MODEL: made.model_id, **{name: f"{value:.4f}" for name, value in metrics.items()}}
+        card = policy / CARD
+        shown = card.read_text(encoding="utf-8")[:LONGEST_CARD] if card.exists() else None
         with mlflow_server.found_by_itself(client):
             return client.create_model_version(
-                self._name, f"models:/{made.model_id}", tags=told, model_id=made.model_id
+                self._name, f"models:/{made.model_id}", tags=told, model_id=made.model_id, description=shown
             )
 
     def evaluation(self, version: ModelVersion) -> Mapping[str, Any]:
@@ -87,6 +92,7 @@ class Registry:
                 fetched = download_artifacts(
                     artifact_uri=place, dst_path=folder, tracking_uri=self._client.tracking_uri
                 )
+                (Path(fetched) / EVALUATION).unlink()  # which stands beside it, and is no part of it
                 Path(fetched).rename(target)
         return target
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unidoc_rl import storage, tracking
 from unidoc_rl.errors import UnidocError
@@ -18,8 +18,11 @@ from unidoc_rl.names import document_name
 from unidoc_rl.params import Params
 from unidoc_rl.promote import PROMOTION
 from unidoc_rl.promote.gates import Gate, gates
-from unidoc_rl.promote.registry import CHAMPION, Registry
-from unidoc_rl.provenance import commit, data_version, digest
+from unidoc_rl.promote.registry import CHAMPION, POLICY, Registry
+from unidoc_rl.provenance import commit, data_version, identity
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +37,26 @@ class Promotion:
 def promote(policy: str | Path, evaluation: str | Path, out: str | Path, params: Params) -> Promotion:
     """The same promotion again changes nothing."""
     folder, measured = storage.local_folder(policy), storage.local_folder(evaluation) / EVALUATION
-    own = _own(measured, document_name(str(policy).rstrip("/").rpartition("/")[2]))
-    tags = {"policy": digest(folder), "evaluation": digest(measured)}
-    more = {"commit": commit(), "data": data_version()}
+    table = _table(measured)
+    tags = {POLICY: identity(folder), "evaluation": identity(measured)}
+    own = _own(table, policy, tags[POLICY], measured)
     registry = Registry(params.promote.name, params.services.mlflow)
     with (
         storage.writing(out, marker=PROMOTION) as output,
-        registry.held(),
         tracking.run("promote", params.services.mlflow, output.work / "run") as run,
     ):
         run.params(params.promote.model_dump())
         run.inputs({"policy": folder, "evaluation": measured})
-        champion = registry.alias(CHAMPION)
-        version = registry.known(tags)
-        if version is None:
-            metrics = {"accuracy": own["accuracy"]["value"]}
-            version = registry.register(folder, measured, metrics, {**tags, **more})
-        is_champion = champion is not None and champion.version == version.version
-        before = None if champion is None or is_champion else _first(registry.evaluation(champion))
-        passed = gates(own, before, params.promote)
-        promoted = all(gate.passed for gate in passed)
-        if promoted:
-            registry.crown(version.version)
-        now = registry.alias(CHAMPION)
+        version = _known(registry, tags) or registry.register(
+            folder, measured, {"accuracy": own["accuracy"]["value"]}, tags | _versions(own)
+        )
+        with registry.held():  # after what may take long
+            champion = registry.alias(CHAMPION)
+            passed = gates(own, _rival(registry, champion, tags[POLICY], table), params.promote)
+            promoted = all(gate.passed for gate in passed)
+            if promoted:
+                registry.crown(version.version)
+            now = registry.alias(CHAMPION)
         made = Promotion(
             params.promote.name, str(version.version), promoted, passed, str(now.version) if now is not None else ""
         )
@@ -73,18 +73,45 @@ def roll_back(params: Params) -> tuple[str, str]:
         return registry.roll_back()
 
 
-def _own(measured: Path, name: str) -> Mapping[str, Any]:
+def _known(registry: Registry, tags: Mapping[str, str]) -> ModelVersion | None:
+    """The version of this promotion, or of this very policy, where that is the champion already."""
+    champion = registry.alias(CHAMPION)
+    return champion if champion is not None and champion.tags[POLICY] == tags[POLICY] else registry.known(tags)
+
+
+def _versions(own: Mapping[str, Any]) -> dict[str, str]:
+    """Of the code, and of all data: by dvc.lock, and of what it was evaluated on."""
+    of = {f"data.{name}": known for name, known in own["inputs"].items() if name != POLICY}
+    return {"commit": commit(), "data": data_version(), **of}
+
+
+def _rival(
+    registry: Registry, champion: ModelVersion | None, policy: str, table: Mapping[str, Any]
+) -> Mapping[str, Any] | None:
+    """How the champion did: where it stands in this evaluation, on these very questions; None: it is this policy."""
+    if champion is None or champion.tags[POLICY] == policy:
+        return None
+    beside: Mapping[str, Any] | None = table.get(CHAMPION)
+    if beside is not None and beside["inputs"][POLICY] == champion.tags[POLICY]:
+        return beside
+    first: Mapping[str, Any] = next(iter(registry.evaluation(champion).values()))
+    return first
+
+
+def _table(measured: Path) -> Mapping[str, Any]:
     try:
-        table = json.loads(measured.read_text(encoding="utf-8"))
+        table: Mapping[str, Any] = json.loads(measured.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UnidocError(f"{measured}: is no evaluation ({error}); make one with `unidoc evaluate`") from error
+    return table
+
+
+def _own(table: Mapping[str, Any], policy: str | Path, known_by: str, measured: Path) -> Mapping[str, Any]:
+    """The policy's part of an evaluation."""
+    name = document_name(str(policy).rstrip("/").rpartition("/")[2])
     if name not in table:
         raise UnidocError(f"{measured}: is about {', '.join(table)}, not about {name}; evaluate that policy first")
     own: Mapping[str, Any] = table[name]
-    return own
-
-
-def _first(table: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The policy that an evaluation is of; the others stand beside it."""
-    own: Mapping[str, Any] = next(iter(table.values()))
+    if own.get("inputs", {}).get(POLICY) != known_by:
+        raise UnidocError(f"{measured}: is about {name} as it was, and {policy} has changed since; evaluate it again")
     return own

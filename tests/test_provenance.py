@@ -1,0 +1,31 @@
+"""What files and folders are known by is what DVC knows them by."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from unidoc_rl.provenance import identity
+
+
+@pytest.mark.slow
+def test_files_and_folders_have_the_hashes_that_dvc_gives_them(tmp_path: Path) -> None:
+    (tmp_path / "data/sub/empty").mkdir(parents=True)
+    for name in ("one.json", "data/b.txt", "data/sub.txt", "data/sub/zwölf a.txt", "data/Z.txt"):
+        (tmp_path / name).write_text(name)
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
+    for command in (["init", "--no-scm", "-q"], ["add", "-q", "one.json", "data"]):
+        subprocess.run([Path(sys.executable).with_name("dvc"), *command], cwd=tmp_path, check=True, env=environment)
+    for name in ("one.json", "data"):
+        (known,) = yaml.safe_load((tmp_path / f"{name}.dvc").read_text())["outs"]
+        assert identity(tmp_path / name) == known["md5"]
+    assert len(identity(tmp_path / "data")) <= 36  # more, MLflow does not take
+
+
+def test_addresses_are_known_by_themselves() -> None:
+    assert identity("http://127.0.0.1:8002") == identity("http://127.0.0.1:8002") != identity("http://127.0.0.1:8003")
