@@ -27,7 +27,7 @@ def take(artifacts: Path) -> None:
         _save(tab, "report")
         tab.open(_viewed(artifacts, Path(folder)))
         _save(tab, "episode")
-        shutil.copytree(artifacts.absolute().parent / ".mlflow", Path(folder) / "mlflow")
+        shutil.copytree(artifacts.parent / ".mlflow", Path(folder) / "mlflow")
         with servers.mlflow_server(Path(folder) / "mlflow", port := servers.free_port()):
             _go(tab, f"http://127.0.0.1:{port}/#/experiments/1/runs?compareRunsMode=CHART")
             _save(tab, "runs")
@@ -56,4 +56,4 @@ def _save(tab: Tab, name: str) -> None:
 
 
 if __name__ == "__main__":
-    take(Path(sys.argv[1] if len(sys.argv) > 1 else "artifacts"))
+    take(Path(sys.argv[1] if len(sys.argv) > 1 else "artifacts").absolute())
