@@ -54,20 +54,10 @@ def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def digest(path: Path) -> str:
-    """Of a file, or of all files of a folder, by their names and contents."""
-    whole = hashlib.sha256()
-    for file in sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]:
-        whole.update(file.relative_to(path).as_posix().encode() + b"\0")
-        with file.open("rb") as content:
-            whole.update(hashlib.file_digest(content, "sha256").digest())
-    return whole.hexdigest()
-
-
 def key(*inputs: Path | BaseModel | str) -> str:
     """The same for the same inputs: files and folders by their contents, an address by itself."""
     told = [
-        one.model_dump_json() if isinstance(one, BaseModel) else digest(one) if isinstance(one, Path) else one
+        one.model_dump_json() if isinstance(one, BaseModel) else identity(one) if isinstance(one, Path) else one
         for one in inputs
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()

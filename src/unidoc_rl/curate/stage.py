@@ -110,8 +110,8 @@ def to_train(folder: Path, params: Params) -> Path | None:
 
 def _playable(asked: Path, corpus: Path) -> tuple[list[Question], dict[str, str]]:
     """Questions whose pages are there, and why the others cannot be played."""
-    read, known = questions.read(asked), set(Corpus(corpus).column("id"))
-    documents = set(Corpus(corpus).column("document"))
+    read, pages = questions.read(asked), Corpus(corpus)
+    known, documents = set(pages.column("id")), set(pages.column("document"))
     left_out: dict[str, str] = {}
     for one in read:
         missing = [page for page in questions.gold_pages(one) if page not in known]

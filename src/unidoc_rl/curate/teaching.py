@@ -34,7 +34,7 @@ class Teaching:
         self._address = address
         self._pace = Pace(params.curate.per_minute)
         self._endpoint = Endpoint(address, model or None, seconds=SECONDS, tries=TRIES, pace=self._pace)
-        self._corpus = provenance.digest(corpus / PAGES)
+        self._corpus = provenance.identity(corpus / PAGES)
         self.layout = Layout(corpus)
         self._shown = Shown(pictures, self.layout)
         self._used = Kept(work / USED)
