@@ -11,7 +11,7 @@ from unidoc_rl.agent.scripted import LONGEST_NOTE, keywords
 from unidoc_rl.nano.glyphs import NOWHERE
 from unidoc_rl.nano.pages import Asked, DrawnPage
 from unidoc_rl.nano.parts import Passage, Seen, passage
-from unidoc_rl.nano.regions import Region, square
+from unidoc_rl.nano.regions import Region, covered, square
 from unidoc_rl.nano.talk import Spot, Spots, Talk, letters, squares
 from unidoc_rl.types import Action, Answer, Said, Search, Select, Zoom
 
@@ -28,8 +28,8 @@ def search(talk: Talk, query: str, heard: int, thought: str = "") -> None:
     talk.say(_written(Search(words), thought), {"<search>": tuple(spots)})
 
 
-def select(talk: Talk, number: int, spot: Spot, thought: str = "") -> None:
-    talk.say(_written(Select(number), thought), {"<select>": (spot,) * len(str(number))})
+def select(talk: Talk, number: int, spot: Spot, evidence: Sequence[Spot], thought: str = "") -> None:
+    talk.say(_written(Select(number), thought), {"<select>": (spot,) * len(str(number))}, evidence)
 
 
 def zoom(talk: Talk, regions: Sequence[Region], part: int, seen: Seen, thought: str = "") -> None:
@@ -41,7 +41,7 @@ def zoom(talk: Talk, regions: Sequence[Region], part: int, seen: Seen, thought: 
         region, corner = regions[n // 4], n % 4 // 2
         x, y = region[2 * corner] - corner, region[2 * corner + 1] - corner  # the last pixel that is inside
         spots[number.start() : number.end()] = [Spot(part, square(x, y, seen))] * len(number[0])
-    talk.say(reply, {reply[:start]: tuple(spots)})
+    talk.say(reply, {reply[:start]: tuple(spots)}, [spot for one in regions for spot in covered(one, part, seen)])
 
 
 def answer(talk: Talk, asked: Asked, page: DrawnPage, heard: int, part: int, seen: Seen, thought: str = "") -> None:
@@ -50,13 +50,13 @@ def answer(talk: Talk, asked: Asked, page: DrawnPage, heard: int, part: int, see
     noted = said.text if 0 < len(said.text) <= LONGEST_NOTE else asked.question.answer
     reply = _written(Answer(asked.question.answer), thought, noted)
     copied: dict[str, Spots] = {}
+    read = squares(part, seen, said.letters)
     if noted == said.text:
-        read = squares(part, seen, said.letters)
         copied["<information>"] = _heard(read, noted, heard, asked.question.query)
     found = _last(asked.question.answer, noted)
     start = reply.index("<information>") + len("<information>")
     copied["<answer>"] = tuple(Spot(talk.number, start + at) for at in found)
-    talk.say(reply, copied)
+    talk.say(reply, copied, [spot for spot in read if spot])
 
 
 def _evidence(asked: Asked, page: DrawnPage) -> Passage:

@@ -40,6 +40,9 @@ class Rows(NamedTuple):
     # (lessons, tokens, 3): at which tokens the first and the last letter of a token stand, and at which token of a text
     # it was heard; or NOWHERE
     spots: Tensor
+    # (lessons, tokens): of a picture's token twice the number of the turn that showed it, and one more if the reply
+    # rests on it; or NOWHERE
+    evidence: Tensor
 
 
 @dataclass(slots=True)
@@ -147,13 +150,15 @@ class Maker:
     def _rows(self, group: Sequence[tuple[Encoded, Lesson]]) -> Rows:
         filled = batch([one for one, _ in group], self._encoder)
         spots = torch.full((*filled["input_ids"].shape, 3), NOWHERE)
+        evidence = torch.full(filled["input_ids"].shape, NOWHERE)
         for row, (one, lesson) in enumerate(group):
-            spots[row, : len(one.ids)] = self._stand(one, lesson)
-        return Rows(filled["input_ids"], filled["labels"], spots)
+            tokens = self._tokens(one.ids, lesson)
+            spots[row, : len(one.ids)] = self._stand(one, lesson, tokens)
+            evidence[row, : len(one.ids)] = _evidence(one, lesson, tokens)
+        return Rows(filled["input_ids"], filled["labels"], spots, evidence)
 
-    def _stand(self, one: Encoded, lesson: Lesson) -> Tensor:
+    def _stand(self, one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:
         """Of each token of a lesson, at which tokens the letters stand that it says."""
-        tokens = self._tokens(one.ids, lesson)
         found = [
             [
                 *(NOWHERE if spot is None else tokens[spot.part][spot.at] for spot in pair),
@@ -201,6 +206,23 @@ class Maker:
         squares = [seen.tokens for seen in lesson.seen]
         ids, said = self._encoder.conversation(messages if lesson.turns[0].reply else [], squares)
         return Encoded(ids, said, [])
+
+
+def _evidence(one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:
+    """Of pictures that a reply follows at once: what comes later, they cannot know of."""
+    found = torch.full((len(one.ids),), NOWHERE)
+    start = 0
+    for number, turn in enumerate(lesson.turns):
+        told = [part for message in turn.told for part in message]
+        shown = [start + n for n, part in enumerate(told) if isinstance(part, Seen)]
+        start += len(told) + 1  # the reply
+        if turn.evidence:
+            for part in shown:
+                found[list(tokens[part])] = 2 * number
+            for spot in turn.evidence:
+                if spot.part in shown:
+                    found[tokens[spot.part][spot.at]] = 2 * number + 1
+    return found
 
 
 def _heard(spot: Spot | None, tokens: Mapping[int, Sequence[int]], lesson: Lesson) -> int:

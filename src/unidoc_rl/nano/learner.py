@@ -20,10 +20,8 @@ from unidoc_rl.nano.glyphs import CLASSES, EMPTY, NOWHERE, PLACES
 from unidoc_rl.nano.recipe import Stage
 
 EMPTY_COUNTS = 0.1  # most places are empty
-GLYPHS_COUNT = 0.3  # beside what is said
-POINTING_COUNTS = 0.5  # likewise
-PLACED_COUNTS = 0.2  # likewise
-WORDS_COUNT = 0.5  # likewise, and beside letters
+# How much each of the marks counts; letters alone, where nothing is said, count as much as what is said does.
+COUNTS = {"letters": 0.3, "words": 0.5, "said": 1.0, "pointed": 0.5, "placed": 0.2, "found": 0.5}
 # What is known of where a thing stands, and of what was heard of it, is put together before it is pointed to.
 HEARING_LAYER, POINTING_LAYER = 2, 4
 WARM = 100  # steps
@@ -40,6 +38,7 @@ class Marks:
     said: float  # share of the tokens to be said that come first; nan where nothing is
     pointed: float  # share of the tokens copied from somewhere that are looked for in their place; nan where none is
     placed: float  # share of a picture's tokens whose row and column the middle layer knows; nan where it is not asked
+    found: float  # share of the tokens with evidence that stand out from all others; nan where it is not asked
 
 
 class Learner(nn.Module):
@@ -52,22 +51,22 @@ class Learner(nn.Module):
         self.letters = nn.Linear(model.config.vision_config.out_hidden_size, PLACES * CLASSES)
         self.words = nn.Linear(model.config.vision_config.out_hidden_size, model.config.text_config.hidden_size)
         self.places = nn.Linear(model.config.text_config.hidden_size, 2 * LONGEST)
+        self.evidence = nn.Linear(model.config.text_config.hidden_size, 1)
         self._hearing, self._pointing = (
             Watched(model.model.language_model, n) for n in (HEARING_LAYER, POINTING_LAYER)
         )
 
     def forward(self, batch: Batch) -> tuple[Tensor, Marks]:
-        known, words, said, pointed, placed = (Tally() for _ in range(5))
+        told = {name: Tally() for name in COUNTS}
         features = self._features(batch)
         if features.requires_grad:
-            self._letters(features, batch, known)
-            self._words(features, batch, words)
+            self._letters(features, batch, told["letters"])
+            self._words(features, batch, told["words"])
         if batch.rows:
-            self._speech(features, batch, said, pointed, placed)
-        counts = (GLYPHS_COUNT if batch.rows else 1, WORDS_COUNT, 1, POINTING_COUNTS, PLACED_COUNTS)
-        tallies = (known, words, said, pointed, placed)
-        total = torch.stack([tally.loss() * count for tally, count in zip(tallies, counts, strict=True)]).sum()
-        return total, Marks(float(total.detach()), *(tally.right() for tally in tallies))
+            self._speech(features, batch, told)
+        counts = COUNTS if batch.rows else COUNTS | {"letters": 1.0}
+        total = torch.stack([tally.loss() * counts[name] for name, tally in told.items()]).sum()
+        return total, Marks(float(total.detach()), **{name: tally.right() for name, tally in told.items()})
 
     def _features(self, batch: Batch) -> Tensor:
         """Of the squares of all pictures."""
@@ -90,24 +89,37 @@ class Learner(nn.Module):
         logits = self.words(features[squares]) @ self.model.get_input_embeddings().weight.detach().T
         there = torch.zeros_like(logits, dtype=torch.bool)
         there[row, tokens] = True
-        others = logits.masked_fill(there, -math.inf).logsumexp(-1)
-        words.add(torch.stack([logits[row, tokens], others[row]], dim=-1), torch.zeros_like(tokens))
+        words.stand_out(logits, there)
 
-    def _speech(self, features: Tensor, batch: Batch, said: Tally, pointed: Tally, placed: Tally) -> None:
+    def _speech(self, features: Tensor, batch: Batch, told: Mapping[str, Tally]) -> None:
         at, grid = 0, 0
         for rows in batch.rows:
             is_picture = rows.ids == self.model.config.image_token_id
             tokens, pictures = int(is_picture.sum()), _pictures(rows.ids, self.model.config.vision_start_token_id)
             own, grids = features[at : at + tokens], batch.grids[grid : grid + pictures]
             at, grid = at + tokens, grid + pictures
-            places = self._say(rows, is_picture, own, grids, said)
+            places = self._say(rows, is_picture, own, grids, told["said"])
             first, last, heard = rows.spots.unbind(-1)
-            pointed.add(*self._hearing.looked(0, heard))
-            pointed.add(*self._pointing.looked(0, first))
-            pointed.add(*self._pointing.looked(-1, last))
+            for watched, head, spots in (
+                (self._hearing, 0, heard),
+                (self._pointing, 0, first),
+                (self._pointing, -1, last),
+            ):
+                told["pointed"].add(*watched.looked(head, spots))
+            self._find(rows.evidence, told["found"])
             if tokens:
                 logits = self.places(self._hearing.hidden[is_picture]).view(-1, LONGEST)
-                placed.add(logits, (places[1:] - places[0])[:, is_picture].T.reshape(-1))  # row and column
+                told["placed"].add(logits, (places[1:] - places[0])[:, is_picture].T.reshape(-1))  # row and column
+
+    def _find(self, of: Tensor, found: Tally) -> None:
+        """What is asked for stands out, in the pictures of a turn, before it is looked for."""
+        scores = self.evidence(self._pointing.hidden)[..., 0]
+        turns = int(of.max()) // 2 + 1
+        for turn in range(max(1, turns)):  # where nothing is asked too: all learners have gradients of the same weights
+            there = of == 2 * turn + 1
+            asked = there.any(-1)
+            logits = scores.masked_fill(of // 2 != turn, -math.inf)
+            found.stand_out(logits[asked], there[asked])
 
     def _say(self, rows: Rows, is_picture: Tensor, features: Tensor, grids: Tensor, said: Tally) -> Tensor:
         """What is said in some lessons; returns the places of their tokens: in time, down and across."""
@@ -133,6 +145,12 @@ class Tally:
     def add(self, logits: Tensor, labels: Tensor) -> None:
         self._losses.append(cross_entropy(logits.float(), labels, reduction="none"))
         self._right.append(logits.detach().argmax(-1) == labels)
+
+    def stand_out(self, logits: Tensor, there: Tensor) -> None:
+        """Each of some in a row, beside all others of it."""
+        row, at = there.nonzero(as_tuple=True)
+        others = logits.masked_fill(there, -math.inf).logsumexp(-1)
+        self.add(torch.stack([logits[row, at], others[row]], dim=-1), torch.zeros_like(at))
 
     def cost(self, loss: Tensor) -> None:
         """Something beside it that is to be kept small."""

@@ -201,10 +201,10 @@ def choosing(rng: Random, pages: Sequence[DrawnPage], more: int = 2 * MORE) -> L
     talk = Talk()
     talk.hear(first.question.query)
     choice = show(talk, found)
-    acts.select(talk, found.index(page), choice(found.index(page), first))
+    acts.select(talk, found.index(page), *choice(found.index(page), first))
     for number, asked in rng.sample(others, min(more - 1, len(others))):
         talk.hear(asked.question.query)
-        acts.select(talk, number, choice(number, asked))
+        acts.select(talk, number, *choice(number, asked))
     return talk.lesson()
 
 

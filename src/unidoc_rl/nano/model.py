@@ -37,7 +37,7 @@ TEXT = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 32_768,
     "tie_word_embeddings": True,
-    "rope_parameters": {"rope_type": "default", "mrope_section": [2, 7, 7], "rope_theta": 100.0},
+    "rope_parameters": {"rope_type": "default", "mrope_section": [1, 2, 13], "rope_theta": 10_000.0},
 }
 VISION = {
     "depth": 4,

@@ -13,7 +13,7 @@ from unidoc_rl.nano import acts
 from unidoc_rl.nano.model import PROTOCOL, TOKEN
 from unidoc_rl.nano.pages import Asked, DrawnPage
 from unidoc_rl.nano.parts import Opened, open_page
-from unidoc_rl.nano.regions import centre, on_page, widened
+from unidoc_rl.nano.regions import centre, covered, on_page, widened
 from unidoc_rl.nano.talk import RULES, Lesson, Part, Spot, Talk
 
 QUESTIONS = 6  # to learn from what to search for
@@ -60,7 +60,7 @@ def playing(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
     heard = talk.hear(one.question.query)
     acts.search(talk, one.question.query, heard, rng.choice(scripted.STARTS))
     choice = show(talk, found)
-    acts.select(talk, number, choice(number, one), rng.choice(scripted.KEEPS).format(number=number))
+    acts.select(talk, number, *choice(number, one), rng.choice(scripted.KEEPS).format(number=number))
     part = talk.hear(f"Page {number}: ", opened.whole)
     acts.zoom(talk, on_page(one, opened), part, opened.whole, rng.choice(scripted.ZOOMS))
     seen = opened.zoomed(widened(rng, one.regions, page), FEWEST)
@@ -69,15 +69,22 @@ def playing(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
     return talk.lesson()
 
 
-def show(talk: Talk, found: Sequence[DrawnPage]) -> Callable[[int, Asked], Spot]:
-    """The pages that were found; tells where on one of them the evidence of a question stands."""
+def show(talk: Talk, found: Sequence[DrawnPage]) -> Callable[[int, Asked], tuple[Spot, list[Spot]]]:
+    """The pages that were found; tells where on one of them the evidence of a question stands: its middle, and all."""
     opened = [open_page(page) for page in found]
     told: list[Part] = ["Pages found:"]
     for number, page in enumerate(opened):
         told += [f"\n{number}: ", page.whole]
     first = talk.number
     talk.hear(*told)
-    return lambda number, asked: Spot(first + 2 * number + 2, centre(asked, opened[number]))
+
+    def where(number: int, asked: Asked) -> tuple[Spot, list[Spot]]:
+        part, page = first + 2 * number + 2, opened[number]
+        return Spot(part, centre(asked, page)), [
+            spot for one in on_page(asked, page) for spot in covered(one, part, page.whole)
+        ]
+
+    return where
 
 
 def three(rng: Random, page: DrawnPage, pages: Sequence[DrawnPage], first: float) -> list[DrawnPage]:

@@ -11,6 +11,7 @@ from unidoc_rl.nano.glyphs import Rectangle
 from unidoc_rl.nano.model import TOKEN
 from unidoc_rl.nano.pages import Asked, DrawnPage
 from unidoc_rl.nano.parts import Opened, Seen
+from unidoc_rl.nano.talk import Spot
 from unidoc_rl.types import Box
 
 Region = tuple[float, float, float, float]  # pixels of a picture, whole numbers
@@ -40,6 +41,15 @@ def square(x: float, y: float, seen: Seen) -> int:
     across, down = seen.image.width // TOKEN, seen.image.height // TOKEN
     column, row = (min(max(int(at) // TOKEN, 0), most - 1) for at, most in ((x, across), (y, down)))
     return row * across + column
+
+
+def covered(region: Region, part: int, seen: Seen) -> list[Spot]:
+    """The tokens of a picture in which a region of it lies."""
+    across = seen.image.width // TOKEN
+    (top, left), (bottom, right) = (
+        divmod(square(x, y, seen), across) for x, y in (region[:2], (region[2] - 1, region[3] - 1))
+    )
+    return [Spot(part, row * across + at) for row in range(top, bottom + 1) for at in range(left, right + 1)]
 
 
 def centre(asked: Asked, opened: Opened) -> int:

@@ -32,6 +32,7 @@ class Turn:
     told: tuple[tuple[Part, ...], ...]  # the user's messages
     reply: str  # empty where nothing is to be said
     spots: Spots = ()  # none where nothing is copied
+    evidence: tuple[Spot, ...] = ()  # squares of what was told that the reply rests on; none where there is no question
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,14 @@ class Talk:
         """Of the part that comes next."""
         return self._parts
 
-    def say(self, reply: str, copied: Mapping[str, Spots] | None = None) -> None:
+    def say(self, reply: str, copied: Mapping[str, Spots] | None = None, evidence: Sequence[Spot] = ()) -> None:
         """In answer to what was heard. `copied`: where what comes after a text of the reply stands."""
         spots: list[Spot | None] = []
         for before, own in (copied or {}).items():
             start = reply.index(before, len(spots)) + len(before)
             spots += [*[None] * (start - len(spots)), *own]
         spots += [None] * (len(reply) - len(spots)) if spots else []
-        self._turns.append(Turn(tuple(self._heard), reply, tuple(spots)))
+        self._turns.append(Turn(tuple(self._heard), reply, tuple(spots), tuple(evidence)))
         self._heard = []
         self._parts += 1
 
