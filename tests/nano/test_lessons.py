@@ -20,6 +20,7 @@ from unidoc_rl.agent.encoding import IMAGE, UNSAID
 from unidoc_rl.nano import lessons, pages, specimens
 from unidoc_rl.nano.batches import Maker
 from unidoc_rl.nano.glyphs import EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs
+from unidoc_rl.nano.looks import UNTOLD
 from unidoc_rl.nano.model import PROTOCOL, TOKEN, make_tokenizer
 from unidoc_rl.nano.parts import Seen, open_page
 from unidoc_rl.nano.recipe import Stage
@@ -229,6 +230,22 @@ def test_a_picture_knows_of_no_question_that_comes_later(family: tuple[pages.Dra
         first = rows.ids[0].tolist().index(make_tokenizer(PROTOCOL).convert_tokens_to_ids(IMAGE))
         assert set((there.nonzero()[:, 0] - first).tolist()) == {spot.at for spot in lesson.turns[0].evidence}
         assert rows.evidence.max() <= 1
+
+
+def test_a_word_that_is_seen_was_told_where_it_is_looked_for(family: tuple[pages.DrawnPage, ...]) -> None:
+    maker, tokenizer = Maker(), make_tokenizer(PROTOCOL)
+    image = tokenizer.convert_tokens_to_ids(IMAGE)
+    told = 0
+    for lesson in taken("recognising", family, 7, 16):
+        (rows,) = maker.collated("recognising", [lesson]).rows
+        ids, shown = rows.ids[0].tolist(), rows.told[0, rows.ids[0] == image].tolist()
+        for square, at in enumerate(shown):
+            if at > UNTOLD:
+                told += 1
+                assert at < ids.index(image)
+                assert class_of(str(tokenizer.decode([ids[at]])).strip()[0]) in lesson.seen[0].glyphs[square]
+        assert (rows.told[0, rows.ids[0] != image] == NOWHERE).all()
+    assert told > 20
 
 
 def test_an_episode_is_played_to_its_answer(family: tuple[pages.DrawnPage, ...]) -> None:

@@ -5,9 +5,8 @@ Neighbouring batches share the pages of a few families, which are drawn once: dr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from random import Random
 from typing import NamedTuple
 
@@ -15,16 +14,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import IterableDataset, get_worker_info
 
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch
 from unidoc_rl.nano import lessons, pages, specimens
 from unidoc_rl.nano.glyphs import NOWHERE, PLACES
+from unidoc_rl.nano.looks import Looks
 from unidoc_rl.nano.model import PROTOCOL, make_processor, make_tokenizer
-from unidoc_rl.nano.pages import DrawnPage
-from unidoc_rl.nano.parts import OPEN, Seen
+from unidoc_rl.nano.parts import Seen
+from unidoc_rl.nano.pieces import Pieces
 from unidoc_rl.nano.recipe import Stage
-from unidoc_rl.nano.talk import Lesson, Spot
+from unidoc_rl.nano.talk import Lesson
 
 SHARED = 30  # batches that see the same families
 FAMILIES = 3  # that a batch sees
@@ -43,6 +44,9 @@ class Rows(NamedTuple):
     # (lessons, tokens): of a picture's token twice the number of the turn that showed it, and one more if the reply
     # rests on it; or NOWHERE
     evidence: Tensor
+    # (lessons, tokens): of a picture's token that shows words, at which token of a text before it one of them was told;
+    # UNTOLD where none was; or NOWHERE
+    told: Tensor
 
 
 @dataclass(slots=True)
@@ -91,7 +95,8 @@ class Maker:
 
     def __init__(self) -> None:
         self._encoder = Encoder(make_tokenizer(PROTOCOL), make_processor())
-        self._pieces = lru_cache(OPEN)(self._cut_up)
+        self._pieces = Pieces(self._encoder.tokenizer)
+        self._looks = Looks(self._encoder, self._pieces)
 
     def batch(self, stage: Stage, seed: int, number: int, share: Share = WHOLE) -> Batch:
         (task,) = Random(f"{seed}/{stage.name}/{number}").choices(list(stage.tasks), list(stage.tasks.values()))
@@ -128,75 +133,18 @@ class Maker:
 
     def _words(self, seen: Seen, start: int) -> NDArray[np.int64]:
         """Of a picture whose tokens begin at this one."""
-        letters, tokens = self._pieces(seen.page).T
-        squares = seen.squares[letters]
-        words: NDArray[np.int64] = np.stack([start + squares, tokens], axis=1)[squares != NOWHERE]
+        squares, tokens = self._pieces.on(seen)
+        words: NDArray[np.int64] = np.stack([start + squares, tokens], axis=1)
         return words
-
-    def _cut_up(self, page: DrawnPage) -> NDArray[np.int64]:
-        """(pieces, 2): of each piece of a page's words, its first letter and its token, as in the midst of a text."""
-        words = page.words.tolist()
-        cut = self._encoder.tokenizer(
-            [" " + page.letters[first:end] for first, end in words], return_offsets_mapping=True
-        )
-        pieces = [
-            (first + max(start - 1, 0), token)
-            for (first, _), tokens, spans in zip(words, cut["input_ids"], cut["offset_mapping"], strict=True)
-            for token, (start, end) in zip(tokens, spans, strict=True)
-            if end > 1  # a space alone stands nowhere
-        ]
-        return np.array(pieces, np.int64).reshape(-1, 2)
 
     def _rows(self, group: Sequence[tuple[Encoded, Lesson]]) -> Rows:
         filled = batch([one for one, _ in group], self._encoder)
-        spots = torch.full((*filled["input_ids"].shape, 3), NOWHERE)
-        evidence = torch.full(filled["input_ids"].shape, NOWHERE)
-        for row, (one, lesson) in enumerate(group):
-            tokens = self._tokens(one.ids, lesson)
-            spots[row, : len(one.ids)] = self._stand(one, lesson, tokens)
-            evidence[row, : len(one.ids)] = _evidence(one, lesson, tokens)
-        return Rows(filled["input_ids"], filled["labels"], spots, evidence)
-
-    def _stand(self, one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:
-        """Of each token of a lesson, at which tokens the letters stand that it says."""
-        found = [
-            [
-                *(NOWHERE if spot is None else tokens[spot.part][spot.at] for spot in pair),
-                _heard(pair[0], tokens, lesson),
-            ]
-            for turn in lesson.turns
-            for pair in [*self._spots(turn.reply, turn.spots), (None, None)]  # the last ends the turn
-        ]
-        stand = torch.full((len(one.ids), 3), NOWHERE)
-        stand[torch.tensor(one.said)] = torch.tensor(found)
-        return stand
-
-    def _tokens(self, ids: Sequence[int], lesson: Lesson) -> dict[int, Sequence[int]]:
-        """Of each part of a lesson that something is copied from, the token of each of its letters or squares."""
-        spots = [spot for turn in lesson.turns for spot in turn.spots if spot]
-        used = {spot.part for spot in spots} | {spot.heard[0] for spot in spots if spot.heard}
-        found: dict[int, Sequence[int]] = {}
-        end = 0
-        for number, part in enumerate(lesson.parts):
-            if isinstance(part, Seen):
-                start = ids.index(self._encoder.image, end)
-                end = start + part.tokens
-                found[number] = range(start, end)
-            elif number in used:
-                own = self._encoder.tokenizer(part, return_offsets_mapping=True)
-                start = _find(own["input_ids"], ids, end)
-                spans = enumerate(own["offset_mapping"], start)
-                held = {at: token for token, (first, last) in spans for at in range(first, last)}
-                found[number] = [held[at] for at in range(len(part))]
-                end = start + len(own["input_ids"])
-        return found
-
-    def _spots(self, reply: str, spots: Sequence[Spot | None]) -> Iterator[tuple[Spot | None, Spot | None]]:
-        """Of each token of a reply, those of its first and last letter; of a space, those of what follows."""
-        for start, end in self._encoder.tokenizer(reply, return_offsets_mapping=True)["offset_mapping"]:
-            following = spots[end : end + 1] if reply[start:end].isspace() else ()
-            inside = [spot for spot in spots[start:end] if spot] or [*following, None][:1]
-            yield inside[0], inside[-1]
+        looks = zip(*(self._looks.of(one, lesson) for one, lesson in group), strict=True)
+        return Rows(
+            filled["input_ids"],
+            filled["labels"],
+            *(pad_sequence(of, batch_first=True, padding_value=NOWHERE) for of in map(list, looks)),
+        )
 
     def _encoded(self, lesson: Lesson) -> Encoded:
         """The tokens of a lesson, and which are to be said; none where nothing is."""
@@ -206,38 +154,3 @@ class Maker:
         squares = [seen.tokens for seen in lesson.seen]
         ids, said = self._encoder.conversation(messages if lesson.turns[0].reply else [], squares)
         return Encoded(ids, said, [])
-
-
-def _evidence(one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:
-    """Of pictures that a reply follows at once: what comes later, they cannot know of."""
-    found = torch.full((len(one.ids),), NOWHERE)
-    start = 0
-    for number, turn in enumerate(lesson.turns):
-        told = [part for message in turn.told for part in message]
-        shown = [start + n for n, part in enumerate(told) if isinstance(part, Seen)]
-        start += len(told) + 1  # the reply
-        if turn.evidence:
-            for part in shown:
-                found[list(tokens[part])] = 2 * number
-            for spot in turn.evidence:
-                if spot.part in shown:
-                    found[tokens[spot.part][spot.at]] = 2 * number + 1
-    return found
-
-
-def _heard(spot: Spot | None, tokens: Mapping[int, Sequence[int]], lesson: Lesson) -> int:
-    """At which token of a text."""
-    if spot is None:
-        return NOWHERE
-    if spot.heard is None:
-        return NOWHERE if isinstance(lesson.parts[spot.part], Seen) else tokens[spot.part][spot.at]
-    part, at = spot.heard
-    return tokens[part][at]
-
-
-def _find(part: Sequence[int], ids: Sequence[int], start: int) -> int:
-    """From where on these tokens stand among others."""
-    for at in range(start, len(ids) - len(part) + 1):
-        if ids[at : at + len(part)] == part:
-            return at
-    raise ValueError(f"{part} is not among the tokens {ids[start:]}")

@@ -15,6 +15,7 @@ SMOOTHED = 40  # marks of one kind
 _TOLD = (
     ("letters", "letters known by the vision tower"),
     ("words", "pieces of words known by it"),
+    ("recognised", "words in pictures looked for where they were told"),
     ("found", "evidence that stands out in its picture"),
     ("pointed", "copied tokens looked for in their place"),
     ("said", "tokens said right, the true ones before them"),
@@ -26,7 +27,7 @@ def draw(marks: Sequence[Mapping[str, Any]], stages: Sequence[Stage], path: Path
     ends = np.cumsum([stage.steps for stage in stages])
     starts = {stage.name: end - stage.steps for stage, end in zip(stages, ends, strict=True)}
     colours = {task: f"C{n}" for n, task in enumerate(dict.fromkeys(mark["task"] for mark in marks))}
-    figure = Figure(figsize=(9, 16), layout="constrained")
+    figure = Figure(figsize=(9, 19.2), layout="constrained")
     for axes, (key, told) in zip(figure.subplots(len(_TOLD), 1, sharex=True), _TOLD, strict=True):
         for task, colour in colours.items():
             line = [(starts[m["stage"]] + m["step"], m[key]) for m in marks if m["task"] == task and m[key] is not None]

@@ -17,13 +17,14 @@ from unidoc_rl.agent.eyes import remember
 from unidoc_rl.agent.pictures import LONGEST
 from unidoc_rl.nano.batches import Batch, Rows
 from unidoc_rl.nano.glyphs import CLASSES, EMPTY, NOWHERE, PLACES
+from unidoc_rl.nano.looks import UNTOLD
 from unidoc_rl.nano.recipe import Stage
 
 EMPTY_COUNTS = 0.1  # most places are empty
 # How much each of the marks counts; letters alone, where nothing is said, count as much as what is said does.
-COUNTS = {"letters": 0.3, "words": 0.5, "said": 1.0, "pointed": 0.5, "placed": 0.2, "found": 0.5}
+COUNTS = {"letters": 0.3, "words": 0.5, "said": 1.0, "pointed": 0.5, "placed": 0.2, "found": 0.5, "recognised": 0.5}
 # What is known of where a thing stands, and of what was heard of it, is put together before it is pointed to.
-HEARING_LAYER, POINTING_LAYER = 2, 4
+RECOGNISING_LAYER, HEARING_LAYER, POINTING_LAYER = 1, 2, 4
 WARM = 100  # steps
 LAST = 0.05  # of the highest rate, at a stage's end
 
@@ -38,6 +39,7 @@ class Marks:
     said: float  # share of the tokens to be said that come first; nan where nothing is
     pointed: float  # share of the tokens copied from somewhere that are looked for in their place; nan where none is
     placed: float  # share of a picture's tokens whose row and column the middle layer knows; nan where it is not asked
+    recognised: float  # share of a picture's tokens that look for their word where it was told; nan where none was
     found: float  # share of the tokens with evidence that stand out from all others; nan where it is not asked
 
 
@@ -52,21 +54,21 @@ class Learner(nn.Module):
         self.words = nn.Linear(model.config.vision_config.out_hidden_size, model.config.text_config.hidden_size)
         self.places = nn.Linear(model.config.text_config.hidden_size, 2 * LONGEST)
         self.evidence = nn.Linear(model.config.text_config.hidden_size, 1)
-        self._hearing, self._pointing = (
-            Watched(model.model.language_model, n) for n in (HEARING_LAYER, POINTING_LAYER)
+        self._recognising, self._hearing, self._pointing = (
+            Watched(model.model.language_model, n) for n in (RECOGNISING_LAYER, HEARING_LAYER, POINTING_LAYER)
         )
 
     def forward(self, batch: Batch) -> tuple[Tensor, Marks]:
-        told = {name: Tally() for name in COUNTS}
+        tallies = {name: Tally() for name in COUNTS}
         features = self._features(batch)
         if features.requires_grad:
-            self._letters(features, batch, told["letters"])
-            self._words(features, batch, told["words"])
+            self._letters(features, batch, tallies["letters"])
+            self._words(features, batch, tallies["words"])
         if batch.rows:
-            self._speech(features, batch, told)
+            self._speech(features, batch, tallies)
         counts = COUNTS if batch.rows else COUNTS | {"letters": 1.0}
-        total = torch.stack([tally.loss() * counts[name] for name, tally in told.items()]).sum()
-        return total, Marks(float(total.detach()), **{name: tally.right() for name, tally in told.items()})
+        total = torch.stack([tally.loss() * counts[name] for name, tally in tallies.items()]).sum()
+        return total, Marks(float(total.detach()), **{name: tally.right() for name, tally in tallies.items()})
 
     def _features(self, batch: Batch) -> Tensor:
         """Of the squares of all pictures."""
@@ -91,25 +93,33 @@ class Learner(nn.Module):
         there[row, tokens] = True
         words.stand_out(logits, there)
 
-    def _speech(self, features: Tensor, batch: Batch, told: Mapping[str, Tally]) -> None:
+    def _speech(self, features: Tensor, batch: Batch, tallies: Mapping[str, Tally]) -> None:
         at, grid = 0, 0
         for rows in batch.rows:
             is_picture = rows.ids == self.model.config.image_token_id
             tokens, pictures = int(is_picture.sum()), _pictures(rows.ids, self.model.config.vision_start_token_id)
             own, grids = features[at : at + tokens], batch.grids[grid : grid + pictures]
             at, grid = at + tokens, grid + pictures
-            places = self._say(rows, is_picture, own, grids, told["said"])
-            first, last, heard = rows.spots.unbind(-1)
+            places = self._say(rows, is_picture, own, grids, tallies["said"])
+            first, last, heard = rows.spots[:, 1:].unbind(-1)  # the token before each one looks for it
             for watched, head, spots in (
                 (self._hearing, 0, heard),
                 (self._pointing, 0, first),
                 (self._pointing, -1, last),
             ):
-                told["pointed"].add(*watched.looked(head, spots))
-            self._find(rows.evidence, told["found"])
+                tallies["pointed"].add(*watched.looked(head, spots))
+            self._recognise(rows.told, tallies["recognised"])
+            self._find(rows.evidence, tallies["found"])
             if tokens:
                 logits = self.places(self._hearing.hidden[is_picture]).view(-1, LONGEST)
-                told["placed"].add(logits, (places[1:] - places[0])[:, is_picture].T.reshape(-1))  # row and column
+                tallies["placed"].add(logits, (places[1:] - places[0])[:, is_picture].T.reshape(-1))  # row and column
+
+    def _recognise(self, where: Tensor, recognised: Tally) -> None:
+        """A word that is seen is looked for where it was told."""
+        scores, labels = self._recognising.looked(0, where)
+        was_told = labels != UNTOLD
+        recognised.add(scores[was_told], labels[was_told])
+        recognised.cost(cross_entropy(scores[~was_told], labels[~was_told], reduction="sum") * EMPTY_COUNTS)
 
     def _find(self, of: Tensor, found: Tally) -> None:
         """What is asked for stands out, in the pictures of a turn, before it is looked for."""
@@ -183,18 +193,18 @@ class Watched:
         return hidden
 
     def looked(self, head: int, spots: Tensor) -> tuple[Tensor, Tensor]:
-        """How much the token before each one that stands somewhere looks at all tokens, and at which it should."""
+        """How much each token that is to look somewhere looks at all tokens, and at which it should."""
         hidden, (cos, sin) = self.hidden, self._inputs["position_embeddings"]
         attention, shape = self._attention, (*hidden.shape[:2], -1, self._attention.head_dim)
         queries, keys = (made(hidden).view(shape).transpose(1, 2) for made in (attention.q_proj, attention.k_proj))
         queries, keys = apply_rotary_pos_emb(queries, keys, cos, sin)
         head %= queries.shape[1]
-        wanted = spots[:, 1:]
-        row, at = (wanted != NOWHERE).nonzero(as_tuple=True)
         group = head * keys.shape[1] // queries.shape[1]
-        scores = (queries[row, head, at][:, None] * keys[row, group]).sum(-1).float() * attention.scaling
+        looking = [(of != NOWHERE).nonzero()[:, 0] for of in spots]
+        scores = torch.cat([queries[row, head, at] @ keys[row, group].T for row, at in enumerate(looking)])
+        at = torch.cat(looking)
         later = torch.arange(hidden.shape[1], device=hidden.device)
-        return scores.masked_fill(later > at[:, None], -math.inf), wanted[row, at]
+        return scores.float().masked_fill(later > at[:, None], -math.inf) * attention.scaling, spots[spots != NOWHERE]
 
 
 def _pictures(ids: Tensor, start: int) -> int:

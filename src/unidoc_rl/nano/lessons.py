@@ -37,6 +37,7 @@ NUMBERS = (AnswerFormat.INT, AnswerFormat.FLOAT)
 SIZES = (16, 32, FEWEST)  # of a zoom, in tokens, at least
 PRINT = (0.8, 1.6)  # how large, beside the page at its full resolution: what an agent zooms into
 SIDES = (5, 12)  # tokens of a picture
+TOLD = 12  # words, of those in a picture and of others each
 MORE = 5  # questions about the same pictures
 
 # --- letters --------------------------------------------------------------------------------------------------------
@@ -92,6 +93,22 @@ def transcribing(rng: Random, opened: Opened) -> Lesson | None:
     found = some_words(rng, opened.page, LONGEST)
     seen = shown(rng, opened, found[0]) if found else None
     return _aloud(seen, found[1]) if found and seen else None
+
+
+def recognising(rng: Random, opened: Opened) -> Lesson | None:
+    """To read aloud, of which some words were told before, among others of the page, in no order."""
+    page = opened.page
+    found = some_words(rng, page, LONGEST)
+    seen = shown(rng, opened, found[0]) if found else None
+    if found is None or seen is None:
+        return None
+    inside, anywhere = found[1].text.split(), [page.letters[first:end] for first, end in page.words.tolist()]
+    told = [*rng.sample(inside, min(TOLD, len(inside))), *rng.sample(anywhere, min(TOLD, len(anywhere)))]
+    rng.shuffle(told)
+    talk = Talk()
+    talk.hear(" ".join(told))
+    talk.say(found[1].text, {"": squares(talk.hear(seen), seen, found[1].letters)})
+    return talk.lesson()
 
 
 def rows(rng: Random, opened: Opened) -> Lesson | None:
@@ -222,6 +239,7 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
     "looking": looking,
     "printing": printing,
     "transcribing": transcribing,
+    "recognising": recognising,
     "rows": rows,
     "valuing": valuing,
     "answering": answering,
