@@ -12,7 +12,7 @@ from unidoc_rl.nano.glyphs import NOWHERE
 from unidoc_rl.nano.pages import DrawnPage
 from unidoc_rl.nano.parts import OPEN, Seen
 
-LONG = 4  # letters
+LONG = 2  # letters
 
 
 class Pieces:
