@@ -24,11 +24,11 @@ from components.report.component import report
 from components.sample.component import sample
 from components.sft.component import sft
 from unidoc_rl import tracking, trainjob
+from unidoc_rl.cluster import GPU
 from unidoc_rl.params import Params
 
 OWN, DEMO = "unidoc-rl", "unidoc-rl-demo"
 FOLDERS = ("documents", "questions")  # the arguments that name one
-GPU = "nvidia.com/gpu"
 KEYS = "unidoc-rl-keys"  # the secret of the namespace that has them
 KEY_NAMES = (
     "AWS_ACCESS_KEY_ID",

@@ -15,7 +15,8 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
 
 from components.base import image
-from pipelines.pipeline import GPU, KEYS, SHARED_VOLUME
+from pipelines.pipeline import KEYS, SHARED_VOLUME
+from unidoc_rl.cluster import GPU
 from unidoc_rl.trainjob import RUNTIME, SHARED
 
 REPOSITORY = Path(__file__).parents[1]

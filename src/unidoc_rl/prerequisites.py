@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urldefrag
@@ -26,9 +27,9 @@ def check(params: Params, asked: Path | None = None, seconds: float = SECONDS) -
         *_models(params, seconds),
         *(_questions(asked, params.curate.teacher is not None) if asked else ()),
         *_shared_out(params),
-        *(_nodes() if params.pipeline.nodes else ()),
+        *(_nodes(seconds) if params.pipeline.nodes else ()),
         *(lost_with_a_pod(params) if IN_A_CLUSTER in os.environ else ()),
-        *(_gpus(params.pipeline) if IN_A_CLUSTER in os.environ and params.pipeline.gpus else ()),
+        *(_gpus(params.pipeline, seconds) if IN_A_CLUSTER in os.environ and params.pipeline.gpus else ()),
     ]
     if problems:
         raise UnidocError("\n".join(problems))
@@ -110,23 +111,33 @@ def _shared_out(params: Params) -> Iterator[str]:
             yield f"{key}: {kind} is for several processes; set pipeline.gpus above 1, or pipeline.nodes; or it to none"
 
 
-def _nodes() -> Iterator[str]:
+def _nodes(seconds: float) -> Iterator[str]:
     try:
-        trainjob.ready()
+        trainjob.ready(seconds=seconds)
     except UnidocError as error:
         yield f"pipeline.nodes: {error}"
 
 
-def _gpus(settings: PipelineParams) -> Iterator[str]:
-    """A pod that is beyond the quota would wait for ever."""
-    needed = settings.gpus * max(1, settings.nodes)
+def _gpus(settings: PipelineParams, seconds: float) -> Iterator[str]:
+    """A pod beyond the quota would wait for ever; one whose GPUs other work has, until that has ended."""
+    nodes = max(1, settings.nodes)
+    needed = settings.gpus * nodes
     try:
-        allowed = cluster.gpus()
+        quota = cluster.gpus(seconds=seconds)
     except UnidocError as error:
         yield f"pipeline.gpus: {error}"
         return
-    if allowed is not None and allowed < needed:
+    if quota is None:
+        return
+    if quota.lent < needed:
+        kept = "".join(f", of which {pod} keeps {count}" for pod, count in quota.kept.items())
         yield (
-            f"pipeline.gpus: {needed} are needed at once ({settings.gpus} on each of {max(1, settings.nodes)}), and a "
-            f"quota of the namespace allows {allowed}; set fewer, or ask its administrator for more"
+            f"pipeline.gpus: {needed} are needed at once ({settings.gpus} on each of {nodes}), and a quota of the "
+            f"namespace allows {quota.allowed}{kept}; set fewer, or ask its administrator for more"
+        )
+    elif quota.allowed - quota.used < needed:
+        print(
+            f"pipeline.gpus: {quota.used} of the {quota.allowed} that a quota of the namespace allows are used now; "
+            f"what needs {needed} waits until other work has ended",
+            file=sys.stderr,
         )
