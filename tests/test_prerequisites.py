@@ -31,9 +31,9 @@ def test_a_judge_that_is_a_model_is_asked_for(judge: str) -> None:
     assert f" http://127.0.0.1:{port}/v1 refuses connections: start it; or change rewards.judge in params.yaml" in said
 
 
-def missing(params: Params, asked: Path | None = None, seconds: float = 3) -> list[str]:
+def missing(params: Params, asked: Path | None = None, seconds: float = 3, **more: Path) -> list[str]:
     with pytest.raises(UnidocError) as caught:
-        prerequisites.check(params, asked, seconds)
+        prerequisites.check(params, asked, seconds, **more)
     return str(caught.value).splitlines()
 
 
@@ -122,13 +122,13 @@ def pod(name: str, gpus: int, restarts: str = "Always", phase: str = "Running") 
     }
 
 
-def test_gpus_beyond_the_quota_are_told_before_a_pod_waits_for_them(in_a_cluster: Cluster) -> None:
+def test_gpus_beyond_the_quota_are_told_before_a_pod_waits_for_them(in_a_cluster: Cluster, tmp_path: Path) -> None:
     of_some = quota(hard={GPUS: "1"}, scopes=["BestEffort"])
     in_a_cluster.quotas = [quota(hard={"pods": "5"}), quota(hard={GPUS: "8", "pods": "100"}), of_some]
     with servers.http_server({"/health": 200}) as server:
         prerequisites.check(on_gpus(server.url, gpus=8))
-        prerequisites.check(on_gpus(server.url, nodes=4))
-        (said,) = missing(on_gpus(server.url, gpus=4, nodes=4))
+        prerequisites.check(on_gpus(server.url, nodes=4), shared=tmp_path)
+        (said,) = missing(on_gpus(server.url, gpus=4, nodes=4), shared=tmp_path)
         assert said.startswith("pipeline.gpus: 16 are needed at once (4 on each of 4), and a quota")
         in_a_cluster.quotas = []
         prerequisites.check(on_gpus(server.url, gpus=16))
@@ -160,11 +160,18 @@ def test_gpus_that_servers_keep_are_not_there_and_those_of_work_that_ends_are_wa
         )
 
 
+def test_a_volume_that_a_task_cannot_write_to_is_told(in_a_cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "shared").touch()
+    with servers.http_server({"/health": 200}) as server:
+        (said,) = missing(on_gpus(server.url, nodes=2), shared=tmp_path / "shared")
+    assert f"{tmp_path}/shared cannot be written to (Not a directory): it is the volume of manifests/" in said
+
+
 def test_a_cluster_that_is_silent_is_told_in_seconds(in_a_cluster: Cluster, tmp_path: Path) -> None:
     with servers.silent_server() as port, servers.http_server({"/health": 200}) as server:
         in_a_cluster.url = f"http://127.0.0.1:{port}"
         in_a_cluster.write_config(tmp_path / "config")
-        of_nodes, of_gpus = missing(on_gpus(server.url, gpus=1, nodes=2), seconds=0.2)
+        of_nodes, of_gpus = missing(on_gpus(server.url, gpus=1, nodes=2), seconds=0.2, shared=tmp_path)
     assert of_nodes.startswith(
         "pipeline.nodes: looking for the TrainingRuntime unidoc-rl: the cluster has not answered"
     )

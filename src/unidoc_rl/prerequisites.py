@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urldefrag
 
 from unidoc_rl import cluster, doctor, questions, s3, trainjob
@@ -20,7 +21,7 @@ SECONDS = 10.0  # for each server; in a cluster they may just be starting
 WORD_SECONDS = 60.0  # for a model's first word; others may be asking it much
 
 
-def check(params: Params, asked: Path | None = None, seconds: float = SECONDS) -> None:
+def check(params: Params, asked: Path | None = None, seconds: float = SECONDS, shared: Path = trainjob.SHARED) -> None:
     """Raises everything that is missing, in one error. `asked`: the folder of the question files, where it is there."""
     problems = [
         *(finding.line() for finding in doctor.servers(params, seconds) if not finding.ok and finding.subject != "kfp"),
@@ -29,6 +30,7 @@ def check(params: Params, asked: Path | None = None, seconds: float = SECONDS) -
         *_shared_out(params),
         *(_nodes(seconds) if params.pipeline.nodes else ()),
         *(lost_with_a_pod(params) if IN_A_CLUSTER in os.environ else ()),
+        *(_volume(shared) if IN_A_CLUSTER in os.environ and params.pipeline.nodes else ()),
         *(_gpus(params.pipeline, seconds) if IN_A_CLUSTER in os.environ and params.pipeline.gpus else ()),
     ]
     if problems:
@@ -109,6 +111,18 @@ def _shared_out(params: Params) -> Iterator[str]:
     for key, kind in {"sft.deepspeed": params.sft.deepspeed, "grpo.deepspeed": params.grpo.deepspeed}.items():
         if kind != "none":
             yield f"{key}: {kind} is for several processes; set pipeline.gpus above 1, or pipeline.nodes; or it to none"
+
+
+def _volume(shared: Path) -> Iterator[str]:
+    """That a task and its nodes write to; a storage class may give it to root alone."""
+    try:
+        with TemporaryDirectory(dir=shared):
+            pass
+    except OSError as error:
+        yield (
+            f"pipeline.nodes: {shared} cannot be written to ({error.strerror}): it is the volume of manifests/, which "
+            f"user {os.getuid()} must be allowed to write to; see to its storage class"
+        )
 
 
 def _nodes(seconds: float) -> Iterator[str]:
