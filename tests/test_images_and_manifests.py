@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,11 +107,15 @@ def test_make_builds_the_images_under_the_names_that_the_tasks_ask_for() -> None
 # --- manifests ------------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def objects(overlay: str) -> list[Object]:
-    done = tool("kubectl", "kustomize", REPOSITORY / "manifests" / overlay)
+def built(folder: Path) -> list[Object]:
+    done = tool("kubectl", "kustomize", folder)
     assert done.returncode == 0, done.stderr
     return [*yaml.safe_load_all(done.stdout)]
+
+
+@functools.cache
+def objects(overlay: str) -> list[Object]:
+    return built(REPOSITORY / "manifests" / overlay)
 
 
 def of_kind(overlay: str, kind: str) -> dict[str, Object]:
@@ -158,6 +163,15 @@ def test_everything_is_ours_and_in_one_namespace(overlay: str) -> None:
     assert {*owned.values()} == {"unidoc-rl"}
     for binding in of_kind(overlay, "RoleBinding").values():
         assert {subject["namespace"] for subject in binding["subjects"]} == spaces
+
+
+def test_another_profile_s_namespace_is_named_once(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "manifests", tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "gpu" / "kustomization.yaml"
+    file.write_text(file.read_text().replace("\nnamespace: unidoc-rl\n", "\nnamespace: team\n"))
+    ours = built(tmp_path / "gpu")
+    assert {one["metadata"].get("namespace", one["metadata"]["name"]) for one in ours} == {"team"}
+    assert [one["subjects"][0]["namespace"] for one in ours if one["kind"] == "RoleBinding"] == ["team"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
