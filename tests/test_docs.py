@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from pipelines.pipeline import KEY_NAMES
 from unidoc_rl import params
 from unidoc_rl.cli import cli
 
@@ -60,3 +61,8 @@ def test_parameters_that_are_named_are_there(page: Path) -> None:
     for key in KEY.findall(page.read_text()):
         section, name = key.split(".")
         assert name in params.Params.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
+
+
+def test_every_key_that_tasks_are_given_is_told() -> None:
+    text = (REPOSITORY / "docs" / "kubeflow.md").read_text()
+    assert {*re.findall(r"`([A-Z_]+)`", text)} >= {*KEY_NAMES}
