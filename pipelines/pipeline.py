@@ -24,16 +24,17 @@ from components.report.component import report
 from components.sample.component import sample
 from components.sft.component import sft
 from unidoc_rl import tracking, trainjob
+from unidoc_rl.cluster import GPU
 from unidoc_rl.params import Params
 
 OWN, DEMO = "unidoc-rl", "unidoc-rl-demo"
 FOLDERS = ("documents", "questions")  # the arguments that name one
-GPU = "nvidia.com/gpu"
 KEYS = "unidoc-rl-keys"  # the secret of the namespace that has them
 KEY_NAMES = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_ENDPOINT_URL",
+    "AWS_DEFAULT_REGION",
     "MLFLOW_TRACKING_TOKEN",
     "MILVUS_TOKEN",
     "OPENAI_API_KEY",
@@ -66,6 +67,10 @@ class _Tasks:
         """What it finds, or whom it tells, may be another one by now."""
         return self.plain(task).set_caching_options(False)
 
+    def looks_ahead(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
+        """At all that the others will be given."""
+        return self._shares(self.always(task)) if self._settings.nodes else self.always(task)
+
     def tries_again(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
         """A server that restarts, or a pod that is lost, is worth another try; a stage that is wrong stays wrong."""
         return task.set_retry(TRIES, backoff_duration=WAIT)
@@ -86,8 +91,11 @@ class _Tasks:
             return self._on_gpus(task, self._settings.gpus)
         kind = "gpu" if self._settings.gpus else "cpu"
         task.set_env_variable(trainjob.IMAGE, image(kind, self._tag, self._settings.registry))
+        return self.tries_again(self._shares(task))  # it finds its job at work, or has it go on
+
+    def _shares(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
         kubernetes.mount_pvc(task, pvc_name=SHARED_VOLUME, mount_path=str(trainjob.SHARED))
-        return self.tries_again(task)  # it finds its job at work, or has it go on
+        return task
 
     def _on_gpus(self, task: dsl.PipelineTask, count: int) -> dsl.PipelineTask:
         if not self._settings.gpus:
@@ -184,7 +192,7 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
             files.set_display_name("documents")
             asked = dsl.importer(artifact_uri=questions, artifact_class=dsl.Dataset)
             asked.set_display_name("questions")
-            ready = tasks.always(
+            ready = tasks.looks_ahead(
                 prerequisites(run=RUN, model=model, profile=profile, params=params, questions=asked.output)
             )
             # Kubeflow tells inputs apart by their address, and would not see a new document in the same folder.
@@ -194,7 +202,7 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
     def demo(model: str = "", profile: str = "", params: str = given) -> None:
         """From the demonstration world, which the first stage makes. The parameters are as of the other pipeline."""
         with around(params):
-            ready = tasks.always(prerequisites(run=RUN, model=model, profile=profile, params=params))
+            ready = tasks.looks_ahead(prerequisites(run=RUN, model=model, profile=profile, params=params))
             made = tasks.plain(sample(params=ready.output))
             run = _Run(ready, profile, params)
             _stages(tasks, run, made.outputs["documents"], made.outputs["questions"], cached=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,8 @@ import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
 
 from components.base import image
-from pipelines.pipeline import GPU, KEYS, SHARED_VOLUME
+from pipelines.pipeline import KEYS, SHARED_VOLUME
+from unidoc_rl.cluster import GPU
 from unidoc_rl.trainjob import RUNTIME, SHARED
 
 REPOSITORY = Path(__file__).parents[1]
@@ -105,11 +107,15 @@ def test_make_builds_the_images_under_the_names_that_the_tasks_ask_for() -> None
 # --- manifests ------------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def objects(overlay: str) -> list[Object]:
-    done = tool("kubectl", "kustomize", REPOSITORY / "manifests" / overlay)
+def built(folder: Path) -> list[Object]:
+    done = tool("kubectl", "kustomize", folder)
     assert done.returncode == 0, done.stderr
     return [*yaml.safe_load_all(done.stdout)]
+
+
+@functools.cache
+def objects(overlay: str) -> list[Object]:
+    return built(REPOSITORY / "manifests" / overlay)
 
 
 def of_kind(overlay: str, kind: str) -> dict[str, Object]:
@@ -152,9 +158,20 @@ def test_an_unknown_field_would_be_found() -> None:
 def test_everything_is_ours_and_in_one_namespace(overlay: str) -> None:
     spaces = {one["metadata"].get("namespace", one["metadata"]["name"]) for one in objects(overlay)}
     assert len(spaces) == 1
-    assert all(one["metadata"]["labels"][OURS] == "unidoc-rl" for one in objects(overlay))
+    owned = {one["kind"]: one["metadata"]["labels"].get(OURS) for one in objects(overlay)}
+    assert owned.pop("Namespace", None) is None  # a profile's has Kubeflow's own word there
+    assert {*owned.values()} == {"unidoc-rl"}
     for binding in of_kind(overlay, "RoleBinding").values():
         assert {subject["namespace"] for subject in binding["subjects"]} == spaces
+
+
+def test_another_profile_s_namespace_is_named_once(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "manifests", tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "gpu" / "kustomization.yaml"
+    file.write_text(file.read_text().replace("\nnamespace: unidoc-rl\n", "\nnamespace: team\n"))
+    ours = built(tmp_path / "gpu")
+    assert {one["metadata"].get("namespace", one["metadata"]["name"]) for one in ours} == {"team"}
+    assert [one["subjects"][0]["namespace"] for one in ours if one["kind"] == "RoleBinding"] == ["team"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -218,6 +235,7 @@ def test_nothing_reaches_our_pods_but_what_is_allowed(overlay: str) -> None:
     (chosen,) = policies["unidoc-rl-servers"]["spec"]["podSelector"]["matchExpressions"]
     for name, template in pods(overlay).items():
         assert template["metadata"]["labels"][OURS] == "unidoc-rl"
+        assert template["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
         if name != "node":
             assert template["metadata"]["labels"][NAME] in chosen["values"]
     for service in of_kind(overlay, "Service").values():

@@ -12,7 +12,7 @@ from tests.agent.chat import Chat, error, scripted
 from tests.small import Small
 from tests.trainer_server import Cluster
 from unidoc_rl import prerequisites
-from unidoc_rl.cluster import GPUS
+from unidoc_rl.cluster import GPU, GPUS
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params
 from unidoc_rl.types import Split
@@ -31,9 +31,9 @@ def test_a_judge_that_is_a_model_is_asked_for(judge: str) -> None:
     assert f" http://127.0.0.1:{port}/v1 refuses connections: start it; or change rewards.judge in params.yaml" in said
 
 
-def missing(params: Params, asked: Path | None = None) -> list[str]:
+def missing(params: Params, asked: Path | None = None, seconds: float = 3, **more: Path) -> list[str]:
     with pytest.raises(UnidocError) as caught:
-        prerequisites.check(params, asked, seconds=3)
+        prerequisites.check(params, asked, seconds, **more)
     return str(caught.value).splitlines()
 
 
@@ -109,13 +109,26 @@ def on_gpus(tracking: str, **settings: int) -> Params:
     return Params.model_validate({"pipeline": settings, "services": {"mlflow": tracking}})
 
 
-def test_gpus_beyond_the_quota_are_told_before_a_pod_waits_for_them(in_a_cluster: Cluster) -> None:
-    of_some = {"hard": {GPUS: "1"}, "scopes": ["BestEffort"]}
-    in_a_cluster.quotas = [{"hard": {"pods": "5"}}, {"hard": {GPUS: "8", "pods": "100"}}, of_some]
+def quota(used: int = 0, **spec: object) -> dict[str, object]:
+    return {"spec": spec, "status": {"used": {GPUS: str(used)}}}
+
+
+def pod(name: str, gpus: int, restarts: str = "Always", phase: str = "Running") -> dict[str, object]:
+    wanted = {"requests": {GPU: str(gpus)}} if gpus else {}
+    return {
+        "metadata": {"name": name},
+        "spec": {"containers": [{"name": "one", "resources": wanted}, {"name": "two"}], "restartPolicy": restarts},
+        "status": {"phase": phase},
+    }
+
+
+def test_gpus_beyond_the_quota_are_told_before_a_pod_waits_for_them(in_a_cluster: Cluster, tmp_path: Path) -> None:
+    of_some = quota(hard={GPUS: "1"}, scopes=["BestEffort"])
+    in_a_cluster.quotas = [quota(hard={"pods": "5"}), quota(hard={GPUS: "8", "pods": "100"}), of_some]
     with servers.http_server({"/health": 200}) as server:
         prerequisites.check(on_gpus(server.url, gpus=8))
-        prerequisites.check(on_gpus(server.url, nodes=4))
-        (said,) = missing(on_gpus(server.url, gpus=4, nodes=4))
+        prerequisites.check(on_gpus(server.url, nodes=4), shared=tmp_path)
+        (said,) = missing(on_gpus(server.url, gpus=4, nodes=4), shared=tmp_path)
         assert said.startswith("pipeline.gpus: 16 are needed at once (4 on each of 4), and a quota")
         in_a_cluster.quotas = []
         prerequisites.check(on_gpus(server.url, gpus=16))
@@ -123,6 +136,46 @@ def test_gpus_beyond_the_quota_are_told_before_a_pod_waits_for_them(in_a_cluster
         (said,) = missing(on_gpus(server.url, gpus=1))
         assert "403" in said
         assert "Role unidoc-rl-task" in said
+
+
+def test_gpus_that_servers_keep_are_not_there_and_those_of_work_that_ends_are_waited_for(
+    in_a_cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_a_cluster.quotas = [quota(hard={GPUS: "8"}, used=6)]
+    in_a_cluster.others = [
+        pod("vllm", 2),
+        pod("gone", 4, phase="Failed"),  # which the quota does not count
+        pod("training", 4, restarts="Never"),
+        pod("milvus", 0),
+    ]
+    with servers.http_server({"/health": 200}) as server:
+        prerequisites.check(on_gpus(server.url, gpus=2))
+        assert capsys.readouterr().err == ""
+        prerequisites.check(on_gpus(server.url, gpus=6))
+        assert "6 of the 8 that a quota of the namespace allows are used now" in capsys.readouterr().err
+        (said,) = missing(on_gpus(server.url, gpus=7))
+        assert (
+            "7 are needed at once (7 on each of 1), and a quota of the namespace allows 8, of which vllm keeps 2;"
+            in said
+        )
+
+
+def test_a_volume_that_a_task_cannot_write_to_is_told(in_a_cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "shared").touch()
+    with servers.http_server({"/health": 200}) as server:
+        (said,) = missing(on_gpus(server.url, nodes=2), shared=tmp_path / "shared")
+    assert f"{tmp_path}/shared cannot be written to (Not a directory): it is the volume of manifests/" in said
+
+
+def test_a_cluster_that_is_silent_is_told_in_seconds(in_a_cluster: Cluster, tmp_path: Path) -> None:
+    with servers.silent_server() as port, servers.http_server({"/health": 200}) as server:
+        in_a_cluster.url = f"http://127.0.0.1:{port}"
+        in_a_cluster.write_config(tmp_path / "config")
+        of_nodes, of_gpus = missing(on_gpus(server.url, gpus=1, nodes=2), seconds=0.2, shared=tmp_path)
+    assert of_nodes.startswith(
+        "pipeline.nodes: looking for the TrainingRuntime unidoc-rl: the cluster has not answered"
+    )
+    assert of_gpus.startswith("pipeline.gpus: looking for the quotas of the namespace: the cluster has not answered")
 
 
 def test_what_a_pod_would_lose_is_told_in_a_pod_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kubeflow.trainer.types.types import Runtime, RuntimeKind, RuntimeTrainer, TrainerType
 
 from tests import servers
 from tests.trainer_server import Cluster, granted
-from unidoc_rl import trainjob
-from unidoc_rl.cluster import explained, gpus
+from unidoc_rl import trainer_client, trainjob
+from unidoc_rl.cluster import GPUS, connected, explained, gpus
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.params import Params, PipelineParams
 
 PARAMS = Params(pipeline=PipelineParams(nodes=2, gpus=4, memory="64Gi", hours=2))
+RUNTIME = Runtime(
+    "unidoc-rl", RuntimeTrainer(TrainerType.CUSTOM_TRAINER, "torch", "image"), RuntimeKind.TRAINING_RUNTIME
+)
 NODES_WRITE = {"sft.json": "{}", "model.safetensors": "weights"}
 
 
@@ -93,6 +97,7 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
 
 def test_the_role_allows_what_is_asked_and_no_more(cluster: Cluster, inputs: dict[str, str]) -> None:
     train(cluster, inputs)
+    cluster.quotas = [{"spec": {"hard": {GPUS: "8"}}}]
     gpus(cluster.config())
     assert cluster.used == granted()
 
@@ -206,9 +211,36 @@ def test_a_job_that_another_task_starts_at_the_same_time_is_told(cluster: Cluste
         train(cluster, inputs)
 
 
-def test_a_cluster_that_has_not_answered_is_told() -> None:
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.get_runtime("unidoc-rl"),
+        lambda client: client.get_job("job"),
+        lambda client: client.delete_job("job"),
+        lambda client: client.train(RUNTIME),
+        lambda client: client.backend.core_api.list_namespaced_pod("team"),
+    ],
+    ids=["get_runtime", "get_job", "delete_job", "train", "core_api"],
+)
+def test_a_cluster_that_accepts_and_is_silent_is_told(ask: Callable[[Any], object]) -> None:
+    with servers.silent_server() as port:
+        client = connected(Cluster(url=f"http://127.0.0.1:{port}").config(), seconds=0.1)
+        with pytest.raises(Away, match="looking for it: the cluster has not answered"), explained("looking for it"):
+            ask(client)
+
+
+def test_a_cluster_that_dribbles_is_told() -> None:
     with pytest.raises(Away, match="looking for it: the cluster has not answered"), explained("looking for it"):
         raise TimeoutError  # the SDK's, after two minutes
+
+
+def test_a_log_that_stops_is_taken_up_where_it_was(
+    cluster: Cluster, inputs: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_client, "LOG_SECONDS", 0.1)
+    cluster.states, cluster.log_stops = [*[""] * 6, "Complete"], 2
+    train(cluster, inputs)
+    assert [line[:6] for line in capsys.readouterr().out.splitlines()] == ["step 1", "step 2"]
 
 
 def test_on_the_gpus_of_a_task_there_is_a_process_for_each(

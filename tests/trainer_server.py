@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -56,7 +57,8 @@ class Cluster:
     rights: set[Right] = field(default_factory=granted)
     token: str = TOKEN  # that whoever asks is given
     runtime: bool = True
-    quotas: list[dict[str, Any]] = field(default_factory=list)  # of the namespace: their specs
+    quotas: list[dict[str, Any]] = field(default_factory=list)  # of the namespace: each its spec, and its status
+    others: list[dict[str, Any]] = field(default_factory=list)  # pods of the namespace that are of no job
     fail: list[int] = field(default_factory=list)  # statuses of the next answers to what is read
     jobs: dict[str, Any] = field(default_factory=dict)
     made: list[dict[str, Any]] = field(default_factory=list)
@@ -64,6 +66,7 @@ class Cluster:
     lingers: int = 2  # questions for which a removed job is still there, while its pods end
     used: set[Right] = field(default_factory=set)
     pods: int = 1  # that the first node has had so far
+    log_stops: int = 0  # times that it is told its first line alone, and then nothing more
     url: str = ""
     _going: dict[str, int] = field(default_factory=dict)
 
@@ -71,7 +74,6 @@ class Cluster:
         from kubeflow.common.types import KubernetesBackendConfig
 
         configuration = Configuration(host=self.url, api_key={"authorization": f"Bearer {self.token}"})
-        configuration.retries = False
         return KubernetesBackendConfig(namespace=SPACE, client_configuration=configuration)
 
     def write_config(self, file: Path) -> None:
@@ -102,9 +104,22 @@ class Cluster:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 known = self.headers["Authorization"] == f"Bearer {TOKEN}"
                 status, content = cluster._answer(self.command, self.path, body) if known else cluster._refusal(401)
+                if isinstance(content, str) and cluster.log_stops:
+                    cluster.log_stops -= 1
+                    self._begin(content)
+                    return
                 text = content if isinstance(content, str) else json.dumps(content)
                 kind = "text/plain" if isinstance(content, str) else "application/json"
                 servers.give(self, (status, {"Content-Type": kind}, text))
+
+            def _begin(self, text: str) -> None:
+                """A line of it; then the connection stays, and nothing comes."""
+                self.protocol_version, self.close_connection = "HTTP/1.1", False
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                line = text.splitlines(keepends=True)[0]
+                self.wfile.write(f"{len(line):x}\r\n{line}\r\n".encode())
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -143,9 +158,13 @@ class Cluster:
                 self._going[name] = self.lingers
                 return 200, {"kind": "Status", "status": "Success"}
             case ("list", "resourcequotas"):
-                return 200, {"kind": "ResourceQuotaList", "items": [{"spec": spec} for spec in self.quotas]}
+                return 200, {"kind": "ResourceQuotaList", "items": self.quotas}
             case ("list", "pods"):
-                (selector,) = parse_qs(parts.query)["labelSelector"]
+                asked = parse_qs(parts.query)
+                if "fieldSelector" in asked:
+                    found = [pod for pod in self.others if _selected(pod, *asked["fieldSelector"])]
+                    return 200, {"kind": "PodList", "apiVersion": "v1", "items": found}
+                (selector,) = asked["labelSelector"]
                 wanted = selector.split(",")[0].removeprefix("jobset.sigs.k8s.io/jobset-name=")
                 return 200, {"kind": "PodList", "apiVersion": "v1", "items": [self._pod(wanted)]}
             case ("get", "pods/log"):
@@ -183,3 +202,13 @@ class Cluster:
             "spec": {"containers": [{"name": "node", "image": "unidoc-rl-gpu"}]},
             "status": {"phase": "Running"},
         }
+
+
+def _selected(pod: dict[str, Any], selector: str) -> bool:
+    """By conditions such as status.phase!=Failed."""
+    for condition in selector.split(","):
+        path, other, value = re.fullmatch(r"([\w.]+?)(!?)=(\w+)", condition).groups()  # type: ignore[union-attr]
+        section, key = path.split(".")
+        if (pod[section][key] == value) == bool(other):
+            return False
+    return True

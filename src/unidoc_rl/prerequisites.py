@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urldefrag
 
 from unidoc_rl import cluster, doctor, questions, s3, trainjob
@@ -19,16 +21,17 @@ SECONDS = 10.0  # for each server; in a cluster they may just be starting
 WORD_SECONDS = 60.0  # for a model's first word; others may be asking it much
 
 
-def check(params: Params, asked: Path | None = None, seconds: float = SECONDS) -> None:
+def check(params: Params, asked: Path | None = None, seconds: float = SECONDS, shared: Path = trainjob.SHARED) -> None:
     """Raises everything that is missing, in one error. `asked`: the folder of the question files, where it is there."""
     problems = [
         *(finding.line() for finding in doctor.servers(params, seconds) if not finding.ok and finding.subject != "kfp"),
         *_models(params, seconds),
         *(_questions(asked, params.curate.teacher is not None) if asked else ()),
         *_shared_out(params),
-        *(_nodes() if params.pipeline.nodes else ()),
+        *(_nodes(seconds) if params.pipeline.nodes else ()),
         *(lost_with_a_pod(params) if IN_A_CLUSTER in os.environ else ()),
-        *(_gpus(params.pipeline) if IN_A_CLUSTER in os.environ and params.pipeline.gpus else ()),
+        *(_volume(shared) if IN_A_CLUSTER in os.environ and params.pipeline.nodes else ()),
+        *(_gpus(params.pipeline, seconds) if IN_A_CLUSTER in os.environ and params.pipeline.gpus else ()),
     ]
     if problems:
         raise UnidocError("\n".join(problems))
@@ -110,23 +113,45 @@ def _shared_out(params: Params) -> Iterator[str]:
             yield f"{key}: {kind} is for several processes; set pipeline.gpus above 1, or pipeline.nodes; or it to none"
 
 
-def _nodes() -> Iterator[str]:
+def _volume(shared: Path) -> Iterator[str]:
+    """That a task and its nodes write to; a storage class may give it to root alone."""
     try:
-        trainjob.ready()
+        with TemporaryDirectory(dir=shared):
+            pass
+    except OSError as error:
+        yield (
+            f"pipeline.nodes: {shared} cannot be written to ({error.strerror}): it is the volume of manifests/, which "
+            f"user {os.getuid()} must be allowed to write to; see to its storage class"
+        )
+
+
+def _nodes(seconds: float) -> Iterator[str]:
+    try:
+        trainjob.ready(seconds=seconds)
     except UnidocError as error:
         yield f"pipeline.nodes: {error}"
 
 
-def _gpus(settings: PipelineParams) -> Iterator[str]:
-    """A pod that is beyond the quota would wait for ever."""
-    needed = settings.gpus * max(1, settings.nodes)
+def _gpus(settings: PipelineParams, seconds: float) -> Iterator[str]:
+    """A pod beyond the quota would wait for ever; one whose GPUs other work has, until that has ended."""
+    nodes = max(1, settings.nodes)
+    needed = settings.gpus * nodes
     try:
-        allowed = cluster.gpus()
+        quota = cluster.gpus(seconds=seconds)
     except UnidocError as error:
         yield f"pipeline.gpus: {error}"
         return
-    if allowed is not None and allowed < needed:
+    if quota is None:
+        return
+    if quota.lent < needed:
+        kept = "".join(f", of which {pod} keeps {count}" for pod, count in quota.kept.items())
         yield (
-            f"pipeline.gpus: {needed} are needed at once ({settings.gpus} on each of {max(1, settings.nodes)}), and a "
-            f"quota of the namespace allows {allowed}; set fewer, or ask its administrator for more"
+            f"pipeline.gpus: {needed} are needed at once ({settings.gpus} on each of {nodes}), and a quota of the "
+            f"namespace allows {quota.allowed}{kept}; set fewer, or ask its administrator for more"
+        )
+    elif quota.allowed - quota.used < needed:
+        print(
+            f"pipeline.gpus: {quota.used} of the {quota.allowed} that a quota of the namespace allows are used now; "
+            f"what needs {needed} waits until other work has ended",
+            file=sys.stderr,
         )

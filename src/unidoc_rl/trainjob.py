@@ -12,8 +12,10 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,8 @@ from unidoc_rl.trained import marker
 
 if TYPE_CHECKING:
     from kubeflow.common.types import KubernetesBackendConfig
-    from kubeflow.trainer import TrainerClient
+
+    from unidoc_rl.trainer_client import Client
 
 RUNTIME = "unidoc-rl"  # of manifests/base/training.yaml
 SHARED = Path("/shared")
@@ -35,9 +38,9 @@ POLL_SECONDS = 10.0
 LOST_TRIES = 30  # at asking how the job is doing, one after the other
 
 
-def ready(backend: KubernetesBackendConfig | None = None) -> None:
+def ready(backend: KubernetesBackendConfig | None = None, seconds: float = cluster.SECONDS) -> None:
     """Raises what would keep a job from being started."""
-    client = cluster.connected(backend)
+    client = cluster.connected(backend, seconds)
     with cluster.explained(f"looking for the TrainingRuntime {RUNTIME}"):
         client.get_runtime(RUNTIME)
 
@@ -109,7 +112,7 @@ def _put(source: Path, target: Path) -> None:
 
 
 def _started(
-    client: TrainerClient,
+    client: Client,
     job: str,
     command: list[str],
     settings: PipelineParams,
@@ -131,7 +134,7 @@ def _started(
         runtime = client.get_runtime(RUNTIME)
         resources = {"memory": settings.memory}
         if settings.gpus:
-            resources["nvidia.com/gpu"] = str(settings.gpus)
+            resources[cluster.GPU] = str(settings.gpus)
         image = os.environ.get(IMAGE, runtime.trainer.image)
         given = {name: os.environ[name] for name in (tracking.PIPELINE,) if name in os.environ}
         given[s3.CACHE] = str(shared / "cache")  # what a judge has said outlives node and job
@@ -140,7 +143,7 @@ def _started(
         client.train(runtime=runtime, trainer=trainer, options=options)
 
 
-def _status_if_there(client: TrainerClient, job: str) -> str | None:
+def _status_if_there(client: Client, job: str) -> str | None:
     try:
         with cluster.explained(f"looking for the TrainJob {job}"):
             return str(client.get_job(job).status)
@@ -148,15 +151,15 @@ def _status_if_there(client: TrainerClient, job: str) -> str | None:
         return None
 
 
-def _remove(client: TrainerClient, job: str) -> None:
+def _remove(client: Client, job: str) -> None:
     with suppress(cluster.NotThere), cluster.explained(f"removing the TrainJob {job}"):
         client.delete_job(job)
 
 
-def _followed(client: TrainerClient, job: str, seconds: float, sleep: Callable[[float], object]) -> None:
+def _followed(client: Client, job: str, seconds: float, sleep: Callable[[float], object]) -> None:
     """Tells the first node's log until the job has ended; one that takes longer is ended."""
     end = time.monotonic() + seconds
-    told: set[str] = set()  # pods; one that was lost is followed by another
+    log = _Log(client)
     lost = 0
     while True:
         try:
@@ -165,7 +168,7 @@ def _followed(client: TrainerClient, job: str, seconds: float, sleep: Callable[[
                 lost = 0
                 if found.status in (COMPLETE, FAILED):
                     break
-                _tell(client, found, told)
+                log.tell(found)
         except cluster.NotThere as error:
             raise UnidocError(f"TrainJob {job} has been removed, not by this task: run again to go on") from error
         except Away:
@@ -182,10 +185,20 @@ def _followed(client: TrainerClient, job: str, seconds: float, sleep: Callable[[
         raise UnidocError(f"TrainJob {job} has failed: its log is above, `kubectl describe trainjob {job}` tells more")
 
 
-def _tell(client: TrainerClient, job: Any, told: set[str]) -> None:
-    first = next((step for step in job.steps if step.name == FIRST), None)
-    if first is None or first.status in (None, "Pending") or first.pod_name in told:
-        return
-    for line in client.get_job_logs(job.name, step=FIRST, follow=True):
-        print(line, flush=True)
-    told.add(first.pod_name)
+class _Log:
+    """The first node's. One that breaks off, or has nothing to say for long, is taken up where it was."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._told: Counter[str] = Counter()  # lines of each pod: one that was lost is followed by another
+        self._ended: set[str] = set()  # pods
+
+    def tell(self, job: Any) -> None:
+        first = next((step for step in job.steps if step.name == FIRST), None)
+        if first is None or first.status in (None, "Pending") or first.pod_name in self._ended:
+            return
+        lines = self._client.get_job_logs(job.name, step=FIRST, follow=True)
+        for line in islice(lines, self._told[first.pod_name], None):
+            print(line, flush=True)
+            self._told[first.pod_name] += 1
+        self._ended.add(first.pod_name)

@@ -222,6 +222,7 @@ def test_tasks_that_train_on_other_nodes_share_a_volume_with_them_and_need_no_gp
         assert container["image"] == "unidoc-rl-cpu:abc"
         assert container["env"] == [{"name": "UNIDOC_IMAGE", "value": "unidoc-rl-gpu:abc"}]
         assert "accelerator" not in container["resources"]
+    for name in ("prerequisites", "sft", "grpo"):  # the first looks whether the others can write to it
         (volume,) = kubernetes[f"exec-{name}"]["pvcMount"]
         assert (volume["constant"], volume["mountPath"]) == ("unidoc-rl-shared", "/shared")
 
