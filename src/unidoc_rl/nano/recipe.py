@@ -23,6 +23,15 @@ STAGES = (
     Stage("lines", {"sounding": 1}, 600, 500, 1.5e-3, 5),
     Stage("rows", {"rows": 3, "valuing": 2, "transcribing": 1, "printing": 2}, 4000, 800, 1.5e-3, 7),
     Stage(
+        "match",
+        {"recognising": 4, "answering": 6, "locating": 1, "choosing": 1, "playing": 1},
+        3000,
+        900,
+        1.5e-3,
+        11,
+        frozen=True,
+    ),
+    Stage(
         "reading",
         {
             "printing": 5,
@@ -34,6 +43,7 @@ STAGES = (
             "asking": 1,
             "playing": 2,
             "choosing": 1,
+            "recognising": 3,
         },
         9000,
         800,
