@@ -26,7 +26,7 @@ RANGES = {
     "ingest.max_pages": (1, 1_000_000),
     "ingest.page_seconds": (1, 3600),
 }
-TEXTS = ("index.uri", "index.encoder", "index.late_encoder", "curate.weak", "sft.model")  # or null
+TEXTS = ("index.encoder", "index.late_encoder", "curate.weak", "sft.model")  # or null
 IMAGE_FORMATS = get_args(IngestParams.model_fields["image_format"].annotation)
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
