@@ -80,15 +80,17 @@ def test_what_the_folder_writes_before_queries_and_pages_is_written(folder: Path
 @pytest.mark.parametrize(
     ("file", "content", "said"),
     [
-        ("modules.json", [{"type": "sentence_transformers.models.Dense"}], "asks for Dense"),
-        ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, "by max_tokens; known are mean_tokens"),
-        ("1_Pooling/config.json", {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "one alone"),
-        ("tokenizer.json", "", "cannot be loaded"),
-        ("config.json", {}, "cannot be loaded"),
+        ("modules.json", '[{"type": "sentence_transformers.models.Dense"}]', "asks for Dense"),
+        ("1_Pooling/config.json", '{"pooling_mode_max_tokens": true}', "by max_tokens; known are mean_tokens"),
+        ("1_Pooling/config.json", '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}', "one alone"),
+        ("1_Pooling/config.json", "{", "cannot be loaded"),
+        ("tokenizer.json", "{", "cannot be loaded"),
+        ("config.json", "{}", "cannot be loaded"),
     ],
 )
-def test_what_cannot_be_done_as_the_folder_says_is_refused(folder: Path, file: str, content: object, said: str) -> None:
-    say(folder / file, content)
+def test_what_cannot_be_done_as_the_folder_says_is_refused(folder: Path, file: str, content: str, said: str) -> None:
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).write_text(content)
     with pytest.raises(UnidocError, match=rf"index\.encoder: .*{said}"):
         SentenceEncoder(str(folder))
 
