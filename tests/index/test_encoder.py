@@ -29,9 +29,8 @@ def folder(tmp_path: Path) -> Path:
     """Without the weights that pool in BERT's own way, as many encoders are published."""
     tokenizer = letters(["[PAD]"], pad_token="[PAD]")
     tokenizer.save_pretrained(tmp_path / "encoder")
-    BertModel(BertConfig(vocab_size=len(tokenizer), **TEXT), add_pooling_layer=False).save_pretrained(
-        tmp_path / "encoder"
-    )
+    config = BertConfig.from_dict({**TEXT, "vocab_size": len(tokenizer)})
+    BertModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "encoder")
     return tmp_path / "encoder"
 
 
