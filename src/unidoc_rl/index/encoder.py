@@ -95,11 +95,12 @@ def _pooling(folder: Path) -> str:
     modules = [module["type"].rpartition(".")[2] for module in _read(folder / "modules.json", "[]")]
     if unknown := set(modules) - {"Transformer", "Pooling", "Normalize"}:
         raise ValueError(f"its modules.json asks for {', '.join(sorted(unknown))}, which is not known here")
-    settings = _read(folder / "1_Pooling/config.json").items()
+    settings = _read(folder / "1_Pooling/config.json", '{"pooling_mode_mean_tokens": true}').items()
     modes = [name.removeprefix("pooling_mode_") for name, value in settings if value is True and "_mode_" in name]
-    if len(modes) > 1 or not {*modes} <= {*_POOLINGS}:
-        raise ValueError(f"its tokens are pooled by {' and '.join(modes)}; known are {', '.join(_POOLINGS)}, one alone")
-    return modes[0] if modes else "mean_tokens"
+    if len(modes) != 1 or modes[0] not in _POOLINGS:
+        said = " and ".join(modes) or "nothing that is named"
+        raise ValueError(f"its tokens are pooled by {said}; known are {', '.join(_POOLINGS)}, one alone")
+    return modes[0]
 
 
 def _read(file: Path, otherwise: str = "{}") -> Any:
