@@ -155,6 +155,11 @@ def test_a_wrong_choice_is_answered_with_the_choices(file: Path, given_format: s
     assert message.endswith(near)
 
 
+@pytest.mark.parametrize("uri", ["milvus:19530", "milvus", "s3://bucket/milvus.db", ".db"])
+def test_an_address_of_no_milvus_is_answered_with_what_one_looks_like(file: Path, uri: str) -> None:
+    assert "(of Milvus: http://host:19530, or a Lite folder.db" in refusal(file, {"index": {"uri": uri}})
+
+
 @given(scalars.filter(lambda value: value is not None) | st.lists(scalars))
 def test_what_holds_no_sections_is_refused(file: Path, data: Any) -> None:
     assert refusal(file, data if not isinstance(data, str) else [data]).startswith(
