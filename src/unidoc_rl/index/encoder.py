@@ -96,7 +96,8 @@ def _pooling(folder: Path) -> str:
     if unknown := set(modules) - {"Transformer", "Pooling", "Normalize"}:
         raise ValueError(f"its modules.json asks for {', '.join(sorted(unknown))}, which is not known here")
     settings = _read(folder / "1_Pooling/config.json", '{"pooling_mode_mean_tokens": true}').items()
-    modes = [name.removeprefix("pooling_mode_") for name, value in settings if value is True and "_mode_" in name]
+    key = "pooling_mode_"
+    modes: list[str] = [name.removeprefix(key) for name, on in settings if on is True and name.startswith(key)]
     if len(modes) != 1 or modes[0] not in _POOLINGS:
         said = " and ".join(modes) or "nothing that is named"
         raise ValueError(f"its tokens are pooled by {said}; known are {', '.join(_POOLINGS)}, one alone")
