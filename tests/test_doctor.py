@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from http.server import BaseHTTPRequestHandler
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -118,8 +119,13 @@ def test_servers_that_never_answer_are_given_up(aws: None, monkeypatch: pytest.M
         assert "did not answer within 1 seconds" in silent[name]
 
 
-@pytest.mark.parametrize("name", ["milvus", *HTTP])
-@pytest.mark.parametrize("address", ["host:8000", "file:///etc/passwd", "http://", "http://host:port", "http://[::1"])
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        *product(HTTP, ["host:8000", "file:///etc/passwd", "http://"]),
+        *product(["milvus", *HTTP], ["http://host:port", "http://[::1"]),
+    ],
+)
 def test_an_address_that_is_none_is_named(name: str, address: str) -> None:
     assert re.search(f"is none such as http://host:port.*{key_of(name)}", find(name, **{name: address}).line())
 

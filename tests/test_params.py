@@ -26,7 +26,7 @@ RANGES = {
     "ingest.max_pages": (1, 1_000_000),
     "ingest.page_seconds": (1, 3600),
 }
-TEXTS = ("index.uri", "index.encoder", "index.late_encoder", "curate.weak", "sft.model")  # or null
+TEXTS = ("index.encoder", "index.late_encoder", "curate.weak", "sft.model")  # or null
 IMAGE_FORMATS = get_args(IngestParams.model_fields["image_format"].annotation)
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
@@ -153,6 +153,11 @@ def test_a_wrong_choice_is_answered_with_the_choices(file: Path, given_format: s
     message = refusal(file, {"ingest": {"image_format": given_format}})
     assert "expected one of jpg, png, webp" in message
     assert message.endswith(near)
+
+
+@pytest.mark.parametrize("uri", ["milvus:19530", "milvus", "s3://bucket/milvus.db", ".db"])
+def test_an_address_of_no_milvus_is_answered_with_what_one_looks_like(file: Path, uri: str) -> None:
+    assert "(of Milvus: http://host:19530, or a Lite folder.db" in refusal(file, {"index": {"uri": uri}})
 
 
 @given(scalars.filter(lambda value: value is not None) | st.lists(scalars))

@@ -499,7 +499,7 @@ def _figures(marks: Mapping[str, float]) -> str:
 @cli.command()
 @click.argument("index", type=click.Path())
 @click.argument("queries", nargs=-1, required=True, metavar="QUERY...")
-@click.option("-k", default=10, show_default=True, type=click.IntRange(1, 1000), help="Hits a query.")
+@click.option("-k", default=10, show_default=True, help="Hits a query.")
 @click.option("--document", "documents", multiple=True, help="Search only in this document; may stand several times.")
 @click.option("--exclude", "excluded", multiple=True, metavar="PAGE", help="A page id that must not come back.")
 @click.option(
@@ -507,7 +507,7 @@ def _figures(marks: Mapping[str, float]) -> str:
     "retrievers",
     multiple=True,
     type=click.Choice(["bm25", "dense", "late"]),
-    help="Search by this one alone; all of the index's where not said.",
+    help="Search by this one; may stand several times. All of the index's where not said.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a query, on a line of its own.")
 def search(
@@ -521,6 +521,8 @@ def search(
 ) -> None:
     """Find the pages of INDEX that answer to each QUERY, best first.
 
+    INDEX is what `unidoc index` makes, local or on S3.
+
     \b
         unidoc search index "net sales by region 2023"
         unidoc search index "revenue" "headcount" -k 3 --document report-2023 --json
@@ -528,13 +530,14 @@ def search(
     import json
     from dataclasses import asdict
 
-    from unidoc_rl.index.search import Index
+    from unidoc_rl.index.search import Index, whole_characters
     from unidoc_rl.types import Query
 
-    asked = [Query(text, frozenset(documents) or None, frozenset(excluded)) for text in queries]
+    texts = [whole_characters(text) for text in queries]
+    asked = [Query(text, frozenset(documents) or None, frozenset(excluded)) for text in texts]
     with Index(index, retrievers or None) as opened:
         found = opened(asked, k)
-    for query, hits in zip(queries, found, strict=True):
+    for query, hits in zip(texts, found, strict=True):
         if as_json:
             click.echo(json.dumps({"query": query, "hits": [asdict(hit) for hit in hits]}, ensure_ascii=False))
             continue

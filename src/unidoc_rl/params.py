@@ -64,7 +64,7 @@ class IndexParams(Section):
         ["bm25", "dense"], min_length=1, description="bm25 (words), dense (vectors of texts), late (of page images)"
     )
     encoder: str | None = Field(
-        None, description="folder of dense's sentence encoder; MiniLM, in a package, where null"
+        None, description="folder or hub name of dense's sentence encoder; MiniLM, in a package, where null"
     )
     late_encoder: str | None = Field(None, description="folder or hub name of late's ColQwen2 or ColPali model")
     fusion: Literal["weight", "rank"] = Field("weight", description="weighted scores, or weighted reciprocal ranks")
@@ -72,7 +72,9 @@ class IndexParams(Section):
     weight_dense: float = Field(0.5, ge=0, le=100, description="likewise dense")
     weight_late: float = Field(1.0, ge=0, le=100, description="likewise late")
     uri: str | None = Field(
-        None, description="of Milvus: http://host:19530, or a Lite folder.db; null: files of the index"
+        None,
+        pattern=r"^(https?://.+|[^:]+\.db)$",
+        description="of Milvus: http://host:19530, or a Lite folder.db; null: files of the index",
     )
 
     @field_validator("retrievers")

@@ -24,14 +24,16 @@ def folder_of(name: str, key: str, what: str) -> Path:
         ) from error
 
 
-def whole_model(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def whole_model(kind: Any, folder: Path, dtype: torch.dtype, but: str | None = None) -> Any:
     """A model of this class with all its weights; transformers draws those that are missing, and goes on.
 
     Only from this folder, and only from safetensors. An OSError, a ValueError or a SafetensorError says what is wrong.
+    `but`: how the names of those begin that nobody will use.
     """
     model, how = kind.from_pretrained(
         folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
     )
-    if how["missing_keys"]:
-        raise ValueError(f"it has no weights for {', '.join(sorted(how['missing_keys'])[:3])} …")
+    missing = [name for name in how["missing_keys"] if but is None or not name.startswith(but)]
+    if missing:
+        raise ValueError(f"it has no weights for {', '.join(sorted(missing)[:3])} …")
     return model

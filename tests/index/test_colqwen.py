@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from tests.index.models import write_colpali, write_colqwen
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.index.colqwen import PageEncoder
+from unidoc_rl.index.colqwen import TOKENS, PageEncoder
 from unidoc_rl.index.identity import identity
 
 
@@ -52,6 +52,19 @@ def test_a_larger_page_has_more_vectors_and_a_longer_text_too(colqwen: Path) -> 
     assert len(large) - len(small) == 3 * 4 - 1 * 2
     short, long = encoder.queries(["abc", "abcdefgh"])
     assert len(long) - len(short) == 5
+
+
+@pytest.mark.parametrize(("kind", "sign"), [("colqwen", "<|image_pad|>"), ("colpali", "<image>")])
+def test_a_text_with_the_sign_of_a_picture_is_a_text(kind: str, sign: str, request: pytest.FixtureRequest) -> None:
+    encoder = PageEncoder(str(request.getfixturevalue(kind)))
+    (vectors,) = encoder.queries([f"what {sign} is"])
+    np.testing.assert_array_equal(vectors, encoder.queries(["what   is"])[0])
+
+
+def test_a_long_text_is_read_so_far(colqwen: Path) -> None:
+    encoder = PageEncoder(str(colqwen))
+    whole, long = encoder.queries(["ab" * (TOKENS // 2), "ab" * 2000])
+    np.testing.assert_allclose(whole, long, atol=1e-5)
 
 
 def test_nothing_gives_nothing(colqwen: Path) -> None:

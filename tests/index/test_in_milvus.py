@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -135,16 +136,28 @@ def test_a_killed_build_leaves_nothing_in_milvus_once_the_next_has_finished(
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_is_told_and_found_again(corpus: Path, server: Server, tmp_path: Path) -> None:
+def test_a_server_that_goes_away_is_told_and_found_again(
+    corpus: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     params = IndexParams(retrievers=["dense"], uri=server.uri)
     index(corpus, tmp_path / "index", params)
     expected = answers(tmp_path / "index")
-    with Index(tmp_path / "index") as opened:
+    real = Rows.add
+
+    def stop_and_add(rows: Rows, pages: Iterable[Any]) -> None:
         server.stop()
-        with pytest.raises(Away, match=f"{server.uri}: cannot be searched"):
-            opened(QUERIES)
-        with pytest.raises(Away, match="check that the server is there"):
-            index(corpus, tmp_path / "index", params)
+        real(rows, pages)
+
+    with Index(tmp_path / "index") as opened:
+        with monkeypatch.context() as patched:
+            patched.setattr(milvus, "SECONDS", 10)
+            patched.setattr(Rows, "add", stop_and_add)
+            with pytest.raises(Away, match=f"{server.uri}: cannot be written"):
+                index(corpus, tmp_path / "index", params)
+            with pytest.raises(Away, match=f"{server.uri}: cannot be searched"):
+                opened(QUERIES)
+            with pytest.raises(Away, match="check that the server is there"):
+                index(corpus, tmp_path / "index", params)
         server.start()
         again = [{hit.page: round(hit.score, 4) for hit in hits} for hits in opened(QUERIES)]
     assert again == expected  # the former index stands, and the open one goes on
@@ -221,6 +234,14 @@ def test_a_collection_in_use_is_not_taken_for_a_left_over(
     (tmp_path / ".index.work/collections.json").write_text(json.dumps([[uri, *collections(uri)]]))
     break_off(corpus, tmp_path / "index", uri, monkeypatch)
     assert "bees_1" in answers(tmp_path / "index")[0]
+
+
+def test_where_no_lite_folder_can_be_is_told_before_the_work(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "file.db").write_text("somebody's")
+    for uri, said in ("file.db", "is a file"), ("file.db/milvus.db", "cannot be made"):
+        with pytest.raises(UnidocError, match=rf"{uri}: {said}.*name another"):
+            index(corpus, tmp_path / "index", IndexParams(uri=str(tmp_path / uri)))
+    assert not (tmp_path / ".index.work/new/bm25").exists()
 
 
 @pytest.mark.slow

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import Bucket
 from tests.ingest import files
+from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.index import build, vectors
+from unidoc_rl.index import build, manifest, vectors
+from unidoc_rl.index import search as searching
 from unidoc_rl.index.search import Index
 from unidoc_rl.index.stage import index
 from unidoc_rl.ingest.stage import ingest
@@ -45,7 +51,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def found(made: Path, text: str, **limits: frozenset[str]) -> list[str]:
+def found(made: Path | str, text: str, **limits: frozenset[str]) -> list[str]:
     with Index(made) as opened:
         (hits,) = opened([Query(text, **limits)])
     return [hit.page for hit in hits]
@@ -108,6 +114,38 @@ def test_any_text_is_searched_for_or_refused(made: Path, text: str) -> None:
 def test_long_and_strange_queries_are_answered(made: Path, text: str) -> None:
     hits = found(made, text)
     assert hits or "honey" not in text
+
+
+def test_any_number_of_queries_have_their_own_hits(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "QUERIES_AT_ONCE", 2)
+    with Index(made) as opened:
+        assert opened([]) == []
+        many = opened([Query(text) for text in SUBJECTS.values()], k=1)
+    assert [hits[0].document for hits in many] == list(SUBJECTS)
+
+
+def test_search_prints_hits_or_json(made: Path) -> None:
+    def search(*arguments: str) -> list[str]:
+        done = CliRunner().invoke(cli, ["search", str(made), *arguments], catch_exceptions=False)
+        assert done.exit_code == 0
+        return done.stdout.splitlines()
+
+    assert re.fullmatch(r" +[\d.]+  bees_\d  \(bm25 [\d.]+  dense [\d.]+\)", search("honey of bees", "-k", "1")[0])
+    assert search("grain", "honey", "--retriever", "bm25", "--document", "steel") == [
+        *("grain:", "nothing found"),
+        *("honey:", "nothing found"),
+    ]
+    limits = ("--document", "ships", "--document", "bees", "--exclude", "ships_1", "--exclude", "bees_2")
+    first, second = map(json.loads, search("grain on ships", "蜂蜜 \udcff", *limits, "--json"))
+    assert {hit["page"] for hit in first["hits"]} == {"ships_2", "bees_1"}
+    assert first["hits"][0].keys() == {"page", "document", "image", "score", "scores"}
+    assert second["query"] == "蜂蜜 ?"
+
+
+def test_an_index_on_s3_is_made_again_and_searched_there(corpus: Path, bucket: Bucket) -> None:
+    for params in (WORDS, WORDS.model_copy(update={"fusion": "rank"})):
+        index(corpus, f"{bucket.uri}/index", params)
+        assert found(f"{bucket.uri}/index", "honey of bees")[0].startswith("bees")
 
 
 def test_what_cannot_be_asked_is_told(made: Path) -> None:
@@ -188,21 +226,26 @@ def test_an_index_of_another_encoder_is_refused_by_name(made: Path, tmp_path: Pa
         Index(tmp_path / "index")
 
 
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def overwrite(path: Path) -> None:
+    """With zeros, as a copy that was broken off may have at its end."""
+    path.write_bytes(path.read_bytes()[:-8].ljust(path.stat().st_size, b"\0"))
+
+
 @pytest.mark.parametrize("victim", ["index.json", "pages.parquet", "bm25/pages.npy", "dense/codes.npy"])
-@pytest.mark.parametrize("remove", [True, False])
+@pytest.mark.parametrize("damage", [Path.unlink, cut, overwrite])
 def test_a_damaged_index_is_told_and_made_anew(
-    made: Path, corpus: Path, tmp_path: Path, victim: str, remove: bool
+    made: Path, corpus: Path, tmp_path: Path, victim: str, damage: Callable[[Path], None]
 ) -> None:
     copy = tmp_path / "index"
     shutil.copytree(made, copy)
-    path = copy / victim
-    if remove:
-        path.unlink()
-    else:
-        os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(UnidocError):
+    damage(copy / victim)
+    with pytest.raises(UnidocError, match=r"run `unidoc index` again|is no index; make one"):
         found(copy, "honey")
-    if victim != "index.json" or not remove:  # without it, the folder is not known to be an index
+    if (copy / manifest.FILE).exists():  # without it, the folder is not known to be an index
         index(corpus, copy, BOTH)
         assert found(copy, "honey of bees")[0].startswith("bees")
 
@@ -219,6 +262,16 @@ def test_an_empty_corpus_has_nothing_to_be_found(corpus: Path, tmp_path: Path) -
     pages = tmp_path / "corpus/pages.parquet"
     pq.write_table(pq.read_table(pages).slice(0, 0), pages)
     with pytest.raises(UnidocError, match="no pages"):
+        index(tmp_path / "corpus", tmp_path / "index", WORDS)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut, lambda path: path.write_text('{"documents": []}')])
+def test_a_corpus_whose_report_is_damaged_is_told(
+    corpus: Path, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    shutil.copytree(corpus, tmp_path / "corpus")
+    damage(tmp_path / "corpus/report.json")
+    with pytest.raises(UnidocError, match=r"report\.json: does not tell of every document .*`unidoc ingest` again"):
         index(tmp_path / "corpus", tmp_path / "index", WORDS)
 
 

@@ -109,7 +109,7 @@ def test_more_files_than_may_be_open_at_once_are_read(tmp_path: Path, monkeypatc
 
 def brought(path: Path, arrays: Mapping[str, NDArray[Any]], ids: Sequence[str]) -> dict[str, NDArray[Any]]:
     np.savez_compressed(path, allow_pickle=True, **arrays)
-    archive = vectors.Archive(path, ids)
+    archive = vectors.Archive(path, ids, 4)
     return {page: archive.page(page) for page in ids}
 
 
@@ -158,12 +158,12 @@ def test_a_file_that_is_no_archive_is_named(tmp_path: Path) -> None:
     for content in (b"", b"nonsense", whole.read_bytes()[:-30]):
         path.write_bytes(content)
         with pytest.raises(UnidocError, match=r"vectors\.npz: cannot be read .* expected an \.npz file"):
-            vectors.Archive(path, ["a_1"])
+            vectors.Archive(path, ["a_1"], 4)
     np.save(tmp_path / "one.npy", np.ones((2, 4), np.float32))
     with pytest.raises(UnidocError, match=r"one\.npy: cannot be read"):
-        vectors.Archive(tmp_path / "one.npy", ["a_1"])
+        vectors.Archive(tmp_path / "one.npy", ["a_1"], 4)
     with pytest.raises(UnidocError, match=r"gone\.npz: cannot be read"):
-        vectors.Archive(tmp_path / "gone.npz", ["a_1"])
+        vectors.Archive(tmp_path / "gone.npz", ["a_1"], 4)
 
 
 def test_an_archive_with_a_flipped_bit_is_refused_or_read_right(tmp_path: Path) -> None:
@@ -176,13 +176,14 @@ def test_an_archive_with_a_flipped_bit_is_refused_or_read_right(tmp_path: Path) 
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
         with suppress(UnidocError):
-            np.testing.assert_array_equal(vectors.Archive(path, ["a_1"]).page("a_1"), array)
+            np.testing.assert_array_equal(vectors.Archive(path, ["a_1"], 4).page("a_1"), array)
 
 
 def test_an_archive_is_opened_once_however_many_pieces_are_asked_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("unidoc_rl.index.colqwen.encoder_folder", lambda model: tmp_path)
+    monkeypatch.setattr("unidoc_rl.index.colqwen.dimension_of", lambda folder: 4)
     monkeypatch.setattr("unidoc_rl.index.late.identity", lambda folder: "model-0")
     path, ids = tmp_path / "vectors.npz", ["a_1", "a_2", "b_1"]
     np.savez(path, a_1=np.eye(4, dtype=np.float32), a_2=np.eye(4, dtype=np.float32), b_1=np.ones((2, 5), np.float32))

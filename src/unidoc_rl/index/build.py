@@ -53,65 +53,84 @@ class Build:
     def __init__(
         self, pages: Corpus, listed: Catalogue, output: Output, params: IndexParams, vectors: Path | None
     ) -> None:
+        """Opens the models, the brought vectors and Milvus: what cannot be opened is told before hours of work."""
         self._pages = pages
         self._listed = listed
         self._output = output
         self._params = params
         self._brought = vectors  # computed elsewhere
-        self._in_use = _placed(_undamaged(output.former))  # by the former index, until the new one stands
+        self._former = _undamaged(output.former)
+        self._in_use = _placed(self._former)  # until the new one stands
         self._journal = output.work / "collections.json"  # what was begun in Milvus, by a run that may have been killed
+        self._encoders: dict[Retriever, Encoder] = {
+            name: self._encoder(name) for name in params.retrievers if name != "bm25"
+        }
+        if self._encoders and params.uri is not None:
+            _milvus(params.uri).close()
 
     def collections(self) -> dict[Retriever, Collection]:
         """Makes what the chosen retrievers need."""
         self._drop_left_over()
-        encoders: dict[Retriever, Encoder] = {
-            name: self._encoder(name) for name in self._params.retrievers if name != "bm25"
-        }
-        for name, encoder in encoders.items():
+        for name, encoder in self._encoders.items():
             self._compute(name, encoder)
-        if not encoders:
+        if not self._encoders:
             return {}
         if self._params.uri is None:
-            return {name: self._in_files(name, encoder) for name, encoder in encoders.items()}
-        from unidoc_rl.index.milvus import Milvus
-
-        with Milvus(self._params.uri, create=True) as milvus:
-            return {name: self._in_milvus(milvus, name, encoder) for name, encoder in encoders.items()}
+            return {name: self._in_files(name, encoder) for name, encoder in self._encoders.items()}
+        with _milvus(self._params.uri) as milvus:
+            return {name: self._in_milvus(milvus, name, encoder) for name, encoder in self._encoders.items()}
 
     def forget_former(self) -> None:
         """Removes the former index from Milvus, once the new one stands, which a server that is gone does not harm."""
         _drop(self._in_use)
 
-    def _compute(self, retriever: str, encoder: Encoder) -> None:
-        pages = {self._file(encoder, start): stop - start for start, stop in self._spans()}
-        missing = {file for file, count in pages.items() if not self._take_over(file, count)}
+    def _compute(self, retriever: Retriever, encoder: Encoder) -> None:
+        stores = self._stores(retriever, encoder)
+        files = {self._file(encoder.store, start): (start, stop) for start, stop in self._spans()}
+        missing = {file for file, span in files.items() if not self._take_over(file, span, stores)}
         if not missing:
             return
         column = self._pages.column(encoder.reads)
         with progress.bar(len(self._listed), f"encoding ({retriever})", "page") as bar:
             for start, stop in self._spans():
                 values = list(islice(column, stop - start))
-                file = self._file(encoder, start)
+                file = self._file(encoder.store, start)
                 if file in missing:
                     missing.remove(file)  # a document of the same content has the same file
-                    write(self._output.work / file, encoder.pages(values, self._pages.folder))
+                    write(self._output.work / file, self._encoded(encoder, start, values))
                     _link(self._output.work / file, self._output.new / file)
                 bar.update(stop - start)
 
-    def _take_over(self, file: Path, pages: int) -> bool:
+    def _encoded(self, encoder: Encoder, start: int, values: Sequence[str]) -> list[Arrays]:
+        try:
+            return encoder.pages(values, self._pages.folder)
+        except ValueError as error:  # by what is not a number, or a picture that a model does not take
+            first, last = self._listed.ids[start], self._listed.ids[start + len(values) - 1]
+            raise UnidocError(f"{first} to {last}: {encoder.name} makes no vectors of these pages ({error})") from error
+
+    def _stores(self, retriever: Retriever, encoder: Encoder) -> list[str]:
+        """Where vectors may be kept: those that were brought in serve the same model when none are brought."""
+        former = self._former and self._former.collections.get(retriever)
+        if self._brought is None and former and former.encoder == encoder.name:
+            return [encoder.store, former.store]
+        return [encoder.store]
+
+    def _take_over(self, file: Path, span: tuple[int, int], stores: Sequence[str]) -> bool:
         """Whether its pages' vectors are there already, from the former index or a run that was broken off."""
-        for folder in (self._output.former, self._output.work):
-            if folder is None or not (folder / file).exists():
+        start, stop = span
+        folders = [folder for folder in (self._output.former, self._output.work) if folder is not None]
+        for there in (folder / self._file(store, start) for store in stores for folder in folders):
+            if not there.exists():
                 continue
             try:
-                count = Vectors().count(folder / file)
+                count = Vectors().count(there)
             except UnidocError as error:
                 progress.tell(f"{error}: computed again")
                 continue
-            if count != pages:
-                progress.tell(f"{folder / file}: has {count} pages instead of {pages}: computed again")
+            if count != stop - start:
+                progress.tell(f"{there}: has {count} pages instead of {stop - start}: computed again")
                 continue
-            _link(folder / file, self._output.new / file)
+            _link(there, self._output.new / file)
             return True
         return False
 
@@ -119,8 +138,8 @@ class Build:
         """The pages of each file; as `place` does, they are counted from a document's first page."""
         return catalogue.spans(self._listed.documents, PAGES_A_FILE)
 
-    def _file(self, encoder: Encoder, start: int) -> Path:
-        path, _ = place(self._listed, encoder.store, start)
+    def _file(self, store: str, start: int) -> Path:
+        path, _ = place(self._listed, store, start)
         return path
 
     def _in_files(self, retriever: Retriever, encoder: Encoder) -> Collection:
@@ -206,6 +225,12 @@ def _undamaged(former: Path | None) -> Manifest | None:
         return None
 
 
+def _milvus(uri: str) -> Milvus:
+    from unidoc_rl.index.milvus import Milvus  # slow, and seldom needed
+
+    return Milvus(uri, create=True)
+
+
 def _placed(index: Manifest | None) -> list[Placed]:
     """The collections of an index that lie in Milvus."""
     if index is None or index.uri is None:
@@ -217,7 +242,7 @@ def _drop(collections: Iterable[Placed]) -> list[Placed]:
     """Gives back those that could not be dropped, and tells of them: a server may be gone for good."""
     left: list[Placed] = []
     for uri, placed in groupby(sorted(collections), key=lambda one: one.uri):
-        from unidoc_rl.index import milvus  # slow, and seldom needed
+        from unidoc_rl.index import milvus
 
         there = list(placed)
         names = [one.name for one in there]

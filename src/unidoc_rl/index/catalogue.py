@@ -58,10 +58,15 @@ class Catalogue:
 
 def of_corpus(folder: Path) -> Catalogue:
     """The pages of a corpus; what `ingest` says of a document's content tells whether its pages have changed."""
-    report = json.loads((folder / corpus.REPORT).read_text(encoding="utf-8"))
-    content_of = {entry["document"]: entry["key"] for entry in report["documents"]}
     table = Corpus(folder).table("id", "document", "image")
-    contents = [content_of[document] for document in table["document"].to_pylist()]
+    try:
+        report = json.loads((folder / corpus.REPORT).read_text(encoding="utf-8"))
+        content_of = {entry["document"]: entry["key"] for entry in report["documents"]}
+        contents = [content_of[document] for document in table["document"].to_pylist()]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UnidocError(
+            f"{folder / corpus.REPORT}: does not tell of every document ({error!r}); run `unidoc ingest` again"
+        ) from error
     keys = [_key(page, content) for page, content in zip(table["id"].to_pylist(), contents, strict=True)]
     return Catalogue(pa.table([*table.columns, contents, keys], schema=SCHEMA))
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL.Image import Image
 from safetensors import SafetensorError
-from transformers import ColPaliForRetrieval, ColPaliProcessor, ColQwen2ForRetrieval, ColQwen2Processor
+from transformers import AutoConfig, ColPaliForRetrieval, ColPaliProcessor, ColQwen2ForRetrieval, ColQwen2Processor
 
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.identity import identity
@@ -21,6 +21,7 @@ from unidoc_rl.pretrained import folder_of, whole_model
 
 PAGES_AT_ONCE = 4
 TEXTS_AT_ONCE = 32
+TOKENS = 256  # of a text, as `dense` reads; a longer one is cut off, since each is compared with every page
 
 # By the model_type in config.json. Where there is no torchvision, both processors take Pillow by themselves.
 _MODELS: dict[str, tuple[Any, Any]] = {
@@ -32,6 +33,12 @@ _MODELS: dict[str, tuple[Any, Any]] = {
 def encoder_folder(model: str) -> Path:
     """Of what index.late_encoder names."""
     return folder_of(model, "index.late_encoder", "a ColQwen2 or ColPali model")
+
+
+def dimension_of(folder: Path) -> int:
+    """Of the vectors that the model in this folder makes; its weights are not looked at."""
+    _classes(folder)
+    return int(AutoConfig.from_pretrained(folder, local_files_only=True).embedding_dim)
 
 
 class PageEncoder:
@@ -61,8 +68,17 @@ class PageEncoder:
 
     def queries(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """The vectors of each text, (tokens, dimension), with the tokens that the model adds to a query."""
-        batches = [texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE)]
-        return [vectors for batch in batches for vectors in self._encode(self._processor(text=list(batch)))]
+        plain = [self._plain(text) for text in texts]
+        batches = [plain[start : start + TEXTS_AT_ONCE] for start in range(0, len(plain), TEXTS_AT_ONCE)]
+        return [vectors for batch in batches for vectors in self._encode(self._processor(text=batch))]
+
+    def _plain(self, text: str) -> str:
+        """Cut off, and without the signs that are the processor's own: for that of a picture, it wants a picture."""
+        tokenizer = self._processor.tokenizer
+        for sign in tokenizer.all_special_tokens:
+            text = text.replace(sign, " ")
+        tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return text if len(tokens) <= TOKENS else text[: tokens[TOKENS - 1][1]]
 
     @torch.inference_mode()
     def _encode(self, inputs: Any) -> list[NDArray[np.float32]]:

@@ -31,13 +31,13 @@ class Pieces:
 
     def pages(self, texts: Sequence[str], corpus: Path) -> list[Arrays]:
         texts_of = [pieces(text) for text in texts]
-        vectors = self._encoder.encode([text for page in texts_of for text in page])
+        vectors = self._encoder.encode([self._encoder.before_pages + text for page in texts_of for text in page])
         codes, scales = quantise(vectors) if len(vectors) else (vectors.astype(np.int8), vectors[:, 0])
         ends = np.cumsum([len(page) for page in texts_of])[:-1]
         return [of_rows(Quantised(*part)) for part in zip(np.split(codes, ends), np.split(scales, ends), strict=True)]
 
     def queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self._encoder.encode_now(texts)
+        return self._encoder.encode_now([self._encoder.before_queries + text for text in texts])
 
 
 def pieces(text: str) -> list[str]:

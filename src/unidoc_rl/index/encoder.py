@@ -1,36 +1,60 @@
-"""Texts to vectors: MiniLM, whose weights a package brings along, or any sentence encoder in a folder."""
+"""Texts to vectors: MiniLM, whose weights a package brings along, or any sentence encoder of which a folder is named.
+
+Such a folder, as sentence-transformers writes it, says how the vector of a text is made of those of its tokens, and
+what is written before a query and before a page. A folder that says nothing is taken to mean their mean.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor
 from torch.utils import mkldnn
 from transformers import AutoModel, AutoTokenizer
 
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.identity import identity
+from unidoc_rl.pretrained import folder_of, whole_model
 
 transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of a second's work
 TOKENS = 256  # what MiniLM was made for; a longer text is cut off
 TEXTS_AT_ONCE = 32
 QUERIES_AT_ONCE = 8  # they differ in length by more than pages' texts do: more at once are mostly padding
 
+# By the name in the configuration: the states of the tokens of some texts, and which of these are no padding.
+_POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mean_tokens": lambda states, real: (states * real.unsqueeze(-1)).sum(1) / real.sum(1, keepdim=True),
+    "cls_token": lambda states, real: states[:, 0],
+    "lasttoken": lambda states, real: states[torch.arange(len(states), device=states.device), real.sum(1) - 1],
+}
+
 
 class SentenceEncoder:
-    def __init__(self, folder: str | None) -> None:
-        path = _minilm() if folder is None else Path(folder)
-        if not (path / "config.json").is_file():
-            raise UnidocError(f"index.encoder: {path} holds no config.json; name the folder of a sentence encoder")
-        self.name = identity(path)
+    def __init__(self, model: str | None) -> None:
+        folder = _minilm() if model is None else folder_of(model, "index.encoder", "a sentence encoder")
+        self.name = identity(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-        model = AutoModel.from_pretrained(path, local_files_only=True, use_safetensors=True, dtype=torch.float32)
-        self._model = model.eval().to(device)
+        try:
+            self._pool = _POOLINGS[_pooling(folder)]
+            prompts = _read(folder / "config_sentence_transformers.json").get("prompts", {})
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            loaded = whole_model(AutoModel, folder, torch.float32, but="pooler.")
+        except (OSError, ValueError, SafetensorError) as error:
+            raise UnidocError(
+                f"index.encoder: {folder} cannot be loaded ({error}); "
+                "expected a sentence encoder's folder: weights in safetensors, and its tokenizer"
+            ) from error
+        self.before_queries = str(prompts.get("query", ""))
+        self.before_pages = str(prompts.get("document", prompts.get("passage", "")))
+        self._model = loaded.eval().to(device)
         self.dimension = int(self._model.config.hidden_size)
         if device == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             # The same numbers in half the time, where torch's own products use no more than AVX2 (AMD).
@@ -59,12 +83,29 @@ class SentenceEncoder:
 
     @torch.inference_mode()
     def _encode(self, texts: list[str]) -> NDArray[np.float32]:
-        inputs = self._tokenizer(texts, padding=True, truncation=True, max_length=TOKENS, return_tensors="pt")
-        inputs = inputs.to(self._model.device)
-        states = self._model(**inputs).last_hidden_state
-        mask = inputs["attention_mask"].unsqueeze(-1)
-        means = (states * mask).sum(1) / mask.sum(1)
-        return np.asarray(torch.nn.functional.normalize(means, dim=1).float().cpu())
+        longest = min(TOKENS, self._tokenizer.model_max_length)
+        inputs = self._tokenizer(
+            texts, padding=True, padding_side="right", truncation=True, max_length=longest, return_tensors="pt"
+        ).to(self._model.device)
+        vectors = self._pool(self._model(**inputs).last_hidden_state, inputs["attention_mask"])
+        return np.asarray(torch.nn.functional.normalize(vectors, dim=1).float().cpu())
+
+
+def _pooling(folder: Path) -> str:
+    modules = [module["type"].rpartition(".")[2] for module in _read(folder / "modules.json", "[]")]
+    if unknown := set(modules) - {"Transformer", "Pooling", "Normalize"}:
+        raise ValueError(f"its modules.json asks for {', '.join(sorted(unknown))}, which is not known here")
+    settings = _read(folder / "1_Pooling/config.json", '{"pooling_mode_mean_tokens": true}').items()
+    key = "pooling_mode_"
+    modes: list[str] = [name.removeprefix(key) for name, on in settings if on is True and name.startswith(key)]
+    if len(modes) != 1 or modes[0] not in _POOLINGS:
+        said = " and ".join(modes) or "nothing that is named"
+        raise ValueError(f"its tokens are pooled by {said}; known are {', '.join(_POOLINGS)}, one alone")
+    return modes[0]
+
+
+def _read(file: Path, otherwise: str = "{}") -> Any:
+    return json.loads(file.read_text(encoding="utf-8") if file.exists() else otherwise)
 
 
 def _minilm() -> Path:

@@ -5,6 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+_SETTINGS = (
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "config_sentence_transformers.json",
+    "1_Pooling/config.json",
+)
 _SAMPLES, _SAMPLE = 64, 1 << 16
 
 
@@ -14,7 +21,7 @@ def identity(folder: Path) -> str:
     Weights are sampled all over the files, because a fine-tuned model may begin with the same embeddings as its base.
     """
     digest = hashlib.sha256()
-    for name in ("config.json", "preprocessor_config.json", "processor_config.json"):
+    for name in _SETTINGS:
         if (folder / name).is_file():
             digest.update((folder / name).read_bytes())
     for path in sorted(folder.glob("*.safetensors")):

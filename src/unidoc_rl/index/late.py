@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.identity import identity
 from unidoc_rl.index.maxsim import Floats, Quantised, centroids, maxsim_together, quantise
 from unidoc_rl.index.ranking import Found, ranked
@@ -53,11 +54,12 @@ class Brought:
     reads = "image"
 
     def __init__(self, model: str, file: Path, ids: Sequence[str]) -> None:
-        from unidoc_rl.index.colqwen import encoder_folder
+        from unidoc_rl.index.colqwen import dimension_of, encoder_folder
 
-        self.name = identity(encoder_folder(model))
-        self._archive = Archive(file, ids)
-        self.dimension = self._archive.dimension
+        folder = encoder_folder(model)
+        self.name = identity(folder)
+        self.dimension = dimension_of(folder)
+        self._archive = Archive(file, ids, self.dimension)
         with file.open("rb") as content:
             self.store = f"{self.name}-{hashlib.file_digest(content, 'sha256').hexdigest()[:12]}"
 
@@ -70,8 +72,11 @@ def arrays_of(vectors: Floats) -> Arrays:
 
 
 def _picture(path: Path) -> Image.Image:
-    with Image.open(path) as picture:
-        return picture.convert("RGB")
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except OSError as error:
+        raise UnidocError(f"{path}: is missing or damaged ({error}); run `unidoc ingest` again") from error
 
 
 class Late:

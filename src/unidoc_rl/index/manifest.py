@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -10,7 +12,8 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Retriever
 
 FILE = "index.json"
-FORMAT = 1
+FORMAT = 2
+_AT_ONCE = 1 << 20  # bytes of a file that are in memory
 
 
 class Collection(BaseModel):
@@ -36,10 +39,15 @@ class Manifest(BaseModel):
     weights: dict[Retriever, float]
     uri: str | None  # of Milvus
     collections: dict[Retriever, Collection]
-    files: dict[str, int]  # sizes of what is read without Milvus
+    files: dict[str, int]  # checksums of what is read without Milvus, but for vectors: these have gigabytes
 
     def write(self, folder: Path) -> None:
         (folder / FILE).write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def checksums(folder: Path, files: Iterable[Path]) -> dict[str, int]:
+    """Of files in that folder; 0.2 s a gigabyte."""
+    return {path.relative_to(folder).as_posix(): _checksum(path) for path in sorted(files)}
 
 
 def read(folder: Path) -> Manifest:
@@ -54,9 +62,17 @@ def read(folder: Path) -> Manifest:
         raise UnidocError(
             f"{path}: has format {manifest.format}, this version reads {FORMAT}; run `unidoc index` again"
         )
-    for name, size in manifest.files.items():
-        found = (folder / name).stat().st_size if (folder / name).is_file() else None
-        if found != size:
-            what = "is missing" if found is None else f"has {found} bytes instead of {size}"
-            raise UnidocError(f"{folder / name}: {what}: the index is damaged; run `unidoc index` again")
+    for name, checksum in manifest.files.items():
+        path = folder / name
+        if not path.is_file() or _checksum(path) != checksum:
+            what = "is not what was written" if path.is_file() else "is missing"
+            raise UnidocError(f"{path}: {what}: the index is damaged; run `unidoc index` again")
     return manifest
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with path.open("rb") as file:
+        while content := file.read(_AT_ONCE):
+            value = zlib.crc32(content, value)
+    return value

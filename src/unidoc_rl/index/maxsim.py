@@ -1,9 +1,9 @@
 """Late interaction in numbers: a page is some hundred vectors, a query some twenty, and each vector of the query counts
 its best vector of the page (MaxSim).
 
-A few directions stand for a page (`centroids`), and a search among them with the query's pooled tokens (`pool`) hits
-pages. `candidates` orders these; what it can only guess of a page, `maxsim` over all of its centroids then knows. The
-best ones' vectors, kept in a byte a number (`quantise`), are compared exactly, by `maxsim` again.
+A few directions stand for a page (`centroids`); a search among them chooses candidates, in Milvus with the query's
+tokens pooled (`pool`). All vectors of these, kept in a byte a number (`quantise`), are compared exactly
+(`maxsim_together`).
 """
 
 from __future__ import annotations

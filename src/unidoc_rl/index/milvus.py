@@ -22,8 +22,8 @@ from unidoc_rl.errors import Away, UnidocError
 
 FLOATS_AT_ONCE = 2_000_000  # in one call
 ROWS_AT_MOST = 16_384  # that a server gives back for a query
-SECONDS = 60  # that a search may take
-LONG_SECONDS = 900  # likewise, what writes or loads a collection
+SECONDS = 60  # that a search may take, or a call that adds rows: for so long a server that is away is asked again
+LONG_SECONDS = 900  # likewise, what finishes or loads a collection
 NOT_LOADED = 101  # what a server says that was begun anew
 logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)  # tracebacks of what is told in words here
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
@@ -39,10 +39,8 @@ class Milvus:
         """Of a server, http://host:19530, or Milvus Lite's folder, whose name ends in .db; `create` makes that one."""
         self.uri = uri
         self._is_lite = _is_lite(uri)
-        if create and self._is_lite:
-            Path(uri).absolute().parent.mkdir(parents=True, exist_ok=True)
-        elif self._is_lite and not Path(uri).exists():
-            raise UnidocError(f"{uri}: holds no collections; run `unidoc index` again")
+        if self._is_lite:
+            _check_folder(Path(uri).absolute(), create)
         with self.explained("opened"):
             token = os.environ.get("MILVUS_TOKEN", "")
             self.client = MilvusClient(uri, token=token, timeout=SECONDS, grpc_options=_KEEP_ALIVE)
@@ -114,6 +112,17 @@ def _is_lite(uri: str) -> bool:
     return "://" not in uri
 
 
+def _check_folder(folder: Path, create: bool) -> None:
+    if folder.is_file():
+        raise UnidocError(f"{folder}: is a file, and Milvus Lite keeps a folder; name another one in index.uri")
+    if not create and not folder.exists():
+        raise UnidocError(f"{folder}: holds no collections; run `unidoc index` again")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnidocError(f"{folder}: cannot be made ({error}); name another folder in index.uri") from error
+
+
 def _holder(lock: Path) -> int | None:
     """The process that has locked this file, if another one has."""
     table = Path("/proc/locks")
@@ -147,7 +156,7 @@ class Rows:
 
     def _send(self, rows: list[dict[str, Any]]) -> None:
         with self._milvus.explained("written"):
-            self._client.insert(self.name, rows, timeout=LONG_SECONDS)
+            self._client.insert(self.name, rows, timeout=SECONDS)
 
     def finish(self) -> None:
         """Everything that was added is on disk, and found quickly."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DEPTH = 100  # pages of each retriever that are fused, at least
 HITS_AT_MOST = 1000
+QUERIES_AT_ONCE = 64  # more are searched for in turn, since the products of their tokens are held in memory
 LONGEST = 4000  # characters of a query; no encoder reads more, and what compares its tokens must come to an end
 
 
@@ -78,9 +79,13 @@ class Index:
     def __call__(self, queries: Sequence[Query], k: int = 10) -> list[list[Hit]]:
         if not 1 <= k <= HITS_AT_MOST:
             raise UnidocError(f"k: {k} hits are not possible; ask for 1 to {HITS_AT_MOST}")
-        queries = [replace(query, text=_whole_characters(query.text[:LONGEST])) for query in queries]
+        queries = [replace(query, text=whole_characters(query.text.strip()[:LONGEST])) for query in queries]
         for query in queries:
             self._check(query)
+        parts = [queries[start : start + QUERIES_AT_ONCE] for start in range(0, len(queries), QUERIES_AT_ONCE)]
+        return [hits for part in parts for hits in self._search(part, k)]
+
+    def _search(self, queries: Sequence[Query], k: int) -> list[list[Hit]]:
         among = [self._among(query) for query in queries]
         depth = max(DEPTH, 2 * k)
         with self._one_search, one_thread():
@@ -163,6 +168,6 @@ class Index:
         ]
 
 
-def _whole_characters(text: str) -> str:
+def whole_characters(text: str) -> str:
     """Half characters (lone surrogates), which no tokenizer takes, become question marks."""
     return text.encode("utf-8", "replace").decode()

@@ -28,10 +28,10 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from unidoc_rl.errors import Away, UnidocError
+from unidoc_rl.index.search import HITS_AT_MOST
 from unidoc_rl.types import Hit, Query, Searcher
 
 MOST_QUERIES = 1024  # a request
-MOST_HITS = 1000  # a query
 END_SECONDS = 10  # that a search in progress may take when the service is told to end
 AWAY_SECONDS = 5  # after which a Milvus server that is away may be asked again
 CLIENT_GONE = 499  # nobody reads this answer; the number is nginx's
@@ -48,7 +48,7 @@ class Pictures(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     queries: list[str] = Field(min_length=1, max_length=MOST_QUERIES)
-    k: int = Field(10, ge=1, le=MOST_HITS)
+    k: int = Field(10, ge=1, le=HITS_AT_MOST)
 
 
 class Picture(BaseModel):
@@ -64,7 +64,7 @@ class Ask(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     queries: list[Query] = Field(min_length=1, max_length=MOST_QUERIES)
-    k: int = Field(10, ge=1, le=MOST_HITS, strict=True)
+    k: int = Field(10, ge=1, le=HITS_AT_MOST, strict=True)
 
     @field_validator("queries")
     @classmethod

@@ -33,9 +33,9 @@ def index(corpus: str | Path, out: str | Path, params: IndexParams, *, vectors: 
     with storage.writing(out, marker=manifest.FILE) as output:
         listed = catalogue.of_corpus(folder)
         listed.write(output.new)
+        build = Build(pages, listed, output, params, vectors)
         if "bm25" in params.retrievers:
             _count_terms(pages, output.new / bm25.FOLDER)
-        build = Build(pages, listed, output, params, vectors)
         collections = build.collections()
         files = [output.new / catalogue.PAGES]
         for name in params.retrievers:
@@ -48,7 +48,7 @@ def index(corpus: str | Path, out: str | Path, params: IndexParams, *, vectors: 
             weights={"bm25": params.weight_bm25, "dense": params.weight_dense, "late": params.weight_late},
             uri=params.uri,
             collections=collections,
-            files={path.relative_to(output.new).as_posix(): path.stat().st_size for path in sorted(files)},
+            files=manifest.checksums(output.new, files),
         )
         made.write(output.new)
     build.forget_former()

@@ -15,7 +15,9 @@ import Stemmer
 
 # Numbers keep their points and commas; scripts that write without spaces are taken two characters at a time.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|\d+(?:[.,]\d+)+|[^\W_{_UNSPACED}]+")
+# Vowel signs and the like: no letters to `re`, but parts of their words.
+_MARKS = "".join(sign for sign in map(chr, range(0x300, 0x1000)) if unicodedata.category(sign).startswith("M"))
+_WORD = re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|\d+(?:[.,]\d+)+|(?:[^\W_{_UNSPACED}]+[{_MARKS}]*)+")
 _CACHED = 1 << 18
 _COMMON = frozenset(
     """

@@ -112,20 +112,19 @@ class Archive:
     An .npz file with an array (vectors, dimension) a page, named by the page's id or by its picture's file name.
     """
 
-    def __init__(self, path: Path, ids: Sequence[str]) -> None:
+    def __init__(self, path: Path, ids: Sequence[str], dimension: int) -> None:
+        """`dimension`: of the vectors that the queries' encoder makes."""
         self._path = path
+        self._dimension = dimension
         with self._explained():
             self._archive = np.lib.npyio.NpzFile(path, allow_pickle=False)  # type: ignore[arg-type]  # it takes paths
         self._keys = _keys(path, self._archive.files, ids)
-        self.dimension = self._read(ids[0], None).shape[1]
+        self.page(ids[0])  # an archive of something else is told at once
 
     def page(self, page: str) -> Floats:
-        return self._read(page, self.dimension)
-
-    def _read(self, page: str, dimension: int | None) -> Floats:
         with self._explained():
             try:
-                return checked(self._archive[self._keys[page]], dimension)
+                return checked(self._archive[self._keys[page]], self._dimension)
             except (ValueError, zlib.error) as error:
                 raise UnidocError(f"{self._path}: {self._keys[page]}: {error}") from error
 
