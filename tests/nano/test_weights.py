@@ -14,7 +14,6 @@ from unidoc_rl.agent.loading import load
 from unidoc_rl.nano import WEIGHTS, pages
 from unidoc_rl.nano.batches import Maker
 from unidoc_rl.nano.evaluate import MEASURES, SEED
-from unidoc_rl.nano.learner import Learner
 from unidoc_rl.nano.parts import Seen
 from unidoc_rl.nano.talk import Lesson
 
@@ -30,10 +29,21 @@ def surprise(lessons: list[Lesson]) -> float:
     """Nats a token, by which the right replies surprise it."""
     model, _ = load(WEIGHTS)
     maker = Maker()
-    # What is said counts, not where it is looked for.
-    said = [replace(one, turns=tuple(replace(turn, spots=()) for turn in one.turns)) for one in lessons]
-    with torch.no_grad():
-        losses = [Learner(model)(maker.collated("lesson", [lesson]))[1].loss for lesson in said]
+    losses = []
+    for lesson in lessons:
+        untaught = tuple(replace(turn, spots=(), evidence=()) for turn in lesson.turns)  # of an exchanged picture
+        batch = maker.collated("lesson", [replace(lesson, turns=untaught)])
+        (rows,) = batch.rows
+        is_picture = rows.ids == model.config.image_token_id
+        with torch.no_grad():
+            told = model(
+                input_ids=rows.ids,
+                labels=rows.labels,
+                pixel_values=batch.pixels,
+                image_grid_thw=batch.grids,
+                mm_token_type_ids=is_picture.int(),
+            )
+        losses.append(float(told.loss))
     return fmean(losses)
 
 
