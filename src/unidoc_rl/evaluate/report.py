@@ -24,6 +24,11 @@ NAMED = 50  # of these questions, that are told
 SEED = 0  # of which of them
 
 RIGHT_ONES = "right"
+INTERVALS = (
+    "of answers that are right or wrong, Wilson's: of 60 answers of which 2 % are right, it holds the truth in 97 % of "
+    "the cases, and one by drawing answers anew (the bootstrap) in 70 %; close to one half there is no difference. Of "
+    "all other figures, of F1 and of gaps, the bootstrap"
+)
 _CAUSES = {
     Cause.MISREAD: "all of it was seen, and the answer is wrong",
     Cause.WRONG_REGION: "the page was kept, and looked at in the wrong place",
@@ -89,7 +94,8 @@ def _said(own: Evaluation) -> str:
     accuracy = own.accuracy
     told = (
         f"{accuracy.count} questions; with 95 % confidence, between {accuracy.low:.1%} and {accuracy.high:.1%} of such "
-        f"questions are answered rightly. F1 over what can be answered and what was answered: {own.f1.value:.1%}. "
+        f"questions are answered rightly. F1 over what can be answered and what was answered: {own.f1.value:.1%} "
+        f"[{own.f1.low:.1%}, {own.f1.high:.1%}]. "
     )
     return told + (f"{own.void} episodes are void and count nowhere." if own.void else "")
 
@@ -100,6 +106,7 @@ def _table(told: Told) -> str:
     rows = (_line(name, one, told.compared.get(name), columns) for name, one in told.found.items())
     meanings: list[tuple[str, str]] = [(name, one.meaning) for name, one in BASELINES.items() if name in told.found]
     meanings += [(_words(name), FIGURES[name]) for name in columns if FIGURES[name]]
+    meanings.append(("95 % interval", INTERVALS))
     meanings.append(("gap, won, lost, p", "of the first policy to this one, on the same questions; McNemar's test"))
     return webpage.table(head, rows) + webpage.hidden("what these are", webpage.listed(meanings))
 
