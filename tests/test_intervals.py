@@ -61,7 +61,7 @@ def test_an_interval_of_a_difference_holds_the_truth_and_is_rarely_above_it(
     held, above = [], []
     for n in range(2000):
         dice = rng.random(60)
-        found = difference(dice < first, dice > 1 - second, seed=n)
+        found = difference((dice < first).tolist(), (dice > 1 - second).tolist(), seed=n)
         held.append(found.low <= second - first <= found.high)
         above.append(found.low > second - first)
     assert 0.93 <= np.mean(held) <= most
