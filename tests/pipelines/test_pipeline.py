@@ -64,7 +64,8 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as inside:
         inside.chdir(folder)
         sample.python_func(params=as_json(), **made)
-        (run,) = mlflow_server.opened(None)[0].search_runs(["1"])
+        client, experiment = mlflow_server.opened(None)
+        (run,) = client.search_runs([experiment])
     assert run.data.metrics["documents"] == 10
     assert len(list((folder / "documents").glob("*.pdf"))) == 10
     assert {"train.json", "validation.json", "test.json"} <= {path.name for path in (folder / "questions").iterdir()}
