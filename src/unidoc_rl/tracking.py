@@ -186,6 +186,7 @@ def _place(address: str | None) -> str:
 def tags() -> dict[str, str]:
     """Which code, data and environment."""
     return {
+        "mlflow.source.name": "unidoc",  # without which MLflow's pages do not show the commit
         "mlflow.source.git.commit": provenance.commit(),
         "data": provenance.data_version()[:12],
         "platform": platform.platform(),

@@ -102,19 +102,23 @@ def _said(own: Evaluation) -> str:
 
 def _table(told: Told) -> str:
     columns = [name for name in FIGURES if any(name in one.figures for one in told.found.values())]
-    head = ("policy", "accuracy", "95 % interval", "gap", "won", "lost", "p", "F1", *map(_words, columns))
-    rows = (_line(name, one, told.compared.get(name), columns) for name, one in told.found.items())
+    apart = ("gap", "won", "lost", "p") if told.compared else ()
+    head = ("policy", "accuracy", "95 % interval", *apart, "F1", *map(_words, columns))
+    rows = (_line(name, one, told, columns) for name, one in told.found.items())
     meanings: list[tuple[str, str]] = [(name, one.meaning) for name, one in BASELINES.items() if name in told.found]
-    meanings += [(_words(name), FIGURES[name]) for name in columns if FIGURES[name]]
     meanings.append(("95 % interval", INTERVALS))
-    meanings.append(("gap, won, lost, p", "of the first policy to this one, on the same questions; McNemar's test"))
+    if apart:
+        meanings.append((", ".join(apart), "of the first policy to this one, on the same questions; McNemar's test"))
+    meanings += [(_words(name), FIGURES[name]) for name in columns if FIGURES[name]]
     return webpage.table(head, rows) + webpage.hidden("what these are", webpage.listed(meanings))
 
 
-def _line(name: str, one: Evaluation, gain: Difference | None, columns: Sequence[str]) -> list[str]:
-    accuracy = one.accuracy
+def _line(name: str, one: Evaluation, told: Told, columns: Sequence[str]) -> list[str]:
+    accuracy, gain = one.accuracy, told.compared.get(name)
     figures = [f"{one.figures[key].value:.3g}" if key in one.figures else "" for key in columns]
-    apart = [f"{gain.value:+.1%}", str(gain.won), str(gain.lost), f"{gain.p:.2g}"] if gain else [""] * 4
+    apart = [""] * 4 if told.compared else []  # of the first
+    if gain:
+        apart = [f"{gain.value:+.1%}", str(gain.won), str(gain.lost), f"{gain.p:.2g}"]
     interval = f"{accuracy.low:.1%} to {accuracy.high:.1%}"
     return [name, f"{accuracy.value:.1%}", interval, *apart, f"{one.f1.value:.1%}", *figures]
 
