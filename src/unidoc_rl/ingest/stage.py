@@ -49,12 +49,12 @@ def ingest(
     """
     _refuse_inside(str(documents), str(out))
     made = [storage.local_folder(part) for part in parts]
+    found, problems = discover(str(documents))  # first: of what is not there, nothing is to be told
     told = services if shard is None else None
     with (
         storage.writing(out, marker=corpus.REPORT) as output,
         tracking.stage("ingest", told, output.work, params, {"documents": documents}) as figures,
     ):
-        found, problems = discover(str(documents))
         if shard is not None:
             found, problems = [*shard.share(found)], []  # who takes over the parts tells of what is none
         former = Former([folder for folder in (output.former, *made) if folder])
