@@ -142,7 +142,10 @@ def stage(
     with run(name, services.mlflow, work / f"run-{provenance.key(params)[:12]}") as told:
         told.params(params.model_dump())
         yield figures
-        told.inputs(inputs)  # now, since these may be many gigabytes to look at, and the work was not to wait for it
+        try:
+            told.inputs(inputs)  # now, since these may be many gigabytes to look at, and the work was not to wait for it
+        except (PermissionError, FileNotFoundError) as error:  # of a file that the stage has told of, and left out
+            progress.tell(f"MLflow is not told what {name} took in: {error}")
         told.metrics([(0, figures)])
 
 
