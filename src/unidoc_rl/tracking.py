@@ -143,7 +143,7 @@ def stage(
         told.params(params.model_dump())
         yield figures
         try:
-            told.inputs(inputs)  # now, since these may be many gigabytes to look at, and the work was not to wait for it
+            told.inputs(inputs)  # now: they may be many gigabytes to look at, and the work was not to wait for that
         except (PermissionError, FileNotFoundError) as error:  # of a file that the stage has told of, and left out
             progress.tell(f"MLflow is not told what {name} took in: {error}")
         told.metrics([(0, figures)])
