@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unidoc_rl import intervals
+from unidoc_rl.evaluate.measures import Row, f1
 from unidoc_rl.intervals import difference, difference_over_seeds, mcnemar, mean, over_seeds, share
+from unidoc_rl.types import Outcome
 
 
 @pytest.mark.slow
@@ -18,11 +21,56 @@ def test_an_interval_of_an_accuracy_holds_the_truth(truth: float, count: int) ->
     assert 0.93 <= np.mean(held) <= 0.97
 
 
-@pytest.mark.slow
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for intervals that are looked at two thousand times."""
+    monkeypatch.setattr(intervals, "DRAWS", 1000)
+
+
+@pytest.mark.usefixtures("few_draws")
 def test_an_interval_of_a_mean_holds_the_truth() -> None:
     rng = np.random.default_rng(2)
     held = [(one := mean(rng.beta(2, 3, 80), seed=n)).low <= 0.4 <= one.high for n in range(2000)]
     assert 0.93 <= np.mean(held) <= 0.97
+
+
+# Of each question: whether it is right, wrong, refused, invented (it says what the documents do not), rightly refused.
+@pytest.mark.usefixtures("few_draws")
+@pytest.mark.parametrize("shares", [(0.36, 0.32, 0.12, 0.08, 0.12), (0.06, 0.6, 0.14, 0.1, 0.1)])
+def test_an_interval_of_f1_holds_the_truth(shares: tuple[float, ...]) -> None:
+    kinds = [_row(answerable=n < 3, answered_none=n in (2, 4), value=float(n in (0, 4))) for n in range(5)]
+    right, wrong, refused, invented, _ = shares
+    truth = 2 * right / ((right + wrong + refused) + (right + wrong + invented))
+    rng = np.random.default_rng(5)
+    drawn = ([kinds[kind] for kind in rng.choice(5, 60, p=shares)] for _ in range(2000))
+    held = [(one := f1(rows)).low <= truth <= one.high for rows in drawn]
+    assert 0.93 <= np.mean(held) <= 0.97
+
+
+def _row(*, answerable: bool, answered_none: bool, value: float) -> Row:
+    return Row("q", "", "", 1, value, None, Outcome.ANSWERED, {}, answered_none, answerable)
+
+
+@pytest.mark.usefixtures("few_draws")
+@pytest.mark.parametrize(("first", "second", "most"), [(0.1, 0.2, 0.97), (0.02, 0.04, 0.99)])
+def test_an_interval_of_a_difference_holds_the_truth_and_is_rarely_above_it(
+    first: float, second: float, most: float
+) -> None:
+    """`first`, `second`: of 60 questions, the shares that each of two alone is right about."""
+    rng = np.random.default_rng(6)
+    held, above = [], []
+    for n in range(2000):
+        dice = rng.random(60)
+        found = difference((dice < first).tolist(), (dice > 1 - second).tolist(), seed=n)
+        held.append(found.low <= second - first <= found.high)
+        above.append(found.low > second - first)
+    assert 0.93 <= np.mean(held) <= most
+    assert np.mean(above) <= 0.03
+
+
+def test_two_that_differ_in_nothing_may_yet_differ() -> None:
+    found = difference([0.0, 1.0] * 20, [0.0, 1.0] * 20)
+    assert found.low < found.value == 0 < found.high < 0.1
 
 
 def test_a_clear_gain_is_found() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from unidoc_rl import cli, tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.journal import Journal
 from unidoc_rl.mlflow_server import KEY, PARENT, opened
-from unidoc_rl.params import Params, ServiceParams
+from unidoc_rl.params import Params, SampleParams, ServiceParams
 from unidoc_rl.promote.registry import Registry
 from unidoc_rl.promote.stage import promote
 from unidoc_rl.provenance import identity
@@ -85,6 +87,28 @@ def test_a_run_that_failed_is_gone_on_with(tmp_path: Path) -> None:
     assert [mark.value for mark in client().get_metric_history(found.info.run_id, "loss")] == [3.0, 2.0]
 
 
+def measured(tmp_path: Path, params: SampleParams, figures: dict[str, int]) -> None:
+    """A stage that fails where it has no figures."""
+    with tracking.stage("sample", ServiceParams(), tmp_path, params, {"documents": tmp_path / "card.md"}) as found:
+        found |= figures
+        if not figures:
+            raise ZeroDivisionError
+
+
+def test_a_stage_that_was_killed_goes_on_with_its_run_where_its_parameters_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "card.md").write_text("# a card")
+    for seed in (1, 2):
+        with pytest.raises(ZeroDivisionError):
+            measured(tmp_path, SampleParams(seed=seed), {})
+    measured(tmp_path, SampleParams(seed=1), {"pages": 3})
+    found, experiment = opened(None)
+    by_seed = {one.data.params["seed"]: one for one in found.search_runs([experiment])}
+    assert {seed: one.info.status for seed, one in by_seed.items()} == {"1": "FINISHED", "2": "FAILED"}
+    assert by_seed["1"].data.metrics == {"pages": 3}
+    (given,) = by_seed["1"].inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("documents", identity(tmp_path / "card.md"))
+
+
 def test_a_run_that_is_in_no_database_any_more_begins_anew(tmp_path: Path) -> None:
     note = tmp_path / "run"
     note.write_text("0" * 32)
@@ -143,6 +167,19 @@ def test_processes_that_begin_together_make_one_database(tmp_path: Path) -> None
     assert [process.wait() for process in together] == [0, 0, 0]
 
 
+def test_a_database_whose_maker_was_killed_is_made_anew(tmp_path: Path) -> None:
+    half = tmp_path / ".mlflow/new/mlflow.db"
+    with subprocess.Popen([sys.executable, "-c", BEGIN], cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (half.exists() and half.stat().st_size):
+            os.sched_yield()
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    with tracking.run("sft", None) as run:
+        pass
+    assert stored(run).info.status == "FINISHED"
+    assert not half.parent.exists()
+
+
 # --- a server that is away --------------------------------------------------------------------------------------------
 
 TRACE = {
@@ -195,6 +232,7 @@ def test_what_a_server_that_is_away_is_not_told_is_kept_and_sent_once(
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     run = told(address, tmp_path)  # the server is down, and the stage is not held up
+    ended = time.time()
     assert capfd.readouterr().err.count("`unidoc track --retry` sends it") == 1
     with pytest.raises(UnidocError, match=rf"{address} cannot be told .* is kept"):
         tracking.retry()
@@ -203,6 +241,8 @@ def test_what_a_server_that_is_away_is_not_told_is_kept_and_sent_once(
     with mlflow_server(tmp_path / "server", port, f"{bucket.uri}/mlflow"):
         assert tracking.retry() == (1, 0)
         stands_once(run, address)
+        info = stored(run, address).info
+        assert info.start_time <= info.end_time <= ended * 1000  # whenever it is told
         assert not list(kept.iterdir())
         assert tracking.retry() == (0, 0)
         shutil.copytree(tmp_path / "copy", kept, dirs_exist_ok=True)  # as if it had died before it could note a thing
@@ -252,7 +292,7 @@ def test_a_run_that_is_at_work_sends_by_itself() -> None:
 def test_the_command_tells_how_many_runs_were_sent(tmp_path: Path) -> None:
     journal = Journal(tmp_path / ".mlflow/unsent/key")
     with journal.held():
-        journal.note({"what": "begin", "name": "sft", "address": None, "pipeline": None, "tags": {}})
+        journal.note({"what": "begin", "name": "sft", "address": None, "pipeline": None, "tags": {}, "at": 1})
     done = CliRunner().invoke(cli.cli, ["track", "--retry"])
     assert done.stdout == "1 runs sent\n"
     found, experiment = opened(None)

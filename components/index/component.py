@@ -13,5 +13,6 @@ def index(
     from unidoc_rl.index.stage import index as run
     from unidoc_rl.params import from_json
 
-    for name, count in run(corpus.path, index.path, from_json(params).index).items():
+    settings = from_json(params)
+    for name, count in run(corpus.path, index.path, settings.index, services=settings.services).items():
         metrics.log_metric(name, count)

@@ -23,14 +23,12 @@ def ingest(
     from unidoc_rl.ingest.stage import ingest
     from unidoc_rl.params import from_json
 
-    settings, taken_over = from_json(params).ingest, [part.path for part in parts or ()]
-    made = ingest(documents.path, corpus.path, settings, parts=taken_over)
+    settings, taken_over = from_json(params), [part.path for part in parts or ()]
+    made = ingest(documents.path, corpus.path, settings.ingest, parts=taken_over, services=settings.services)
     for name, count in made.items():
         metrics.log_metric(name, count)
-    if made["left_out"] > settings.may_leave_out:
-        raise UnidocError(
-            f"{made['left_out']} files left out, ingest.may_leave_out is {settings.may_leave_out}: see report.json"
-        )
+    if made["left_out"] > (may := settings.ingest.may_leave_out):
+        raise UnidocError(f"{made['left_out']} files left out, ingest.may_leave_out is {may}: see report.json")
 
 
 @component

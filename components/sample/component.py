@@ -11,4 +11,5 @@ def sample(params: str, documents: dsl.Output[dsl.Dataset], questions: dsl.Outpu
     from unidoc_rl.params import from_json
     from unidoc_rl.sample.stage import sample
 
-    sample(documents.path, questions.path, from_json(params).sample)
+    settings = from_json(params)
+    sample(documents.path, questions.path, settings.sample, services=settings.services)

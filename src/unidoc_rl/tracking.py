@@ -17,10 +17,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from unidoc_rl import progress, provenance
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.journal import Journal
-from unidoc_rl.mlflow_server import FOLDER, Server, away
+from unidoc_rl.mlflow_server import DATABASE, FOLDER, Server, away
+from unidoc_rl.params import ServiceParams
 
 UNSENT = "unsent"
 PIPELINE = "UNIDOC_RUN"  # names the run of the pipeline that a stage belongs to
@@ -107,7 +110,8 @@ def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Ru
         if not held:
             raise UnidocError(f"{journal.folder}: another process is at work on this run; wait for it")
         told = Run(journal, address)
-        told.tell("begin", name=name, address=address, pipeline=pipeline(), tags=tags())
+        now = int(time.time() * 1000)
+        told.tell("begin", name=name, address=address, pipeline=pipeline(), tags=tags(), at=now)
         status = "FAILED"
         try:
             yield told
@@ -120,6 +124,29 @@ def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Ru
             told.tell("end", at_last=True, status=status, at=int(time.time() * 1000))
             if journal.is_sent():
                 journal.remove()
+
+
+@contextmanager
+def stage(
+    name: str, services: ServiceParams | None, work: Path, params: BaseModel, inputs: Mapping[str, str | Path]
+) -> Iterator[dict[str, int]]:
+    """A run of a stage that learns nothing, whose figures, which it is to put in here, are known when it has done.
+
+    `services`: whose MLflow is told; none is where None. `work`: where a run that was killed with the same parameters
+    is noted.
+    """
+    figures: dict[str, int] = {}
+    if services is None:
+        yield figures
+        return
+    with run(name, services.mlflow, work / f"run-{provenance.key(params)[:12]}") as told:
+        told.params(params.model_dump())
+        yield figures
+        try:
+            told.inputs(inputs)  # now: they may be many gigabytes to look at, and the work was not to wait for that
+        except (PermissionError, FileNotFoundError) as error:  # of a file that the stage has told of, and left out
+            progress.tell(f"MLflow is not told what {name} took in: {error}")
+        told.metrics([(0, figures)])
 
 
 def _note_beside_results(name: str, key: str) -> None:
@@ -156,12 +183,13 @@ def _sent_again(journal: Journal, address: str | None) -> None:
 
 
 def _place(address: str | None) -> str:
-    return address or str(FOLDER / "mlflow.db")
+    return address or str(FOLDER / DATABASE)
 
 
 def tags() -> dict[str, str]:
     """Which code, data and environment."""
     return {
+        "mlflow.source.name": "unidoc",  # without which MLflow's pages do not show the commit
         "mlflow.source.git.commit": provenance.commit(),
         "data": provenance.data_version()[:12],
         "platform": platform.platform(),

@@ -61,7 +61,12 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten documents, made by the component's own body."""
     folder = tmp_path_factory.mktemp("sample")
     made = {name: dsl.Dataset(uri=str(folder / name)) for name in ("documents", "questions")}
-    sample.python_func(params=as_json(), **made)
+    with pytest.MonkeyPatch.context() as inside:
+        inside.chdir(folder)
+        sample.python_func(params=as_json(), **made)
+        client, experiment = mlflow_server.opened(None)
+        (run,) = client.search_runs([experiment])
+    assert run.data.metrics["documents"] == 10
     assert len(list((folder / "documents").glob("*.pdf"))) == 10
     assert {"train.json", "validation.json", "test.json"} <= {path.name for path in (folder / "questions").iterdir()}
     return folder / "documents"
@@ -266,7 +271,10 @@ def test_every_task_has_the_keys_by_reference() -> None:
 
 
 @pytest.mark.slow
-def test_a_component_fails_if_more_was_left_out_than_allowed(documents: Path, tmp_path: Path) -> None:
+def test_a_component_fails_if_more_was_left_out_than_allowed(
+    documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     mine = tmp_path / "mine"
     mine.mkdir()
     shutil.copy(next(documents.glob("*.pdf")), mine)
@@ -350,6 +358,8 @@ def test_one_s_own_documents_and_questions_become_a_champion_by_the_same_numbers
     assert run_of.data.metrics["accuracy"] >= 0
     played = {"questions", "corpus", "index"}
     assert stages == {
+        "ingest": {"documents"},
+        "index": {"corpus"},
         "curate": played,
         "sft": {"trajectories", "corpus", "model"},
         "grpo": {*played, "validation", "policy"},

@@ -114,8 +114,9 @@ def test_from_the_first_champion_to_the_rollback(tmp_path: Path, monkeypatch: py
     registry = Registry(NAME, None)
     assert [str(one.version) for alias in ("champion", "previous") if (one := registry.alias(alias))] == ["2", "1"]
     assert json.loads((tmp_path / "worse/promotion/promotion.json").read_text())["promoted"] is False
-    last, *_, whole = client.search_runs([experiment], order_by=["attributes.start_time DESC"])
-    assert (last.info.run_name, last.data.tags[PARENT]) == ("promote", whole.info.run_id)
+    last, *_ = client.search_runs([experiment], order_by=["attributes.start_time DESC"])
+    whole = client.get_run(last.data.tags[PARENT])
+    assert (last.info.run_name, whole.info.run_name) == ("promote", "tuesday")
     assert last.data.metrics == {"promoted": 0, "version": 3} == whole.data.metrics
     assert {one.dataset.name for one in last.inputs.dataset_inputs} == {"policy", "evaluation"}
     assert [file.path for file in client.list_artifacts(last.info.run_id)] == ["promotion.json"]

@@ -236,6 +236,7 @@ def f1(rows: Sequence[Row]) -> Measured:
     return share(
         [2 * row.value * row.answerable for row in counted],
         [row.answerable + (not row.answered_none) for row in counted],
+        beside=((2, 2), (0, 2)),  # a right answer, and a wrong one
     )
 
 

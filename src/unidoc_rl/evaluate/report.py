@@ -24,6 +24,11 @@ NAMED = 50  # of these questions, that are told
 SEED = 0  # of which of them
 
 RIGHT_ONES = "right"
+INTERVALS = (
+    "of answers that are right or wrong, Wilson's: of 60 answers of which 2 % are right, it holds the truth in 97 % of "
+    "the cases, and one by drawing answers anew (the bootstrap) in 70 %; close to one half there is no difference. Of "
+    "all other figures, of F1 and of gaps, the bootstrap"
+)
 _CAUSES = {
     Cause.MISREAD: "all of it was seen, and the answer is wrong",
     Cause.WRONG_REGION: "the page was kept, and looked at in the wrong place",
@@ -89,25 +94,31 @@ def _said(own: Evaluation) -> str:
     accuracy = own.accuracy
     told = (
         f"{accuracy.count} questions; with 95 % confidence, between {accuracy.low:.1%} and {accuracy.high:.1%} of such "
-        f"questions are answered rightly. F1 over what can be answered and what was answered: {own.f1.value:.1%}. "
+        f"questions are answered rightly. F1 over what can be answered and what was answered: {own.f1.value:.1%} "
+        f"[{own.f1.low:.1%}, {own.f1.high:.1%}]. "
     )
     return told + (f"{own.void} episodes are void and count nowhere." if own.void else "")
 
 
 def _table(told: Told) -> str:
     columns = [name for name in FIGURES if any(name in one.figures for one in told.found.values())]
-    head = ("policy", "accuracy", "95 % interval", "gap", "won", "lost", "p", "F1", *map(_words, columns))
-    rows = (_line(name, one, told.compared.get(name), columns) for name, one in told.found.items())
+    apart = ("gap", "won", "lost", "p") if told.compared else ()
+    head = ("policy", "accuracy", "95 % interval", *apart, "F1", *map(_words, columns))
+    rows = (_line(name, one, told, columns) for name, one in told.found.items())
     meanings: list[tuple[str, str]] = [(name, one.meaning) for name, one in BASELINES.items() if name in told.found]
+    meanings.append(("95 % interval", INTERVALS))
+    if apart:
+        meanings.append((", ".join(apart), "of the first policy to this one, on the same questions; McNemar's test"))
     meanings += [(_words(name), FIGURES[name]) for name in columns if FIGURES[name]]
-    meanings.append(("gap, won, lost, p", "of the first policy to this one, on the same questions; McNemar's test"))
     return webpage.table(head, rows) + webpage.hidden("what these are", webpage.listed(meanings))
 
 
-def _line(name: str, one: Evaluation, gain: Difference | None, columns: Sequence[str]) -> list[str]:
-    accuracy = one.accuracy
+def _line(name: str, one: Evaluation, told: Told, columns: Sequence[str]) -> list[str]:
+    accuracy, gain = one.accuracy, told.compared.get(name)
     figures = [f"{one.figures[key].value:.3g}" if key in one.figures else "" for key in columns]
-    apart = [f"{gain.value:+.1%}", str(gain.won), str(gain.lost), f"{gain.p:.2g}"] if gain else [""] * 4
+    apart = [""] * 4 if told.compared else []  # of the first
+    if gain:
+        apart = [f"{gain.value:+.1%}", str(gain.won), str(gain.lost), f"{gain.p:.2g}"]
     interval = f"{accuracy.low:.1%} to {accuracy.high:.1%}"
     return [name, f"{accuracy.value:.1%}", interval, *apart, f"{one.f1.value:.1%}", *figures]
 

@@ -151,7 +151,7 @@ def metrics(one: Evaluation) -> dict[str, float]:
     """The main numbers."""
     accuracy = one.accuracy
     told = {"accuracy": accuracy.value, "accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
-    told["f1"] = one.f1.value
+    told |= {"f1": one.f1.value, "f1_low": one.f1.low, "f1_high": one.f1.high}
     return told | {name: figure.value for name, figure in one.figures.items()} | {"void": float(one.void)}
 
 

@@ -12,25 +12,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unidoc_rl import progress, storage
-from unidoc_rl.corpus import Corpus
+from unidoc_rl import progress, storage, tracking
+from unidoc_rl.corpus import PAGES, Corpus
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index import bm25, catalogue, manifest
 from unidoc_rl.index.build import Build
 from unidoc_rl.index.manifest import Manifest
 from unidoc_rl.index.terms import terms
-from unidoc_rl.params import IndexParams
+from unidoc_rl.params import IndexParams, ServiceParams
 
 
-def index(corpus: str | Path, out: str | Path, params: IndexParams, *, vectors: Path | None = None) -> dict[str, int]:
-    """Makes the index `out` of a corpus, and tells what is in it; `vectors` are late's, computed elsewhere."""
+def index(
+    corpus: str | Path,
+    out: str | Path,
+    params: IndexParams,
+    *,
+    vectors: Path | None = None,
+    services: ServiceParams | None = None,
+) -> dict[str, int]:
+    """Makes the index `out` of a corpus, and tells what is in it.
+
+    `vectors`: late's, computed elsewhere. `services`: whose MLflow is told of it; none where None.
+    """
     if vectors is not None and "late" not in params.retrievers:
         raise UnidocError(f"{vectors}: only `late` takes vectors; add it to index.retrievers")
     folder = storage.local_folder(corpus)
     pages = Corpus(folder)
     if len(pages) == 0:
         raise UnidocError(f"{corpus}: has no pages to be found")
-    with storage.writing(out, marker=manifest.FILE) as output:
+    inputs = {"corpus": folder / PAGES, **({"vectors": vectors} if vectors is not None else {})}
+    with (
+        storage.writing(out, marker=manifest.FILE) as output,
+        tracking.stage("index", services, output.work, params, inputs) as figures,
+    ):
         listed = catalogue.of_corpus(folder)
         listed.write(output.new)
         build = Build(pages, listed, output, params, vectors)
@@ -51,8 +65,9 @@ def index(corpus: str | Path, out: str | Path, params: IndexParams, *, vectors: 
             files=manifest.checksums(output.new, files),
         )
         made.write(output.new)
+        figures |= {"pages": len(listed), **{f"rows_{name}": one.rows for name, one in collections.items()}}
     build.forget_former()
-    return {"pages": len(listed), **{f"rows_{name}": one.rows for name, one in collections.items()}}
+    return figures
 
 
 def _count_terms(pages: Corpus, folder: Path) -> None:

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unidoc_rl import corpus, progress, s3, storage
+from unidoc_rl import corpus, progress, s3, storage, tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.ingest.assemble import assemble
 from unidoc_rl.ingest.discover import discover
@@ -26,7 +26,7 @@ from unidoc_rl.ingest.pieces import Pieces
 from unidoc_rl.ingest.pool import Died, Pool, Step, TimedOut
 from unidoc_rl.ingest.problems import Problem
 from unidoc_rl.ingest.tasks import Count, Counted, DiskError, Failed, Pages, Read, Settings
-from unidoc_rl.params import IngestParams
+from unidoc_rl.params import IngestParams, ServiceParams
 from unidoc_rl.shards import Shard
 
 WORKER = "unidoc_rl.ingest.worker"
@@ -40,15 +40,21 @@ def ingest(
     workers: int | None = None,
     shard: Shard | None = None,
     parts: Sequence[str | Path] = (),
+    services: ServiceParams | None = None,
 ) -> dict[str, int]:
     """Makes the corpus `out` of `documents` (a folder, a file, a list, or s3://), and tells what is in it.
 
-    `shard`: makes a part of it. `parts`: corpora whose pages are taken over, as those of a former one are.
+    `shard`: makes a part of it. `parts`: corpora whose pages are taken over, as those of a former one are. `services`:
+    whose MLflow is told of it; none where None, and of a part.
     """
     _refuse_inside(str(documents), str(out))
     made = [storage.local_folder(part) for part in parts]
-    with storage.writing(out, marker=corpus.REPORT) as output:
-        found, problems = discover(str(documents))
+    found, problems = discover(str(documents))  # first: of what is not there, nothing is to be told
+    told = services if shard is None else None
+    with (
+        storage.writing(out, marker=corpus.REPORT) as output,
+        tracking.stage("ingest", told, output.work, params, {"documents": documents}) as figures,
+    ):
         if shard is not None:
             found, problems = [*shard.share(found)], []  # who takes over the parts tells of what is none
         former = Former([folder for folder in (output.former, *made) if folder])
@@ -63,7 +69,8 @@ def ingest(
             raise UnidocError(f"{documents}: none of its documents could be read; the reasons stand above")
         entries = assemble(kept, former, work.pieces, output.new, params)
         _write_report(output.new / corpus.REPORT, entries, work.problems)
-    return _summary(entries, work.problems)
+        figures |= _summary(entries, work.problems)
+    return figures
 
 
 def _refuse_inside(documents: str, out: str) -> None:

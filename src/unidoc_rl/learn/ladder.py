@@ -90,7 +90,7 @@ class _Climb:
             self._documents,
             "the world: drawing documents",
             ["sample", params.sample],
-            lambda: sample(self._documents, self._questions, params.sample),
+            lambda: sample(self._documents, self._questions, params.sample, services=params.services),
         )
         taken_in = self._made.folder(
             self._corpus,
@@ -98,7 +98,7 @@ class _Climb:
             [drawn, params.ingest],
             lambda: _whole(
                 self._corpus,
-                ingest(self._documents, self._corpus, params.ingest)["left_out"],
+                ingest(self._documents, self._corpus, params.ingest, services=params.services)["left_out"],
                 params.ingest.may_leave_out,
             ),
         )
@@ -106,7 +106,7 @@ class _Climb:
             self._index,
             "the world: making pages findable",
             [taken_in, params.index],
-            lambda: index(self._corpus, self._index, params.index),
+            lambda: index(self._corpus, self._index, params.index, services=params.services),
         )
 
     def _curated(self, protocol: Protocol, world: str) -> str:

@@ -19,9 +19,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from unidoc_rl import progress, storage
+from unidoc_rl import progress, storage, tracking
 from unidoc_rl import questions as question_files
-from unidoc_rl.params import SampleParams
+from unidoc_rl.params import SampleParams, ServiceParams
 from unidoc_rl.processes import end_with_parent
 from unidoc_rl.sample import asking, world
 from unidoc_rl.sample import documents as drawing
@@ -59,10 +59,22 @@ class _Job:
 
 
 def sample(
-    documents: str | Path, questions: str | Path, params: SampleParams, *, workers: int | None = None
+    documents: str | Path,
+    questions: str | Path,
+    params: SampleParams,
+    *,
+    workers: int | None = None,
+    services: ServiceParams | None = None,
 ) -> dict[str, int]:
-    """Makes the world; returns how many documents, pages and questions of each split it has."""
-    with storage.writing(documents, marker=MARKER) as pdfs, storage.writing(questions, marker=MARKER) as asked:
+    """Makes the world; returns how many documents, pages and questions of each split it has.
+
+    `services`: whose MLflow is told of it; none where None.
+    """
+    with (
+        storage.writing(documents, marker=MARKER) as pdfs,
+        storage.writing(questions, marker=MARKER) as asked,
+        tracking.stage("sample", services, pdfs.work, params, {}) as figures,
+    ):
         folder = pdfs.work / "families" / _version(params)
         jobs = [
             _Job(params.seed, index, take, params.readable, folder / f"{index:06d}-{take}")
@@ -77,7 +89,8 @@ def sample(
             path.rename(pdfs.new / path.name)
         for new in (pdfs.new, asked.new):
             (new / MARKER).write_text(json.dumps(params.model_dump()) + "\n", encoding="utf-8")
-    return {"documents": params.documents, "pages": pages, **counts}
+        figures |= {"documents": params.documents, "pages": pages, **counts}
+    return figures
 
 
 def _version(params: SampleParams) -> str:
