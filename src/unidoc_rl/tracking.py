@@ -130,13 +130,13 @@ def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Ru
 def stage(
     name: str, services: ServiceParams | None, work: Path, params: BaseModel, inputs: Mapping[str, str | Path]
 ) -> Iterator[dict[str, int]]:
-    """A run of a stage that learns nothing, whose figures, which it is to put in here, are known when it has done.
+    """A run of a stage that learns nothing, below its pipeline's; by itself, such a stage is not worth one.
 
-    `services`: whose MLflow is told; none is where None. `work`: where a run that was killed with the same parameters
-    is noted.
+    The stage puts its figures in here, which are known when it has done. `services`: whose MLflow is told; none is
+    where None. `work`: where a run that was killed with the same parameters is noted.
     """
     figures: dict[str, int] = {}
-    if services is None:
+    if services is None or pipeline() is None:
         yield figures
         return
     with run(name, services.mlflow, work / f"run-{provenance.key(params)[:12]}") as told:

@@ -329,10 +329,9 @@ def test_a_full_disk_ends_the_run_and_keeps_the_former_corpus(tmp_path: Path) ->
     disk.mkdir()
     script = f"""
         mount -t tmpfs -o size=1m none {disk} && cd {disk}
-        ingest="{UNIDOC} ingest --out {disk}/corpus {" ".join(OPTIONS)}"
-        (cd {tmp_path} && $ingest {docs}/a.pdf) || exit 90
+        {UNIDOC} ingest {docs}/a.pdf --out corpus {" ".join(OPTIONS)} || exit 90
         sha256sum corpus/pages.parquet > before
-        (cd {tmp_path} && $ingest {docs} --set ingest.dpi=300 --set ingest.image_format=png)
+        {UNIDOC} ingest {docs} --out corpus {" ".join(OPTIONS)} --set ingest.dpi=300 --set ingest.image_format=png
         echo status $?
         sha256sum --check before && ls -A
     """
@@ -354,7 +353,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_taken_for_what_it_was(tmp_p
     for name in ("a", "b"):
         files.write_pdf(docs / f"{name}.pdf", pages=200, text=f"first {name}")
     command: Sequence[str | Path] = [UNIDOC, "ingest", docs, "--out", out, "--workers", "1", *OPTIONS]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=tmp_path) as process:
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and not any((tmp_path / ".corpus.work").rglob("*.jpg")):
             os.sched_yield()
         files.write_pdf(docs / "b.pdf", pages=3, text="second b")
@@ -371,8 +370,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_taken_for_what_it_was(tmp_p
 def kill_when(documents: Path, out: Path, seen: Callable[[], bool]) -> bool:
     """Starts the command, and kills it the moment something is to be seen; whether it was still at work."""
     command: Sequence[str | Path] = [UNIDOC, "ingest", documents, "--out", out, "--workers", "2", *OPTIONS]
-    quiet, here = subprocess.DEVNULL, documents.parent
-    with subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=here) as process:
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and not seen():
             os.sched_yield()
         process.send_signal(signal.SIGKILL)
