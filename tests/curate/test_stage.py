@@ -295,6 +295,22 @@ def test_questions_that_cannot_be_played_are_listed(
 
 
 @pytest.mark.slow
+def test_of_a_folder_what_nothing_is_learned_from_is_handed_on(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "test.json").write_bytes(small.file(Split.TEST).read_bytes())
+    with pytest.raises(UnidocError, match=r"mine: holds no train\.json: .* \(curate\.teacher"):
+        curate(mine, small.corpus, str(small.index), tmp_path / "out", Params())
+    questions.write(mine / "train.json", [one for one in small.asked() if one.evidence][:1])
+    assert curate(mine, small.corpus, str(small.index), tmp_path / "out", Params()).questions == 1
+    assert (tmp_path / "out" / "test.json").read_bytes() == (mine / "test.json").read_bytes()
+    assert not (tmp_path / "out" / "validation.json").exists()
+
+
+@pytest.mark.slow
 def test_shards_one_of_them_killed_together_make_what_one_machine_makes(
     small: Small, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,14 +32,15 @@ from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import NOT_ANSWERABLE
 from unidoc_rl.curate.aims import Aim, Plan, plans
 from unidoc_rl.curate.layout import Layout
-from unidoc_rl.curate.stage import curate
+from unidoc_rl.curate.stage import HELD_OUT, curate
 from unidoc_rl.curate.teaching import Teaching
 from unidoc_rl.curate.writing import REASONS, Draft, together
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.names import document_name
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
 from unidoc_rl.questions import gold_regions
 from unidoc_rl.shards import Shard
-from unidoc_rl.types import Answer, AnswerFormat, Box, Question, Region, Said, Search
+from unidoc_rl.types import Answer, AnswerFormat, Box, Question, Region, Said, Search, Split
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +167,9 @@ def test_what_an_endpoint_will_not_answer_is_listed(small: Small, with_regions: 
     assert busy == []
 
 
+_APART = (*REASONS, *HELD_OUT)  # of what is written, this is not learned from
+
+
 @pytest.mark.slow
 def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp_path: Path, tab: Tab) -> None:
     asked, none = small.asked(), [question for question in small.asked() if not question.evidence]
@@ -196,7 +200,7 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
     assert_same(tmp_path / "together", tmp_path / "out")
     for name in ("questions.json", "dropped.jsonl"):
         assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
-    assert report.written["written"] == 80 == report.questions + sum(report.written[reason] for reason in REASONS)
+    assert report.written["written"] == 80 == report.questions + sum(report.written[name] for name in _APART)
     assert all(report.written[reason] for reason in REASONS)
     assert 1 <= report.written["given_up"] <= 3  # whoever asks about that page
     wrote = questions.read(tmp_path / "out" / "questions.json")
@@ -207,6 +211,13 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
         assert gold_regions(question).keys() == gold_regions(true).keys()
         assert errs[true.uid] == ""
     assert any(not question.evidence for question in wrote)
+    sets = [wrote, *(questions.read(tmp_path / "out" / f"{split}.json") for split in HELD_OUT)]
+    assert [len(one) for one in sets[1:]] == [report.written[split] for split in HELD_OUT]
+    documents = [{document_name(question.file_name) for question in one} for one in sets]
+    assert [len(one) for one in documents[1:]] == [1, 1]
+    assert not documents[0] & documents[1] | documents[0] & documents[2] | documents[1] & documents[2]
+    played = trajectories.read(tmp_path / "out" / "sft.jsonl")
+    assert {document_name(one.question.file_name) for one in played} <= documents[0]
     dropped = [json.loads(line) for line in (tmp_path / "out" / "dropped.jsonl").read_text().splitlines()]
     assert Counter(one["reason"] for one in dropped) == {name: report.written[name] for name in REASONS}
     vague = {one["told"] for one in dropped if one["reason"] == "too_vague"}
@@ -327,7 +338,7 @@ def test_twins_are_known_by_their_meaning() -> None:
     ]
     drafts = [
         Draft(
-            Plan(number, (Aim("acme_1", None),), answer != none),
+            Plan(number, (Aim("acme_1", None),), answer != none, Split.TRAIN),
             Question(
                 f"{number}",
                 query,
@@ -372,3 +383,17 @@ def test_documents_pages_kinds_and_hops_have_their_share() -> None:
     assert kinds["header"] == 0
     assert 70 <= sum(len(several) == 2 for several in drawn) <= 110
     assert all(len({aim.page for aim in several}) == len(several) for several in drawn)
+
+
+def test_who_is_evaluated_is_asked_about_documents_of_which_nothing_was_learned() -> None:
+    layout = _Drawn()
+    for held_out in ((Split.TEST,), HELD_OUT):
+        documents: dict[Split, set[str]] = {}
+        for plan in plans(layout, 300, 0.1, 1, held_out):
+            about = {document for document, own in layout.pages_of.items() for aim in plan.aims if aim.page in own}
+            documents.setdefault(plan.split, set()).update(about)
+        assert {split: len(own) for split, own in documents.items()} == {
+            Split.TRAIN: 5 - len(held_out),
+            **dict.fromkeys(held_out, 1),
+        }
+        assert len(set.union(*documents.values())) == 5

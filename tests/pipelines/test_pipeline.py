@@ -282,7 +282,6 @@ def test_a_component_fails_if_more_was_left_out_than_allowed(documents: Path, tm
 def repro(documents: Path, questions: Path, params: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What `dvc repro` makes of them, by the commands of dvc.yaml: all that it is to keep is there."""
     (folder / "artifacts").mkdir(parents=True)
-    shutil.copytree(questions, folder / "artifacts" / "questions")
     (folder / "params.yaml").write_text(params)
     stages = yaml.safe_load((Path(__file__).parents[2] / "dvc.yaml").read_text())["stages"]
     with monkeypatch.context() as inside:
@@ -290,7 +289,8 @@ def repro(documents: Path, questions: Path, params: str, folder: Path, monkeypat
         inside.setenv("DVC_ROOT", str(folder))
         for name, stage in stages.items():
             if name != "sample":
-                command = shlex.split(stage["cmd"].replace("${documents}", shlex.quote(str(documents))))
+                said = stage["cmd"].replace("${documents}", shlex.quote(str(documents)))
+                command = shlex.split(said.replace("${questions}", shlex.quote(str(questions))))
                 done = CliRunner().invoke(cli, command[1:])
                 assert done.exit_code == 0, (done.output, done.exception)
                 outs = [one if isinstance(one, str) else next(iter(one)) for one in stage["outs"]]

@@ -38,7 +38,7 @@ from unidoc_rl.index.searching import searching
 from unidoc_rl.params import Params
 from unidoc_rl.provenance import identity
 from unidoc_rl.shards import Shard
-from unidoc_rl.types import Hit, Outcome, Query, Question, Searcher, Trajectory
+from unidoc_rl.types import Hit, Outcome, Query, Question, Searcher, Split, Trajectory
 
 FILE = "part.json"
 EPISODES = "episodes.jsonl"
@@ -52,6 +52,7 @@ class Given:
     """What is curated."""
 
     asked: Sequence[Question] | None  # None: the teacher is to write them
+    held_out: Sequence[Split]  # what it is to write others for, then
     corpus: Path
     index: str
     params: Params
@@ -82,8 +83,8 @@ def make(given: Given, shard: Shard, out: Path, work: Path) -> Part:
         judge = teaching.judge() if teaching else open_judge(params.rewards.judge)
         drafts: list[Draft] = []
         if given.asked is None and teaching:
-            drafts = writing.write(teaching.writer(search, judge), teaching.layout, shard, params)
-        own = writing.fit(drafts) if given.asked is None else [*shard.share(given.asked)]
+            drafts = writing.write(teaching.writer(search, judge), teaching.layout, given.held_out, shard, params)
+        own = writing.fit(drafts, Split.TRAIN) if given.asked is None else [*shard.share(given.asked)]
         environment = Environment(shuffled(search, params.curate.seed), pictures, params.agent)
         left_out = _play(own, environment, teaching, corpus, work / "played.jsonl", params)
         count, solved = _score(work / "played.jsonl", out / EPISODES, judge, params)
