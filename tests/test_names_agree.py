@@ -80,7 +80,7 @@ def test_a_stage_takes_from_the_same_stages_in_dvc_and_in_the_pipeline() -> None
     makes = {
         (one if isinstance(one, str) else next(iter(one))): name for name in STAGES for one in STAGES[name]["outs"]
     }
-    makes["${documents}"] = "sample"
+    makes |= dict.fromkeys(("${documents}", "${questions}"), "sample")
     text = (REPOSITORY / "pipelines" / "unidoc-rl-demo.yaml").read_text()
     tasks = next(yaml.safe_load_all(text))["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     for name, stage in STAGES.items():

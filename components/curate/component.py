@@ -20,8 +20,9 @@ def curate(
 ) -> None:
     """`params` is params.yaml as one JSON text; `parts` are of the shards, where there are some.
 
-    Where there is no train.json, the teacher that `params` names writes questions. The task fails if more questions
-    cannot be played than `params` allows.
+    Beside the trajectories stand the validation.json and test.json of the questions. Where there is no train.json, the
+    teacher that `params` names writes what is missing. The task fails if more questions cannot be played than `params`
+    allows.
     """
     import shutil
     from pathlib import Path

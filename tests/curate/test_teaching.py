@@ -115,7 +115,8 @@ def test_killed_it_asks_nothing_twice_and_loses_nothing(
         return completion(write(Said("So it is.", "", action)))
 
     def run(params: Params) -> int:
-        command = [sys.executable, "-c", code, some, with_regions, small.index, tmp_path / "out", params.to_json()]
+        given = [some, with_regions, small.index, tmp_path / "out", params.to_json()]
+        command = [sys.executable, "-c", code, *map(str, given)]
         running[:] = [subprocess.Popen(command, stderr=subprocess.DEVNULL)]
         return running[0].wait()
 

@@ -240,7 +240,7 @@ def test_a_component_gives_many_processes_the_command_that_the_stage_is(
         note(Path(out), stage, params, {"loss": 0.5}, begun_with="nano", history=[])
 
     monkeypatch.setattr(trainjob, by, learn)
-    names = ("trajectories", "questions", "corpus", "index", "sft", "grpo")
+    names = ("trajectories", "corpus", "index", "sft", "grpo")
     taken = {"sft": ("trajectories", "corpus", "sft"), "grpo": names}[stage]
     folders = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in taken}
     shown = {"metrics": dsl.Metrics(uri=str(tmp_path / "metrics")), "card": dsl.Markdown(uri=str(tmp_path / "card"))}
@@ -251,7 +251,7 @@ def test_a_component_gives_many_processes_the_command_that_the_stage_is(
     command = [argument.format_map(inputs) for argument in arguments] + ["--out", str(tmp_path / stage)]
     given = cli.commands[stage].make_context(stage, command).params
     assert {str(value) for value in given.values() if value} >= {
-        inputs[name] for name in inputs if name not in ("trajectories", "questions")
+        inputs[name] for name in inputs if name != "trajectories"
     }
 
 
