@@ -290,6 +290,7 @@ def curate(
         unidoc curate questions/train.json --corpus corpus --index index --out s3://bucket/part1 --shard 1/2
         unidoc curate questions/train.json --corpus corpus --index index --out trajectories --part s3://bucket/part1 …
     """
+    from unidoc_rl.curate.stage import HELD_OUT
     from unidoc_rl.curate.stage import curate as run
 
     if shard is not None and parts:
@@ -298,6 +299,8 @@ def curate(
     made = run(questions, corpus, index, out, params, shard=shard, parts=parts)
     if made.written:
         click.echo(f"{out}/questions.json: {made.questions} questions, of {made.written['written']} that were written")
+        for split in [name for name in HELD_OUT if name in made.written]:
+            click.echo(f"{out}/{split}.json: {made.written[split]} others, about documents of their own")
     if shard is None:
         click.echo(f"{out}: {made.sft} trajectories of {made.played} to imitate, {made.rl} questions for rewards")
     else:
