@@ -161,11 +161,10 @@ def _stages(tasks: _Tasks, run: _Run, documents: dsl.Dataset, questions: dsl.Dat
     found = tasks.indexes(index(corpus=corpus, params=params)).outputs["index"]
     episodes = _trajectories(tasks, run, questions, corpus, found)
     begun = tasks.learns(sft(trajectories=episodes, corpus=corpus, params=params)).outputs["sft"]
-    policy = tasks.learns(
-        grpo(trajectories=episodes, questions=questions, corpus=corpus, index=found, sft=begun, params=params)
-    ).outputs["grpo"]
+    learned = grpo(trajectories=episodes, corpus=corpus, index=found, sft=begun, params=params)
+    policy = tasks.learns(learned).outputs["grpo"]
     shown = tasks.plays(
-        evaluate(questions=questions, corpus=corpus, index=found, grpo=policy, sft=begun, params=params)
+        evaluate(trajectories=episodes, corpus=corpus, index=found, grpo=policy, sft=begun, params=params)
     )
     # An MLflow that is away for a moment must not cost a policy that has been learned; nothing is registered twice.
     tasks.tries_again(tasks.always(promote(grpo=policy, evaluation=shown.outputs["evaluation"], params=params)))
@@ -184,8 +183,9 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
     def own(documents: str, questions: str, model: str = "", profile: str = "", params: str = given) -> None:
         """From your own documents and questions: addresses of folders that Kubeflow can read.
 
-        `questions` holds train.json, validation.json and test.json. `model` is what sft begins with, and `profile` one
-        of profiles/, where they are named; `params` is params.yaml as JSON.
+        `questions` holds train.json, validation.json and test.json; without the first, the teacher writes what is
+        missing. `model` is what sft begins with, and `profile` one of profiles/, where they are named; `params` is
+        params.yaml as JSON.
         """
         with around(params):
             files = dsl.importer(artifact_uri=documents, artifact_class=dsl.Dataset)

@@ -15,8 +15,11 @@ import click
 import pytest
 import yaml
 
+from tests.agent.chat import Chat
 from tests.conftest import Bucket
-from unidoc_rl import params
+from tests.curate import stub
+from tests.small import Small
+from unidoc_rl import params, questions
 from unidoc_rl.cli import cli
 from unidoc_rl.tracking import RUNS
 from unidoc_rl.trained import note
@@ -79,7 +82,7 @@ def test_a_stage_takes_from_the_same_stages_in_dvc_and_in_the_pipeline() -> None
     makes = {
         (one if isinstance(one, str) else next(iter(one))): name for name in STAGES for one in STAGES[name]["outs"]
     }
-    makes["${documents}"] = "sample"
+    makes |= dict.fromkeys(("${documents}", "${questions}"), "sample")
     text = (REPOSITORY / "pipelines" / "unidoc-rl-demo.yaml").read_text()
     tasks = next(yaml.safe_load_all(text))["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     for name, stage in STAGES.items():
@@ -146,6 +149,31 @@ def test_dvc_runs_the_stages_once_and_again_only_after_a_change_here_or_elsewher
     _dvc(there, "pull", *made)
     assert _content(there / "artifacts") == _content(here / "artifacts")
     assert "Running stage" not in _repro(there)
+
+
+@pytest.mark.slow
+def test_dvc_has_a_teacher_write_what_a_folder_of_questions_has_not(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("UNIDOC_CACHE", str(tmp_path / "cache"))
+    with_regions = stub.with_regions(small.corpus, tmp_path / "regions", small.asked())
+    here = tmp_path / "here"
+    shutil.copytree(with_regions, here / "artifacts" / "corpus")
+    shutil.copytree(small.index, here / "artifacts" / "index")
+    (here / "mine").mkdir()
+    ours = [dep for dep in STAGES["curate"]["deps"] if not dep.startswith("src/")]
+    stages = {"curate": STAGES["curate"] | {"deps": ours}}
+    (here / "dvc.yaml").write_text(yaml.safe_dump({"vars": [{"questions": "mine"}], "stages": stages}))
+    with Chat(stub.Stub(with_regions, small.asked())).running() as chat:
+        settings = params.Params.model_validate({"curate": {"teacher": chat.url, "questions": 30}})
+        (here / "params.yaml").write_text(yaml.safe_dump(settings.model_dump()))
+        _dvc(here, "init", "--no-scm", "--quiet")
+        assert "Running stage 'curate'" in _dvc(here, "repro")
+        assert "Running stage" not in _dvc(here, "repro")
+    made = here / "artifacts" / "trajectories"
+    assert all(questions.read(made / f"{name}.json") for name in ("questions", "validation", "test"))
+    assert (made / "sft.jsonl").stat().st_size
 
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -84,6 +84,15 @@ def test_all_that_is_missing_is_told_at_once(small: Small, tmp_path: Path) -> No
     assert len(said) == 5
 
 
+def test_questions_may_be_missing_where_a_teacher_writes_them(small: Small, tmp_path: Path) -> None:
+    with Chat().running() as chat:
+        taught = Params.model_validate({"curate": {"teacher": chat.url}})
+        prerequisites.check(taught, tmp_path)
+        (tmp_path / "train.json").write_bytes(small.file(Split.TRAIN).read_bytes())
+        said = missing(taught, tmp_path)
+    assert [any(f"{split}.json" in line for line in said) for split in Split] == [False, True, True]
+
+
 def test_a_kubeflow_that_only_a_person_can_reach_does_not_matter_to_a_task() -> None:
     with servers.closed_port() as port:
         prerequisites.check(Params.model_validate({"services": {"kfp": f"http://127.0.0.1:{port}"}}))

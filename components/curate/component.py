@@ -20,20 +20,20 @@ def curate(
 ) -> None:
     """`params` is params.yaml as one JSON text; `parts` are of the shards, where there are some.
 
-    Where there is no train.json, the teacher that `params` names writes questions. The task fails if more questions
-    cannot be played than `params` allows.
+    Beside the trajectories stand the validation.json and test.json of the questions. Where there is no train.json, the
+    teacher that `params` names writes what is missing. The task fails if more questions cannot be played than `params`
+    allows.
     """
     import shutil
     from pathlib import Path
 
     from unidoc_rl.curate.card import FILE
-    from unidoc_rl.curate.stage import curate, to_train
+    from unidoc_rl.curate.stage import curate
     from unidoc_rl.errors import UnidocError
     from unidoc_rl.params import from_json
 
     settings, there = from_json(params), [part.path for part in parts or ()]
-    asked = to_train(Path(questions.path), settings)
-    made = curate(asked, corpus.path, index.path, trajectories.path, settings, parts=there)
+    made = curate(Path(questions.path), corpus.path, index.path, trajectories.path, settings, parts=there)
     for name, count in {"sft": made.sft, "rl": made.rl, "played": made.played, **made.rejected}.items():
         metrics.log_metric(name, count)
     shutil.copy(Path(trajectories.path) / FILE, card.path)
@@ -57,10 +57,9 @@ def curate_shard(
     """The shard in this place, from 1, of so many. How many may be unplayable is asked of all together."""
     from pathlib import Path
 
-    from unidoc_rl.curate.stage import curate, to_train
+    from unidoc_rl.curate.stage import curate
     from unidoc_rl.params import of_a_run
     from unidoc_rl.shards import Shard
 
     settings, shard = of_a_run(params, profile=profile), Shard(place, of)
-    asked = to_train(Path(questions.path), settings)
-    curate(asked, corpus.path, index.path, part.path, settings, shard=shard)
+    curate(Path(questions.path), corpus.path, index.path, part.path, settings, shard=shard)

@@ -7,7 +7,7 @@ from components.base import component
 
 @component
 def evaluate(
-    questions: dsl.Input[dsl.Dataset],
+    trajectories: dsl.Input[dsl.Dataset],
     corpus: dsl.Input[dsl.Dataset],
     index: dsl.Input[dsl.Artifact],
     grpo: dsl.Input[dsl.Model],
@@ -17,7 +17,7 @@ def evaluate(
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
 ) -> None:
-    """`params` is params.yaml as one JSON text; of the questions, test.json is played."""
+    """`params` is params.yaml as one JSON text; test.json, which stands beside the trajectories, is played."""
     import shutil
     from pathlib import Path
 
@@ -26,7 +26,7 @@ def evaluate(
     from unidoc_rl.evaluate.stage import metrics as main_ones
     from unidoc_rl.params import from_json
 
-    asked, beside = Path(questions.path) / "test.json", [sft.path, "scripted", "champion"]
+    asked, beside = Path(trajectories.path) / "test.json", [sft.path, "scripted", "champion"]
     found = run(asked, corpus.path, index.path, grpo.path, evaluation.path, from_json(params), beside)
     for name, value in main_ones(found).items():
         metrics.log_metric(name, value)

@@ -8,7 +8,6 @@ from components.base import component
 @component
 def grpo(
     trajectories: dsl.Input[dsl.Dataset],
-    questions: dsl.Input[dsl.Dataset],
     corpus: dsl.Input[dsl.Dataset],
     index: dsl.Input[dsl.Artifact],
     sft: dsl.Input[dsl.Model],
@@ -17,7 +16,8 @@ def grpo(
     metrics: dsl.Output[dsl.Metrics],
     card: dsl.Output[dsl.Markdown],
 ) -> None:
-    """`params` is params.yaml as one JSON text; of the questions, validation.json is what it is tried on.
+    """`params` is params.yaml as one JSON text; rl.jsonl of the trajectories is learned from, and it is tried on
+    validation.json.
 
     With `pipeline.nodes`, it is done there, else on this task's GPUs.
     """
@@ -32,19 +32,18 @@ def grpo(
     if settings.pipeline.nodes or settings.pipeline.gpus > 1:
         inputs = {
             "trajectories": trajectories.path,
-            "questions": questions.path,
             "corpus": corpus.path,
             "index": index.path,
             "sft": sft.path,
         }
-        arguments = ["{trajectories}/rl.jsonl", "--validation", "{questions}/validation.json"]
+        arguments = ["{trajectories}/rl.jsonl", "--validation", "{trajectories}/validation.json"]
         arguments += ["--corpus", "{corpus}", "--index", "{index}", "--policy", "{sft}"]
         by_many = trainjob.train if settings.pipeline.nodes else trainjob.here
         by_many("grpo", arguments, inputs, grpo.path, settings)
     else:
         run(
             Path(trajectories.path) / "rl.jsonl",
-            Path(questions.path) / "validation.json",
+            Path(trajectories.path) / "validation.json",
             corpus.path,
             index.path,
             sft.path,

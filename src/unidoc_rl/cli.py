@@ -266,16 +266,18 @@ def curate(
     """Turn QUESTIONS, or documents alone, into trajectories that are worth learning from.
 
     QUESTIONS is a file with answers and gold pages, here or on S3, as `unidoc sample` makes it, or as MMLongBench-Doc,
-    SlideVQA and ViDoSeek publish theirs. A teacher plays each of them several times; what is wrong, broken, needless,
+    SlideVQA and ViDoSeek publish theirs; or a folder of train.json, validation.json and test.json, the last two of
+    which are handed on. A teacher plays each of them several times; what is wrong, broken, needless,
     repeated or known too early is left out, counted, and kept with its reason. What is made: sft.jsonl (episodes to
     imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to look at. Killed, it goes
     on with what was played.
 
     The teacher plays what the annotations say, or it is a vision model behind an OpenAI-compatible server
-    (curate.teacher; OPENAI_API_KEY carries the key), which needs answers and gold pages alone. Without QUESTIONS, such
-    a model writes them too, about the pages of the corpus, and checks each of them: questions.json.
+    (curate.teacher; OPENAI_API_KEY carries the key), which needs answers and gold pages alone. Without QUESTIONS, or
+    where their folder has no train.json, such a model writes them too, about the pages of the corpus, and checks each
+    of them: questions.json; and validation.json and test.json, about documents of their own, unless they are given.
 
-    What a teacher or judge has replied, here or to `unidoc grpo` and `unidoc evaluate`, is kept in
+    What a teacher, weak policy or judge has replied, here or to `unidoc grpo` and `unidoc evaluate`, is kept in
     ~/.cache/unidoc-rl/replies (UNIDOC_CACHE names another folder than ~/.cache/unidoc-rl), under the model's name and
     what it was asked: run again with other filters, or into another folder, nothing is asked twice. Of some gigabytes,
     what was used longest ago goes first. Remove it as you like; you must, where another model is served under an old
@@ -290,6 +292,7 @@ def curate(
         unidoc curate questions/train.json --corpus corpus --index index --out s3://bucket/part1 --shard 1/2
         unidoc curate questions/train.json --corpus corpus --index index --out trajectories --part s3://bucket/part1 …
     """
+    from unidoc_rl.curate.stage import HELD_OUT
     from unidoc_rl.curate.stage import curate as run
 
     if shard is not None and parts:
@@ -298,6 +301,8 @@ def curate(
     made = run(questions, corpus, index, out, params, shard=shard, parts=parts)
     if made.written:
         click.echo(f"{out}/questions.json: {made.questions} questions, of {made.written['written']} that were written")
+        for split in [name for name in HELD_OUT if name in made.written]:
+            click.echo(f"{out}/{split}.json: {made.written[split]} others, about documents of their own")
     if shard is None:
         click.echo(f"{out}: {made.sft} trajectories of {made.played} to imitate, {made.rl} questions for rewards")
     else:

@@ -160,7 +160,7 @@ class CurateParams(Section):
     per_minute: float | None = Field(
         None,
         gt=0,
-        description="likewise, requests that it and a judge at its address may be sent; any where null",
+        description="likewise, requests that it, and judge and weak policy at its address, may be sent; any where null",
     )
     questions: int = Field(
         200, ge=1, le=1_000_000, description="that the teacher writes where none are given; checks leave fewer"

@@ -93,9 +93,10 @@ def _ask_hub(name: str, seconds: float) -> None:
 
 
 def _questions(folder: Path, taught: bool) -> Iterator[str]:
-    """`taught`: a teacher writes those to learn from, where none are given."""
+    """`taught`: a teacher writes what is missing, where none are given to learn from."""
+    writes = taught and not (folder / f"{Split.TRAIN}.json").exists()
     for split in Split:
-        if taught and split is Split.TRAIN and not (folder / f"{split}.json").exists():
+        if writes and not (folder / f"{split}.json").exists():
             continue
         try:
             if not questions.read(folder / f"{split}.json"):

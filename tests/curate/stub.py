@@ -1,22 +1,27 @@
-"""A teacher behind an endpoint that knows the annotations, sees pages by their bytes, and errs where it is told to."""
+"""A teacher behind an endpoint that knows the annotations, sees pages by their bytes, and errs where it is told to.
+
+Nothing that it gets wrong is its own: it may go ways round too, as who does not know the annotations must.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import json
+import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.agent.chat import Body, Given, completion
 from unidoc_rl.agent.pictures import Pictures
-from unidoc_rl.agent.scripted import NOT_ANSWERABLE
+from unidoc_rl.agent.rules import by_rules
+from unidoc_rl.agent.scripted import ENDS, KEEPS, NOT_ANSWERABLE, STARTS, ZOOMS, keywords
 from unidoc_rl.corpus import PAGE_SCHEMA, PAGES
 from unidoc_rl.curate.layout import Layout
 from unidoc_rl.curate.shown import Shown
@@ -38,8 +43,12 @@ STEPS = {
     "Without looking anything up": "guess",
     "These parts of pages": "confirm",
 }
+BROKEN = ('I am sorry, but {"thought": "I can', "I cannot help with that.", '{"thoughts": "I look for it."}')
+HELPS = "It says "  # how a note begins of a page that holds something of the answer
 _DOCUMENT = re.compile(r"of the document (.+?): ")
 _QUESTION = re.compile(r"The question: (.+)")
+_DIGIT = re.compile(r"\d")
+_Done = TypeVar("_Done")
 
 
 def with_regions(corpus: Path, out: Path, asked: Sequence[Question]) -> Path:
@@ -61,12 +70,18 @@ def with_regions(corpus: Path, out: Path, asked: Sequence[Question]) -> Path:
 
 @dataclass
 class Stub:
-    """Answers a body as `Chat` wants it. `errs`: the fault of a question, by its uid."""
+    """Answers a body as `Chat` wants it.
+
+    `errs`: the fault of a question, by its uid; `made`: those that came to be made. `wanders`: how often it searches
+    for something poor first, keeps a wrong page first, and has to say a thing twice.
+    """
 
     corpus: Path
     asked: Sequence[Question]
     errs: dict[str, str] = field(default_factory=dict)
     dress: Callable[[str], str] = str  # what a reply is put into
+    wanders: float = 0
+    made: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._layout = Layout(self.corpus)
@@ -79,34 +94,49 @@ class Stub:
         self._by_query = {question.query: question for question in self.asked}
 
     def __call__(self, body: Body) -> Given:
-        if any(one.query in text_of(body) and self.errs.get(one.uid) == "broken" for one in self.asked):
-            return completion('I am sorry, but {"thought": "I can')
+        question = self._question(body)
+        if question and self.errs.get(question.uid) == "broken":
+            return completion(self._make(question, "broken", self._dice(question, "broken").choice(BROKEN)))
+        if question and self._goes_round(question, step_of(body)) and "cannot be used" not in text_of(body):
+            return completion(BROKEN[0])
         return completion(self.dress(json.dumps(self.reply(body), ensure_ascii=False)))
 
     def reply(self, body: Body) -> dict[str, Any]:
-        told = text_of(body)
-        if step_of(body) in ("ask", "write", "guess", "confirm"):
+        told, step, question = text_of(body), step_of(body), self._question(body)
+        if question is None:
             return self._about_writing(body, told)
-        found = _QUESTION.search(told)
-        assert found
-        question = self._by_query[found[1]]
         fault = self.errs.get(question.uid, "")
-        gold, noted = gold_pages(question), told.count("\nNoted: ")
         pages = [self._pages.get(_digest(picture)) for picture in pictures_of(body)]
-        step = step_of(body)
         if step == "search":
-            thought = f"It should be {question.answer}." if fault == "leak" else "I look for it."
-            return {"thought": thought, "query": question.query if not noted else f"{question.query} again"}
+            return self._wanted(question, fault, noted=told.count("\nNoted: "))
         if step == "choose":
-            return self._choice(pages, gold, fault)
+            early = "\nNoted: " not in told and self._goes_round(question, "detour")
+            return self._choice(question, pages, wrong=fault == "select" or early)
         (page,) = pages[:1]
-        regions = gold_regions(question)
         if step == "find":
-            return {"regions": self._numbers(page, regions, fault)}
+            return {"regions": self._found(question, page, fault)}
         if step == "zoom":
-            needed = bool(regions.get(page or ""))
-            return {"thought": "I look at the print.", "zoom": needed != (fault in ("needless", "missing"))}
-        return self._learned(question, page, fault, last="This was the last search" in told, noted=noted)
+            needed = bool(gold_regions(question).get(page or ""))
+            wrong = self._make(question, fault, fault == ("missing" if needed else "needless"))
+            return {"thought": self._dice(question, "zoom").choice(ZOOMS), "zoom": needed != wrong}
+        return self._learned(question, page, fault, told=told)
+
+    def _question(self, body: Body) -> Question | None:
+        """That is played; of one that is written, nobody knows it before."""
+        found = _QUESTION.search(text_of(body))
+        return self._by_query[found[1]] if found else None
+
+    def _dice(self, question: Question, of: str) -> random.Random:
+        return random.Random(f"{question.uid} {of}")
+
+    def _goes_round(self, question: Question, way: str) -> bool:
+        return self._dice(question, way).random() < self.wanders
+
+    def _make(self, question: Question, fault: str, done: _Done) -> _Done:
+        """Notes the fault, where anything was done for it."""
+        if done:
+            self.made[question.uid] = fault
+        return done
 
     def _about_writing(self, body: Body, told: str) -> dict[str, Any]:
         """Of pages that an annotated question is about, that question; of others, one that finds nothing."""
@@ -139,28 +169,54 @@ class Stub:
         known = [one.query for one in self.asked if not one.evidence and document_name(one.file_name) == document[1]]
         return known[int(page, 16) % len(known)] if known else "What is it?"
 
-    def _choice(self, pages: Sequence[str | None], gold: Sequence[str], fault: str) -> dict[str, Any]:
+    def _wanted(self, question: Question, fault: str, *, noted: int) -> dict[str, Any]:
+        dice = self._dice(question, "search")
+        thought, words = dice.choice(STARTS), keywords(question.query)
+        ways = [question.query, words, f"{words} again", f"{question.query} again"]
+        if self._goes_round(question, "search"):
+            ways.insert(0, " ".join(words.split()[::3]))
+        if not noted and self._make(question, fault, fault == "leak"):
+            if dice.random() < 0.5:
+                return {"thought": f"It should be {question.answer}.", "query": ways[0]}
+            return {"thought": thought, "query": f"{ways[0]} {question.answer}"}
+        return {"thought": thought, "query": ways[noted]}
+
+    def _choice(self, question: Question, pages: Sequence[str | None], *, wrong: bool) -> dict[str, Any]:
+        gold = gold_pages(question)
         right = [number for number, page in enumerate(pages) if page in gold]
         others = [number for number, page in enumerate(pages) if page not in gold]
-        number = others[0] if others and (fault == "select" or not right) else right[0]
+        number = others[0] if others and (wrong or not right) else right[0]
         compared = [{"number": n, "says": f"a page, seen as number {n}"} for n in range(len(pages))]
-        return {"pages": compared, "thought": f"Page {number} it is.", "number": number}
+        thought = self._dice(question, "choose").choice(KEEPS).format(number=number)
+        return {"pages": compared, "thought": thought, "number": number}
 
-    def _numbers(self, page: str | None, regions: dict[str, Any], fault: str) -> list[int]:
-        if page is None:  # not gold
+    def _found(self, question: Question, page: str | None, fault: str) -> list[int]:
+        if page not in (regions := gold_regions(question)):
             return []
         boxes = [region.box for region in self._layout.regions(page)]
-        wanted = [ELSEWHERE] if fault == "region" else regions.get(page) or boxes[:1]
+        wanted = list(regions[page] or boxes[:1])
+        if self._make(question, fault, fault == "region"):
+            wanted = [*wanted[: self._dice(question, "find").randrange(2)], ELSEWHERE]  # beside it, or too
         return [boxes.index(box) + 1 for box in wanted]
 
-    def _learned(self, question: Question, page: str | None, fault: str, *, last: bool, noted: int) -> dict[str, Any]:
-        done = (page is not None or fault == "select") and noted + 1 >= len(gold_pages(question))
-        answer = question.answer if done else None
+    def _learned(self, question: Question, page: str | None, fault: str, *, told: str) -> dict[str, Any]:
+        gold, end = gold_pages(question), self._dice(question, "read").choice(ENDS)
+        helps = page in gold or not gold or self._make(question, fault, fault == "select")
+        answer = question.answer if helps and told.count(HELPS) + 1 >= len(gold) else None
         if question.answer_format is AnswerFormat.NONE:
             answer = NOT_ANSWERABLE
-        if answer and fault == "answer":
-            answer = "42 of them" if answer == NOT_ANSWERABLE else NOT_ANSWERABLE
-        return {"information": f"What page {page} says, note {noted}.", "thought": "So it is.", "answer": answer}
+        note = f"{HELPS}{answer or 'a part of it'}." if helps else "Nothing here speaks of it."
+        if answer and self._make(question, fault, fault == "answer"):
+            answer = self._wrong(question)
+        return {"information": note, "thought": end, "answer": answer}
+
+    def _wrong(self, question: Question) -> str:
+        """None at all; or one that is near, or what another one is answered by."""
+        if question.answer_format is AnswerFormat.NONE:
+            return "42 of them"
+        near = _DIGIT.sub(lambda digit: str((int(digit[0]) + 1) % 10), question.answer, count=1)
+        other = next(one.answer for one in self.asked if by_rules([(question, one.answer)])[0].value == 0)
+        return self._dice(question, "answer").choice([NOT_ANSWERABLE, near if near != question.answer else other])
 
 
 def text_of(body: Body) -> str:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,21 +26,21 @@ from unidoc_rl import questions
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.dialect import write
 from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.hearing import AT_ONCE
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import NOT_ANSWERABLE
 from unidoc_rl.curate.aims import Aim, Plan, plans
 from unidoc_rl.curate.layout import Layout
-from unidoc_rl.curate.stage import curate
+from unidoc_rl.curate.stage import HELD_OUT, curate
 from unidoc_rl.curate.teaching import Teaching
 from unidoc_rl.curate.writing import REASONS, Draft, together
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.names import document_name
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
 from unidoc_rl.questions import gold_regions
 from unidoc_rl.shards import Shard
-from unidoc_rl.types import Answer, AnswerFormat, Box, Question, Region, Said
-
-AT_ONCE = 4
+from unidoc_rl.types import Answer, AnswerFormat, Box, Question, Region, Said, Search, Split
 
 
 @pytest.fixture(scope="module")
@@ -85,38 +85,54 @@ def test_what_the_teacher_finds_out_is_learned_from(small: Small, with_regions: 
 
 
 @pytest.mark.slow
-def test_killed_it_asks_nothing_twice_and_loses_nothing(small: Small, with_regions: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("curating", "killed_at", "at_once"), [
+    (CurateParams(at_once=4), 45, 4),
+    (CurateParams(plays=2), 25, AT_ONCE),  # of 18 plays, all of which are under way
+], ids=["teacher", "weak"])  # fmt: skip
+def test_killed_it_asks_nothing_twice_and_loses_nothing(
+    small: Small, with_regions: Path, tmp_path: Path, curating: CurateParams, killed_at: int, at_once: int
+) -> None:
+    """Whether the teacher plays, or a weak policy that rates."""
     some = tmp_path / "asked.json"
     asked = [question for question in small.asked() if question.evidence][:9]
     questions.write(some, asked)
     code = (
         "import sys\nfrom pathlib import Path\nfrom unidoc_rl.curate.stage import curate\n"
-        "from unidoc_rl.params import CurateParams, Params\n"
-        f"params = Params(curate=CurateParams(teacher=sys.argv[5] + '#served', at_once={AT_ONCE}))\n"
-        "curate(Path(sys.argv[1]), *sys.argv[2:5], params)\n"
+        "from unidoc_rl.params import from_json\n"
+        "curate(Path(sys.argv[1]), *sys.argv[2:5], from_json(sys.argv[5]))\n"
     )
     stub, answered, running = Stub(with_regions, asked), Counter[str](), list[subprocess.Popen[bytes]]()
+    rates, answers = curating.plays == 2, {question.query: question.answer for question in asked}
 
     def answer(body: Body) -> Given:
         answered[json.dumps(body)] += 1
-        if answered.total() == 45:
+        if answered.total() == killed_at:
             running[0].kill()
-        return stub(body)
+        if not rates:
+            return stub(body)
+        query = body["messages"][1]["content"]
+        action = Search(query) if len(body["messages"]) == 2 else Answer([answers[query], "?"][body["seed"] % 2])
+        return completion(write(Said("So it is.", "", action)))
 
-    def run(url: str) -> int:
-        command: list[str | Path] = [sys.executable, "-c", code, some, with_regions, small.index, tmp_path / "out", url]
+    def run(params: Params) -> int:
+        given = [some, with_regions, small.index, tmp_path / "out", params.to_json()]
+        command = [sys.executable, "-c", code, *map(str, given)]
         running[:] = [subprocess.Popen(command, stderr=subprocess.DEVNULL)]
         return running[0].wait()
 
     with Chat(answer).running() as chat:
-        assert run(chat.url) == -signal.SIGKILL
+        named = {"weak" if rates else "teacher": f"{chat.url}#served"}
+        params = Params(curate=curating.model_copy(update=named))
+        assert run(params) == -signal.SIGKILL
         before = list(trajectories.read(tmp_path / ".out.work" / "played.jsonl"))
-        assert run(chat.url) == 0
-        assert answered.total() - len(answered) <= AT_ONCE  # whose answers were under way
-        params = Params(curate=CurateParams(teacher=f"{chat.url}#served", at_once=AT_ONCE))
-        curate(some, with_regions, str(small.index), tmp_path / "whole", params)
-    assert 0 < len(before) < len(asked)
+        assert run(params) == 0
+        assert answered.total() - len(answered) <= at_once  # whose answers were under way
+        count = answered.total()
+        report = curate(some, with_regions, str(small.index), tmp_path / "whole", params)
+        assert answered.total() == count
+    assert 0 < len(before) <= len(asked)
     assert_same(tmp_path / "out", tmp_path / "whole")
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == asdict(report)
 
 
 @pytest.mark.slow
@@ -152,6 +168,9 @@ def test_what_an_endpoint_will_not_answer_is_listed(small: Small, with_regions: 
     assert busy == []
 
 
+_APART = (*REASONS, *HELD_OUT)  # of what is written, this is not learned from
+
+
 @pytest.mark.slow
 def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp_path: Path, tab: Tab) -> None:
     asked, none = small.asked(), [question for question in small.asked() if not question.evidence]
@@ -182,7 +201,7 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
     assert_same(tmp_path / "together", tmp_path / "out")
     for name in ("questions.json", "dropped.jsonl"):
         assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
-    assert report.written["written"] == 80 == report.questions + sum(report.written[reason] for reason in REASONS)
+    assert report.written["written"] == 80 == report.questions + sum(report.written[name] for name in _APART)
     assert all(report.written[reason] for reason in REASONS)
     assert 1 <= report.written["given_up"] <= 3  # whoever asks about that page
     wrote = questions.read(tmp_path / "out" / "questions.json")
@@ -193,6 +212,13 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
         assert gold_regions(question).keys() == gold_regions(true).keys()
         assert errs[true.uid] == ""
     assert any(not question.evidence for question in wrote)
+    sets = [wrote, *(questions.read(tmp_path / "out" / f"{split}.json") for split in HELD_OUT)]
+    assert [len(one) for one in sets[1:]] == [report.written[split] for split in HELD_OUT]
+    documents = [{document_name(question.file_name) for question in one} for one in sets]
+    assert [len(one) for one in documents[1:]] == [1, 1]
+    assert not documents[0] & documents[1] | documents[0] & documents[2] | documents[1] & documents[2]
+    played = trajectories.read(tmp_path / "out" / "sft.jsonl")
+    assert {document_name(one.question.file_name) for one in played} <= documents[0]
     dropped = [json.loads(line) for line in (tmp_path / "out" / "dropped.jsonl").read_text().splitlines()]
     assert Counter(one["reason"] for one in dropped) == {name: report.written[name] for name in REASONS}
     vague = {one["told"] for one in dropped if one["reason"] == "too_vague"}
@@ -239,9 +265,9 @@ def test_what_a_weak_policy_always_or_never_gets_is_not_learned_from(small: Smal
             assert (made.rejected["too_easy"], made.rejected["too_hard"]) == (len(easy), 0)
             assert made.rated == dict.fromkeys(easy, 1.0) | dict.fromkeys(hard, 0.0) | dict.fromkeys(between, 0.5)
             assert not {*easy} & {one.question.uid for one in trajectories.read(tmp_path / out / "sft.jsonl")}
-        assert {*times.values()} == {4}  # who collected the parts asked nothing
+        assert {*times.values()} == {2}  # by the shards: nothing is asked twice
         away.add(between[0])
-        other = Params(curate=CurateParams(weak=chat.url, plays=2, sft_least=0.5, sft_most=1.0, rl_most=1.0))
+        other = Params(curate=CurateParams(weak=chat.url, plays=2, sft_least=0.5, sft_most=1.0, rl_most=1.0, seed=2))
         made = curate(tmp_path / "asked.jsonl", small.corpus, str(small.index), tmp_path / "other", other)
     assert (made.rejected["too_easy"], made.rejected["too_hard"]) == (0, len(hard))
     assert {one.uid for one in questions.read(tmp_path / "other" / "rl.jsonl")} == {*easy, *between[1:]}
@@ -249,11 +275,18 @@ def test_what_a_weak_policy_always_or_never_gets_is_not_learned_from(small: Smal
 
 
 def test_shards_share_out_what_a_teacher_may_be_asked_at_once(small: Small, with_regions: Path, tmp_path: Path) -> None:
+    """And a weak policy at its address."""
     asked = [question for question in small.asked() if question.evidence][:8]
     questions.write(tmp_path / "asked.json", asked)
-    with Chat(Stub(with_regions, asked)).running() as chat:
-        params = Params(curate=CurateParams(teacher=chat.url, at_once=4))
+    stub, rates = Stub(with_regions, asked), AgentParams().turn_tokens
+
+    def answer(body: Body) -> Given:
+        return completion(write(Said("", "", Answer("?")))) if body["max_tokens"] == rates else stub(body)
+
+    with Chat(answer).running() as chat:
+        params = Params(curate=CurateParams(teacher=chat.url, at_once=4, weak=chat.url, plays=2))
         curate(tmp_path / "asked.json", with_regions, str(small.index), tmp_path / "out", params, shard=Shard(1, 2))
+    assert any(body["max_tokens"] == rates for body in chat.asked)
     assert chat.busiest <= 2
 
 
@@ -306,7 +339,7 @@ def test_twins_are_known_by_their_meaning() -> None:
     ]
     drafts = [
         Draft(
-            Plan(number, (Aim("acme_1", None),), answer != none),
+            Plan(number, (Aim("acme_1", None),), answer != none, Split.TRAIN),
             Question(
                 f"{number}",
                 query,
@@ -351,3 +384,17 @@ def test_documents_pages_kinds_and_hops_have_their_share() -> None:
     assert kinds["header"] == 0
     assert 70 <= sum(len(several) == 2 for several in drawn) <= 110
     assert all(len({aim.page for aim in several}) == len(several) for several in drawn)
+
+
+def test_who_is_evaluated_is_asked_about_documents_of_which_nothing_was_learned() -> None:
+    layout = _Drawn()
+    for held_out in ((Split.TEST,), HELD_OUT):
+        documents: dict[Split, set[str]] = {}
+        for plan in plans(layout, 300, 0.1, 1, held_out):
+            about = {document for document, own in layout.pages_of.items() for aim in plan.aims if aim.page in own}
+            documents.setdefault(plan.split, set()).update(about)
+        assert {split: len(own) for split, own in documents.items()} == {
+            Split.TRAIN: 5 - len(held_out),
+            **dict.fromkeys(held_out, 1),
+        }
+        assert len(set.union(*documents.values())) == 5

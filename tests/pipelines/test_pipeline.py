@@ -241,7 +241,7 @@ def test_a_component_gives_many_processes_the_command_that_the_stage_is(
         note(Path(out), stage, params, {"loss": 0.5}, begun_with="nano", history=[])
 
     monkeypatch.setattr(trainjob, by, learn)
-    names = ("trajectories", "questions", "corpus", "index", "sft", "grpo")
+    names = ("trajectories", "corpus", "index", "sft", "grpo")
     taken = {"sft": ("trajectories", "corpus", "sft"), "grpo": names}[stage]
     folders = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in taken}
     shown = {"metrics": dsl.Metrics(uri=str(tmp_path / "metrics")), "card": dsl.Markdown(uri=str(tmp_path / "card"))}
@@ -252,7 +252,7 @@ def test_a_component_gives_many_processes_the_command_that_the_stage_is(
     command = [argument.format_map(inputs) for argument in arguments] + ["--out", str(tmp_path / stage)]
     given = cli.commands[stage].make_context(stage, command).params
     assert {str(value) for value in given.values() if value} >= {
-        inputs[name] for name in inputs if name not in ("trajectories", "questions")
+        inputs[name] for name in inputs if name != "trajectories"
     }
 
 
@@ -283,7 +283,6 @@ def test_a_component_fails_if_more_was_left_out_than_allowed(documents: Path, tm
 def repro(documents: Path, questions: Path, params: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What `dvc repro` makes of them, by the commands of dvc.yaml: all that it is to keep is there."""
     (folder / "artifacts").mkdir(parents=True)
-    shutil.copytree(questions, folder / "artifacts" / "questions")
     (folder / "params.yaml").write_text(params)
     stages = yaml.safe_load((Path(__file__).parents[2] / "dvc.yaml").read_text())["stages"]
     with monkeypatch.context() as inside:
@@ -291,7 +290,8 @@ def repro(documents: Path, questions: Path, params: str, folder: Path, monkeypat
         inside.setenv("DVC_ROOT", str(folder))
         for name, stage in stages.items():
             if name != "sample":
-                command = shlex.split(stage["cmd"].replace("${documents}", shlex.quote(str(documents))))
+                said = stage["cmd"].replace("${documents}", shlex.quote(str(documents)))
+                command = shlex.split(said.replace("${questions}", shlex.quote(str(questions))))
                 done = CliRunner().invoke(cli, command[1:])
                 assert done.exit_code == 0, (done.output, done.exception)
                 outs = [one if isinstance(one, str) else next(iter(one)) for one in stage["outs"]]

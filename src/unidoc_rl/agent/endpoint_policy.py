@@ -11,8 +11,10 @@ from functools import lru_cache
 
 from PIL import Image
 
-from unidoc_rl.agent.endpoint import Endpoint, TooLong
+from unidoc_rl.agent.endpoint import Completion, Endpoint, TooLong
 from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.hearing import AT_ONCE
+from unidoc_rl.agent.kept import Kept, plain
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.errors import Away
 from unidoc_rl.types import Outcome, Picture, Reply
@@ -21,7 +23,11 @@ KEPT = 1024  # pictures, as PNG of some 200 kB: each is sent again with every tu
 
 
 class EndpointPolicy:
-    """A `policy.Policy`. `at_once`: episodes that the server is asked to continue at the same time."""
+    """A `policy.Policy`.
+
+    `at_once`: episodes that the server is asked to continue at the same time. `replies`: where what it writes is kept,
+    and it is asked nothing twice. `corpus`: what tells its pages from those of another.
+    """
 
     def __init__(
         self,
@@ -31,7 +37,9 @@ class EndpointPolicy:
         temperature: float,
         turn_tokens: int,
         seed: int,
-        at_once: int = 16,
+        at_once: int = AT_ONCE,
+        replies: Kept | None = None,
+        corpus: str = "",
     ) -> None:
         self.name = endpoint.model
         self._endpoint = endpoint
@@ -40,6 +48,8 @@ class EndpointPolicy:
         self._turn_tokens = turn_tokens
         self._seed = seed
         self._at_once = at_once
+        self._replies = replies
+        self._corpus = corpus
 
     def reply(self, episodes: Sequence[Episode]) -> list[Reply | Failed]:
         """The next turn of each. What keeps it from one of them is its entry; what would from all of them, such as
@@ -50,19 +60,31 @@ class EndpointPolicy:
     def _continue(self, episode: Episode) -> Reply | Failed:
         start = time.monotonic()
         try:
-            written = self._endpoint.complete(
-                episode.messages,
-                max_tokens=self._turn_tokens,
-                temperature=self._temperature,
-                seed=self._seed_of(episode),
-                draw=self._png,
-            )
+            written = self._written(episode)
         except TooLong as error:
             return Failed(Outcome.OUT_OF_CONTEXT, str(error))
         except Away as error:
             return Failed(Outcome.VOID, str(error))
         context = written.prompt_tokens + written.completion_tokens
         return Reply(written.text, written.completion_tokens, context, time.monotonic() - start)
+
+    def _written(self, episode: Episode) -> Completion:
+        seed = self._seed_of(episode)
+
+        def complete() -> Completion:
+            return self._endpoint.complete(
+                episode.messages,
+                max_tokens=self._turn_tokens,
+                temperature=self._temperature,
+                seed=seed,
+                draw=self._png,
+            )
+
+        if self._replies is None:
+            return complete()
+        read = [[message.role, plain(message.content)] for message in episode.messages]
+        key = [self.name, self._corpus, read, self._turn_tokens, self._temperature, seed]
+        return self._replies.completion(key, complete)
 
     def _seed_of(self, episode: Episode) -> int:
         """Samples of a question begin with the same conversation, and are to differ; the same in a run resumed."""

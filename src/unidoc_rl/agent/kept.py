@@ -12,12 +12,15 @@ import json
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
+from unidoc_rl.agent.endpoint import Completion
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.s3 import CACHE, copies
+from unidoc_rl.types import Content
 
 MOST = 4 * 2**30  # bytes of replies for later runs: about a million
 BLOCK = 4096  # bytes that the shortest file takes, on most disks
@@ -63,6 +66,14 @@ class Kept:
         except OSError as error:
             raise self._unusable(error) from error
 
+    def completion(self, asked: object, complete: Callable[[], Completion]) -> Completion:
+        """What was written for this; by `complete`, where it was never asked for."""
+        if (kept := self.get(asked)) is not None:
+            return Completion(**json.loads(kept))
+        written = complete()
+        self.put(asked, json.dumps(asdict(written)))
+        return written
+
     def __iter__(self) -> Iterator[str]:
         """All replies, in no order."""
         for file in self._folder.glob("??/*"):
@@ -94,6 +105,11 @@ def _files(folder: Path) -> Iterator[tuple[int, int, Path]]:
             with suppress(FileNotFoundError):  # by another process
                 known = entry.stat()
                 yield known.st_mtime_ns, max(known.st_size, BLOCK), Path(entry)
+
+
+def plain(content: Content) -> list[object]:
+    """As JSON can say it."""
+    return [part if isinstance(part, str) else [type(part).__name__, asdict(part)] for part in content]
 
 
 def digest(content: object) -> str:

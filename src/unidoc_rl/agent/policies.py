@@ -7,24 +7,43 @@ from urllib.parse import urldefrag
 
 from unidoc_rl.agent.endpoint import Endpoint
 from unidoc_rl.agent.endpoint_policy import EndpointPolicy
+from unidoc_rl.agent.hearing import AT_ONCE
+from unidoc_rl.agent.kept import for_later_runs
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policy import Policy
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams
+from unidoc_rl.retry import Pace
 
 
 def open_policy(
-    name: str, pictures: Pictures, params: AgentParams, *, temperature: float = 0.0, seed: int = 0, tries: int = 8
+    name: str,
+    pictures: Pictures,
+    params: AgentParams,
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+    tries: int = 8,
+    pace: Pace | None = None,
+    at_once: int = AT_ONCE,
+    corpus: str | None = None,
 ) -> Policy:
     """What plays: a server's address, with #model behind it where it serves several, or a folder with a model.
 
-    `tries`: how often a server is asked before it counts as away.
+    Of a server: `tries`, how often it is asked before it counts as away; `pace` and `at_once`, how much it is asked;
+    `corpus`, the digest of these pages, where what it writes is kept for later runs.
     """
     if name.startswith(("http://", "https://")):
         address, model = urldefrag(name)
-        endpoint = Endpoint(address, model or None, tries=tries)
         return EndpointPolicy(
-            endpoint, pictures.show, temperature=temperature, turn_tokens=params.turn_tokens, seed=seed
+            Endpoint(address, model or None, tries=tries, pace=pace),
+            pictures.show,
+            temperature=temperature,
+            turn_tokens=params.turn_tokens,
+            seed=seed,
+            at_once=at_once,
+            replies=for_later_runs() if corpus else None,
+            corpus=corpus or "",
         )
     if not Path(name).is_dir():
         raise UnidocError(

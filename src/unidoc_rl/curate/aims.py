@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from unidoc_rl.curate.layout import Layout
-from unidoc_rl.types import Region
+from unidoc_rl.types import Region, Split
 
 TWO_PAGES = 1 / 3  # of the questions need as many, where their document has them
+TURN = 10  # documents, of which one is for each purpose but learning; of fewer documents, all are one turn
 DULL = frozenset({"header", "footer"})  # kinds of region of which nobody asks
 
 
@@ -27,12 +28,14 @@ class Plan(NamedTuple):
     number: int
     aims: tuple[Aim, ...]
     answerable: bool  # else it is about something near that is not there
+    split: Split
 
 
-def plans(layout: Layout, count: int, unanswerable: float, seed: int) -> Iterator[Plan]:
+def plans(layout: Layout, count: int, unanswerable: float, seed: int, held_out: Sequence[Split] = ()) -> Iterator[Plan]:
     """Documents in turn, their pages in turn, and of each page the kind of region that was aimed at least so far.
 
-    `unanswerable`: the share of questions that nothing is to answer.
+    `unanswerable`: the share of questions that nothing is to answer. `held_out`: what questions are wanted for beside
+    learning, each about documents of its own.
     """
     rng = random.Random(seed)
     documents = rng.sample(sorted(layout.pages_of), len(layout.pages_of))
@@ -49,7 +52,13 @@ def plans(layout: Layout, count: int, unanswerable: float, seed: int) -> Iterato
         if len(waiting[document]) < many:
             waiting[document] = _again(pages[document], waiting[document], rng)
         aims = tuple(_aim(layout, waiting[document].pop(), aimed, rng) for _ in range(many))
-        yield Plan(number, aims, answerable)
+        yield Plan(number, aims, answerable, _split(number % len(documents), len(documents), held_out))
+
+
+def _split(place: int, documents: int, held_out: Sequence[Split]) -> Split:
+    """Of the document in this place; the first one is learned from."""
+    at = place % min(TURN, documents)
+    return held_out[at - 1] if 1 <= at <= len(held_out) else Split.TRAIN
 
 
 def _again(pages: Sequence[str], left: Sequence[str], rng: random.Random) -> list[str]:

@@ -12,13 +12,13 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from unidoc_rl.agent.endpoint import Completion, Endpoint, Refused, TooLong
-from unidoc_rl.agent.kept import Kept
+from unidoc_rl.agent.kept import Kept, plain
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.types import Content, Message, Picture, Role
 
@@ -90,13 +90,8 @@ class Asking:
         raise Unreadable(f"{READINGS} replies in vain, the last: {problem}: {_beginning(written.text)}")
 
     def _written(self, content: Content, dice: str) -> Completion:
-        parts = [part if isinstance(part, str) else [type(part).__name__, asdict(part)] for part in content]
-        key = [self.model, self._corpus, self._rules.content, parts, dice]
-        if kept := self._replies.get(key):
-            written = Completion(**json.loads(kept))
-        else:
-            written = self._asked(content, dice)
-            self._replies.put(key, json.dumps(asdict(written)))
+        key = [self.model, self._corpus, self._rules.content, plain(content), dice]
+        written = self._replies.completion(key, lambda: self._asked(content, dice))
         self._used.put(key, json.dumps([written.prompt_tokens, written.completion_tokens]))
         return written
 

@@ -11,7 +11,7 @@ from typing import Any
 from unidoc_rl import webpage
 from unidoc_rl.agent import trajectories
 from unidoc_rl.boxes import SCALE
-from unidoc_rl.curate import SFT, filters, writing
+from unidoc_rl.curate import SFT, filters
 from unidoc_rl.types import Select, Trajectory, Zoom
 
 FILE = "card.html"
@@ -42,6 +42,8 @@ _DROPPED = {
     "answered": "a page that it finds answers it, and none was to",
     "given_up": "the teacher's replies could not be understood, or it was away",
     "twin": "another one asks the same",
+    "validation": "to try a policy on, about documents of their own",
+    "test": "to evaluate it with, likewise",
 }
 _TABLES = (
     "kind",
@@ -125,9 +127,10 @@ def _funnel(report: Mapping[str, Any]) -> Iterator[tuple[str, str, float, str]]:
 def _dropped(written: Mapping[str, int]) -> Iterator[tuple[str, str, float, str]]:
     left = written["written"]
     yield "written", "", left, str(left)
-    for name in writing.REASONS:
-        left -= written[name]
-        yield f"− {written[name]} {name}", _DROPPED[name], left, str(left)
+    for name, count in written.items():
+        if name in _DROPPED:
+            left -= count
+            yield f"− {count} {name}", _DROPPED[name], left, str(left)
 
 
 def _counted(name: str, counted: Counter[str]) -> str:

@@ -28,15 +28,17 @@ from unidoc_rl.agent.policy import Policy
 from unidoc_rl.agent.rewards import scored
 from unidoc_rl.agent.rollouts import Job, play, play_apart, rollouts
 from unidoc_rl.agent.scripted import Mistakes, Scripted
+from unidoc_rl.corpus import PAGES
 from unidoc_rl.curate import writing
 from unidoc_rl.curate.filters import reason
-from unidoc_rl.curate.teaching import Teaching
+from unidoc_rl.curate.teaching import NO_LIMITS, Teaching
 from unidoc_rl.curate.writing import Draft
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index.searching import searching
 from unidoc_rl.params import Params
+from unidoc_rl.provenance import identity
 from unidoc_rl.shards import Shard
-from unidoc_rl.types import Hit, Outcome, Query, Question, Searcher, Trajectory
+from unidoc_rl.types import Hit, Outcome, Query, Question, Searcher, Split, Trajectory
 
 FILE = "part.json"
 EPISODES = "episodes.jsonl"
@@ -50,6 +52,7 @@ class Given:
     """What is curated."""
 
     asked: Sequence[Question] | None  # None: the teacher is to write them
+    held_out: Sequence[Split]  # what it is to write others for, then
     corpus: Path
     index: str
     params: Params
@@ -80,14 +83,18 @@ def make(given: Given, shard: Shard, out: Path, work: Path) -> Part:
         judge = teaching.judge() if teaching else open_judge(params.rewards.judge)
         drafts: list[Draft] = []
         if given.asked is None and teaching:
-            drafts = writing.write(teaching.writer(search, judge), teaching.layout, shard, params)
-        own = writing.fit(drafts) if given.asked is None else [*shard.share(given.asked)]
+            drafts = writing.write(teaching.writer(search, judge), teaching.layout, given.held_out, shard, params)
+        own = writing.fit(drafts, Split.TRAIN) if given.asked is None else [*shard.share(given.asked)]
         environment = Environment(shuffled(search, params.curate.seed), pictures, params.agent)
         left_out = _play(own, environment, teaching, corpus, work / "played.jsonl", params)
         count, solved = _score(work / "played.jsonl", out / EPISODES, judge, params)
-        tried = [one for one in own if one.uid in solved] if params.curate.weak else []
-        rated = _rate(tried, search, pictures, judge, work / "weak.jsonl", params)
-        left_out |= {one.uid: UNRATED for one in tried if one.uid not in rated}
+        rated: dict[str, list[bool]] = {}
+        if params.curate.weak is not None:
+            tried = [one for one in own if one.uid in solved]
+            weak = _weak(params.curate.weak, pictures, corpus, teaching, params)
+            unshuffled = Environment(search, pictures, params.agent)
+            rated = _rate(tried, unshuffled, weak, judge, work / "weak.jsonl", params)
+            left_out |= {one.uid: UNRATED for one in tried if one.uid not in rated}
     cost = teaching.cost() if teaching else {}
     part = Part(shard, given.key, len(own), count, left_out, rated, cost, drafts)
     (out / FILE).write_text(json.dumps(_PART.dump_python(part, mode="json")), encoding="utf-8")
@@ -194,15 +201,27 @@ def _score(played: Path, out: Path, judge: Judge, params: Params) -> tuple[int, 
     return count, solved
 
 
+def _weak(name: str, pictures: Pictures, corpus: Path, teaching: Teaching | None, params: Params) -> Policy:
+    """The policy that rates; what a server writes for it is kept, as what the teacher replies is."""
+    pace, at_once = teaching.limits(name) if teaching else NO_LIMITS
+    return open_policy(
+        name,
+        pictures,
+        params.agent,
+        temperature=1.0,
+        seed=params.curate.seed,
+        pace=pace,
+        at_once=at_once,
+        corpus=identity(corpus / PAGES),
+    )
+
+
 def _rate(
-    solved: Sequence[Question], search: Searcher, pictures: Pictures, judge: Judge, played: Path, params: Params
+    solved: Sequence[Question], environment: Environment, weak: Policy, judge: Judge, played: Path, params: Params
 ) -> dict[str, list[bool]]:
-    """How the weak policy does, where one is named, question by question."""
+    """How the weak policy does, question by question."""
     curating, right = params.curate, dict[str, list[bool]]()
-    if curating.weak is None:
-        return right
-    weak = open_policy(curating.weak, pictures, params.agent, temperature=1.0, seed=curating.seed)
-    rollouts(solved, curating.plays, Environment(search, pictures, params.agent), weak, AT_ONCE, played)
+    rollouts(solved, curating.plays, environment, weak, AT_ONCE, played)
     for one in scored(trajectories.read(played), params.rewards, judge):
         if one.scores is not None:  # else nobody has judged it
             right.setdefault(one.question.uid, []).append(one.scores.parts["answer"] >= curating.right)

@@ -7,6 +7,8 @@ trajectories/report.json      how many came through every filter
 trajectories/card.html        the same to look at, with some of the episodes
 trajectories/questions.json   where no questions were given: those that the teacher wrote, and
 trajectories/dropped.jsonl    those of them that are not asked, each with the reason
+trajectories/validation.json  of a folder of questions, what nothing is learned from, handed on; where the teacher
+trajectories/test.json        writes, and none are given, those about documents of their own
 
 The teacher plays each question several times; candidates come in shuffled order, so that their place teaches nothing.
 Killed, it goes on with the episodes that it had played. An endpoint is asked nothing twice, not by later runs either.
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -41,6 +44,8 @@ RL = "rl.jsonl"
 REJECTED = "rejected.jsonl"
 QUESTIONS = "questions.json"
 DROPPED = "dropped.jsonl"
+TRAIN = f"{Split.TRAIN}.json"
+HELD_OUT = (Split.VALIDATION, Split.TEST)  # from which nothing is learned
 
 
 @dataclass(slots=True)
@@ -49,7 +54,7 @@ class Report:
 
     questions: int
     left_out: dict[str, str] = field(default_factory=dict)  # questions that cannot be played, and why
-    written: dict[str, int] = field(default_factory=dict)  # by the teacher, and of these dropped, by reason
+    written: dict[str, int] = field(default_factory=dict)  # by the teacher; of these dropped, by reason, and held out
     played: int = 0
     rejected: dict[str, int] = field(default_factory=dict)  # by reason, in the order of the filters
     sft: int = 0
@@ -72,14 +77,19 @@ def curate(
 ) -> Report:
     """Makes the folder `out` of a question file, or of questions that the teacher writes.
 
-    `shard`: makes a part of it. `parts`: folders of those that are there, of all shards; nothing is played then.
+    `asked`: the file; or a folder with one for each purpose: the others are handed on, and where that to learn from is
+    missing, the teacher writes all that are. `shard`: makes a part of it. `parts`: folders of those that are there, of
+    all shards; nothing is played then.
     """
-    if asked is None and params.curate.teacher is None:
-        raise UnidocError("no questions: name a file of them, or a teacher that writes some (curate.teacher)")
+    to_learn, held_out = _files(asked)
+    if to_learn is None and params.curate.teacher is None:
+        where = f"{asked}: holds no {TRAIN}" if asked else "no questions"
+        raise UnidocError(f"{where}: name a file of them, or a teacher that writes some (curate.teacher)")
     folder = storage.local_folder(corpus)
-    playable, left_out = _playable(asked, folder) if asked else (None, {})
+    playable, left_out = _playable(to_learn, folder) if to_learn else (None, {})
     inputs = key(asked or "none", folder / PAGES, place_of(index), params.curate, params.agent, params.rewards)
-    given = Given(playable, folder, index, params, inputs)
+    missing = [split for split in HELD_OUT if split not in held_out]
+    given = Given(playable, missing, folder, index, params, inputs)
     if shard is not None:
         with storage.writing(out, marker=part.FILE) as output:
             output.goes_on_with(f"{inputs} {shard}")
@@ -90,22 +100,26 @@ def curate(
         output.goes_on_with(inputs)
         with tracking.run("curate", params.services.mlflow, output.work / "run") as run:
             run.params(params.curate.model_dump())
-            files = {"questions": asked} if asked is not None else {}
+            files = {"questions": to_learn} if to_learn is not None else {}
             run.inputs({**files, "corpus": folder / PAGES, "index": place_of(index)})
             if not there:
                 alone = output.work / "part"
                 alone.mkdir(exist_ok=True)
                 there = {alone: part.make(given, part.WHOLE, alone, output.work)}
+            for file in held_out.values():
+                shutil.copy(file, output.new)
             report = _collected(there, given, left_out, output.new)
             run.metrics([(0, _counts(report))])
             run.file(output.new / card.FILE)
     return report
 
 
-def to_train(folder: Path, params: Params) -> Path | None:
-    """Those of a folder of question files that are for training; None, where the teacher is to write them."""
-    asked = folder / f"{Split.TRAIN}.json"
-    return asked if asked.exists() or params.curate.teacher is None else None
+def _files(asked: Path | None) -> tuple[Path | None, dict[Split, Path]]:
+    """The file of questions to learn from, and those of the others; what is missing, the teacher may write."""
+    if asked is None or not asked.is_dir():
+        return asked, {}
+    there = {split: file for split in Split if (file := asked / f"{split}.json").exists()}
+    return there.pop(Split.TRAIN, None), there
 
 
 def _playable(asked: Path, corpus: Path) -> tuple[list[Question], dict[str, str]]:
@@ -137,7 +151,7 @@ def _collected(parts: Mapping[Path, Part], given: Given, left_out: Mapping[str, 
     params, asked = given.params, given.asked
     report = Report(0)
     if asked is None:
-        asked = _written(parts, out, report, params)
+        asked = _written(parts, given.held_out, out, report, params)
     away = {uid: why for one in parts.values() for uid, why in one.left_out.items()}
     report.left_out = {**left_out, **{one.uid: away[one.uid] for one in asked if one.uid in away}}
     report.questions = len(asked) + len(left_out)
@@ -156,13 +170,17 @@ def _collected(parts: Mapping[Path, Part], given: Given, left_out: Mapping[str, 
     return report
 
 
-def _written(parts: Mapping[Path, Part], out: Path, report: Report, params: Params) -> list[Question]:
-    """What the teacher has written, and no check has anything against."""
+def _written(
+    parts: Mapping[Path, Part], held_out: Sequence[Split], out: Path, report: Report, params: Params
+) -> list[Question]:
+    """What the teacher has written to learn from, and no check has anything against."""
     drafts = writing.together([one.drafts for one in parts.values()], params.index.encoder)
     writing.save_dropped(out / DROPPED, drafts)
     dropped = writing.dropped(drafts)
     report.written = {"written": len(drafts), **dropped}
-    fit = writing.fit(drafts)
+    for split in held_out:
+        report.written[split] = questions.write(out / f"{split}.json", writing.fit(drafts, split))
+    fit = writing.fit(drafts, Split.TRAIN)
     questions.write(out / QUESTIONS, fit)
     if not fit:
         raise UnidocError(f"of {len(drafts)} questions that the teacher was to write, none is fit: {_most(dropped)}")

@@ -8,6 +8,7 @@ from urllib.parse import urldefrag
 
 from unidoc_rl import provenance
 from unidoc_rl.agent.endpoint import Endpoint
+from unidoc_rl.agent.hearing import AT_ONCE
 from unidoc_rl.agent.judge import address_of, open_judge
 from unidoc_rl.agent.judging import Judge
 from unidoc_rl.agent.kept import Kept, for_later_runs
@@ -24,6 +25,7 @@ from unidoc_rl.retry import Pace
 from unidoc_rl.types import Searcher
 
 USED = "used"  # the folder that tells what the replies cost that a result is made of
+NO_LIMITS: tuple[Pace | None, int] = (None, AT_ONCE)  # of its own, for who is asked at another address
 SECONDS = 300  # that an endpoint may compute for a reply
 TRIES = 10  # some minutes, in which it may be started anew
 
@@ -47,11 +49,15 @@ class Teaching:
         return Writer(self._asking(writing.RULES), self._shown, self.layout, search, judge)
 
     def judge(self) -> Judge:
-        """Of answers; one behind the teacher's address shares its limits."""
+        """Of answers."""
         named = self._params.rewards.judge
-        if urldefrag(address_of(named)).url.rstrip("/") != self._address.rstrip("/"):
-            return open_judge(named)
-        return open_judge(named, self._pace, self._params.curate.at_once)
+        return open_judge(named, *self.limits(address_of(named)))
+
+    def limits(self, address: str) -> tuple[Pace | None, int]:
+        """How often and how much who is there is asked: whoever is at the teacher's address shares its limits."""
+        if urldefrag(address).url.rstrip("/") != self._address.rstrip("/"):
+            return NO_LIMITS
+        return self._pace, self._params.curate.at_once
 
     def cost(self) -> dict[str, int]:
         return asdict(cost(self._used))

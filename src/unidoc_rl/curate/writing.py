@@ -43,6 +43,7 @@ from unidoc_rl.types import (
     QuestionKind,
     Region,
     Searcher,
+    Split,
 )
 
 RULES = """\
@@ -239,10 +240,10 @@ class Writer:
         return verdict.value == 1
 
 
-def write(writer: Writer, layout: Layout, shard: Shard, params: Params) -> list[Draft]:
+def write(writer: Writer, layout: Layout, held_out: Sequence[Split], shard: Shard, params: Params) -> list[Draft]:
     """This shard's drafts, of as many as are asked for, in the order of their numbers."""
     curating, drafts = params.curate, list[Draft]()
-    planned = plans(layout, curating.questions, curating.unanswerable, curating.seed)
+    planned = plans(layout, curating.questions, curating.unanswerable, curating.seed, held_out)
     count = sum(1 for _ in shard.share(range(curating.questions)))
     with progress.bar(count, "writing", "question") as bar:
         for draft in as_made(writer.draft, shard.share(planned), curating.at_once):
@@ -259,9 +260,13 @@ def together(parts: Sequence[Sequence[Draft]], encoder: str | None) -> list[Draf
     return _without_twins(sorted(chain.from_iterable(parts), key=_number), encoder)
 
 
-def fit(drafts: Sequence[Draft]) -> list[Question]:
-    """Questions that nothing is against."""
-    return [draft.question for draft in drafts if draft.question is not None and not draft.reason]
+def fit(drafts: Sequence[Draft], *splits: Split) -> list[Question]:
+    """Questions for this, that nothing is against."""
+    return [
+        draft.question
+        for draft in drafts
+        if draft.question is not None and not draft.reason and draft.plan.split in splits
+    ]
 
 
 def _number(draft: Draft) -> int:
@@ -315,7 +320,7 @@ def _without_twins(drafts: Sequence[Draft], encoder: str | None) -> list[Draft]:
     """Of two that mean the same, speak of the same figures, and have the same answer, the first is kept."""
     from unidoc_rl.index.encoder import SentenceEncoder  # here, since it takes seconds to import
 
-    asked = fit(drafts)
+    asked = fit(drafts, *Split)
     if not asked:
         return list(drafts)
     vectors = SentenceEncoder(encoder).encode([question.query for question in asked])

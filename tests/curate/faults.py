@@ -1,0 +1,47 @@
+"""What a teacher is known to have got wrong in its episodes, against what the filters say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from unidoc_rl.agent.scripted import NOT_ANSWERABLE
+from unidoc_rl.types import Answer, Trajectory
+
+PRECISION = 0.98
+RECALL = 0.95
+LEAST = 10  # episodes with a fault of a kind, of which less than all may be told
+ASTRAY = "astray"  # not made, but met: its pages were not found, and it says that there is no answer
+
+
+class Told(NamedTuple):
+    """Of an episode."""
+
+    fault: str  # that is in it; empty where there is none
+    reason: str | None  # the filter that it does not pass
+
+
+def told(one: Trajectory, made: str, reason: str | None) -> Told:
+    """`made`: the fault that its teacher made; empty where it made none."""
+    astray = one.question.evidence and one.turns and one.turns[-1].said.action == Answer(NOT_ANSWERABLE)
+    return Told(made or (ASTRAY if astray else ""), reason)
+
+
+def assert_told_apart(episodes: Sequence[Told], filters: Mapping[str, Collection[str]]) -> None:
+    """Nearly all faults are found, kind by kind, by filters that may name them; and hardly anything else is.
+
+    `filters`: by the kind of fault. Whoever makes one may go astray too.
+    """
+    for kind, names in filters.items():
+        found = [one.reason for one in episodes if one.fault == kind]
+        assert len(found) >= LEAST, kind
+        assert _share([reason is not None for reason in found]) >= RECALL, kind
+        assert {*found} - {None} <= {*names, "wrong_answer"}, kind
+    rejected = [bool(one.fault) for one in episodes if one.reason is not None]
+    kept = [not one.fault for one in episodes if one.reason is None]
+    assert _share(rejected) >= PRECISION
+    assert _share(kept) >= PRECISION
+
+
+def _share(told: Sequence[bool]) -> float:
+    return sum(told) / len(told)
