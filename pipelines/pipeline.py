@@ -23,7 +23,7 @@ from components.promote.component import promote
 from components.report.component import report
 from components.sample.component import sample
 from components.sft.component import sft
-from unidoc_rl import tracking, trainjob
+from unidoc_rl import s3, tracking, trainjob
 from unidoc_rl.cluster import GPU
 from unidoc_rl.params import Params
 
@@ -82,7 +82,11 @@ class _Tasks:
 
     def plays(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
         """One model on one GPU, however many learn."""
-        return self._on_gpus(self.plain(task), 1)
+        task = self._on_gpus(self.plain(task), 1)
+        if not self._settings.nodes:
+            return task
+        # What a teacher, a weak policy or a judge has said outlives a pod that is lost.
+        return self.tries_again(self._shares(task).set_env_variable(s3.CACHE, str(trainjob.SHARED / "cache")))
 
     def learns(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
         """Training again gives another policy: nobody who asks for it means the old one."""

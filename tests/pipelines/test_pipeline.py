@@ -207,12 +207,12 @@ def test_what_makes_multi_vectors_of_pictures_has_a_gpu() -> None:
     assert "unidoc-rl-gpu" in container["image"]
 
 
-@pytest.mark.parametrize(("nodes", "trainings"), [(0, set()), (2, {"sft", "grpo"})])
-def test_what_is_tried_again_is_what_a_moment_may_break(nodes: int, trainings: set[str]) -> None:
-    """Not the prerequisites, which fail at once, nor a training that would begin from nothing."""
+@pytest.mark.parametrize(("nodes", "kept"), [(0, set()), (2, {"curate", "sft", "grpo", "evaluate"})])
+def test_what_is_tried_again_is_what_a_moment_may_break(nodes: int, kept: set[str]) -> None:
+    """Not the prerequisites, which fail at once, nor what would begin from nothing."""
     spec, _ = compiled(nodes=nodes)
     tasks = {**spec["tasks"], "report": spec["root"]["dag"]["tasks"]["report"]}
-    assert {name for name, task in tasks.items() if "retryPolicy" in task} == {"index", "promote", "report"} | trainings
+    assert {name for name, task in tasks.items() if "retryPolicy" in task} == {"index", "promote", "report"} | kept
 
 
 def test_tasks_that_train_on_other_nodes_share_a_volume_with_them_and_need_no_gpu() -> None:
@@ -222,9 +222,12 @@ def test_tasks_that_train_on_other_nodes_share_a_volume_with_them_and_need_no_gp
         assert container["image"] == "unidoc-rl-cpu:abc"
         assert container["env"] == [{"name": "UNIDOC_IMAGE", "value": "unidoc-rl-gpu:abc"}]
         assert "accelerator" not in container["resources"]
-    for name in ("prerequisites", "sft", "grpo"):  # the first looks whether the others can write to it
+    for name in ("prerequisites", "curate", "sft", "grpo", "evaluate"):  # the first looks whether they can write to it
         (volume,) = kubernetes[f"exec-{name}"]["pvcMount"]
         assert (volume["constant"], volume["mountPath"]) == ("unidoc-rl-shared", "/shared")
+    for name in ("curate", "evaluate"):
+        container = spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
+        assert container["env"] == [{"name": "UNIDOC_CACHE", "value": "/shared/cache"}]
 
 
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
