@@ -29,8 +29,16 @@ def check(deepspeed: str) -> None:
         raise UnidocError(f"deepspeed {deepspeed}: is for processes that share a model; start them by torchrun")
 
 
-def arguments(deepspeed: str) -> dict[str, Any]:
-    """Of a Trainer; `deepspeed`: none, or one of the configurations beside this file."""
+def quick_in_bfloat16() -> bool:
+    """Where the processor computes it: a CPU that does not is slower with it."""
+    return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+
+
+def arguments(deepspeed: str, *, rounded: bool) -> dict[str, Any]:
+    """Of a Trainer; `deepspeed`: none, or one of the configurations beside this file.
+
+    `rounded`: in bfloat16 on CPUs too, where that is quicker; not where probabilities are compared with those of play.
+    """
     gpu, shared = torch.cuda.is_available(), deepspeed != "none"
     if shared:
         from deepspeed import init_distributed
@@ -38,7 +46,7 @@ def arguments(deepspeed: str) -> dict[str, Any]:
         init_distributed()  # with the processes that have met; by itself it does so on GPUs alone
     return {
         "use_cpu": not gpu,
-        "bf16": gpu,
+        "bf16": gpu or (rounded and not shared and quick_in_bfloat16()),
         "activation_checkpointing": gpu,
         "dataloader_pin_memory": gpu,
         "ddp_find_unused_parameters": False,  # there are none: every batch shows something

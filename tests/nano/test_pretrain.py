@@ -13,7 +13,7 @@ import torch
 
 from tests.nano.pretraining import SEED, STAGES
 from unidoc_rl.nano.curves import draw
-from unidoc_rl.nano.learner import rate
+from unidoc_rl.nano.learner import Marks, rate
 
 SCRIPT = Path(__file__).with_name("pretraining.py")
 
@@ -35,12 +35,11 @@ def test_the_rate_rises_and_falls_to_little() -> None:
 def test_curves_are_drawn_of_every_task(tmp_path: Path) -> None:
     marks = [
         {
+            **dict.fromkeys(Marks.__slots__),
             "stage": stage.name,
             "step": step,
             "task": task,
             "letters": 0.5,
-            "words": 0.4,
-            "pointed": None,
             "said": None if task == "spelling" else 0.2,
         }
         for stage in STAGES

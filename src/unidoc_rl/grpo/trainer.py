@@ -324,7 +324,7 @@ def _config(params: GrpoParams, checkpoints: Path) -> GRPOConfig:
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{params.best}",
         greater_is_better=True,
-        **spread.arguments(params.deepspeed),
+        **spread.arguments(params.deepspeed, rounded=False),
     )
 
 

@@ -28,6 +28,7 @@ from unidoc_rl.nano.batches import Batch, Batches, Share
 from unidoc_rl.nano.learner import Learner, Marks, optimizer, rate
 from unidoc_rl.nano.recipe import STAGES, Stage
 from unidoc_rl.processes import end_with_parent
+from unidoc_rl.spread import quick_in_bfloat16
 
 CURVES = "curves.png"
 SAVED_EVERY = 100  # steps
@@ -123,8 +124,7 @@ class _Work:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._learner = learner.to(self._device)
         self._optimizer = optimizer(learner)
-        # Where the processor computes it: a CPU that does not is slower with it.
-        self._bfloat16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+        self._bfloat16 = quick_in_bfloat16()
 
     def resume(self) -> None:
         if self._plan.state.exists():

@@ -134,5 +134,5 @@ def _config(params: SftParams, checkpoints: Path) -> SFTConfig:
         max_length=None,  # a cut conversation has pictures without their tokens
         dataset_kwargs={"skip_prepare_dataset": True},
         save_steps=params.save_steps,
-        **spread.arguments(params.deepspeed),
+        **spread.arguments(params.deepspeed, rounded=True),
     )
