@@ -246,6 +246,9 @@ def garbage_server() -> Iterator[int]:
             with client:
                 client.recv(1000)
                 client.sendall(b"220 mail.example ESMTP\r\n")
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(1000):  # what is left unread would break the connection, and the answer be lost
+                    pass
 
         thread = threading.Thread(target=answer)
         thread.start()

@@ -105,7 +105,8 @@ def test_a_stage_that_was_killed_goes_on_with_its_run_where_its_parameters_are_t
             measured(tmp_path, SampleParams(seed=seed), {})
     measured(tmp_path, SampleParams(seed=1), {"pages": 3})
     found, experiment = opened(None)
-    by_seed = {one.data.params["seed"]: one for one in found.search_runs([experiment])}
+    runs = found.search_runs([experiment], "attributes.run_name = 'sample'")
+    by_seed = {one.data.params["seed"]: one for one in runs}
     assert {seed: one.info.status for seed, one in by_seed.items()} == {"1": "FINISHED", "2": "FAILED"}
     assert by_seed["1"].data.metrics == {"pages": 3}
     (given,) = by_seed["1"].inputs.dataset_inputs
