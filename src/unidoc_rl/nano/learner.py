@@ -119,7 +119,8 @@ class Learner(nn.Module):
         scores, labels = self._recognising.looked(0, where)
         was_told = labels != UNTOLD
         recognised.add(scores[was_told], labels[was_told])
-        recognised.cost(cross_entropy(scores[~was_told], labels[~was_told], reduction="sum") * EMPTY_COUNTS)
+        untold = cross_entropy(scores[~was_told], labels[~was_told], reduction="sum")
+        recognised.cost(untold * EMPTY_COUNTS, EMPTY_COUNTS * int((~was_told).sum()))
 
     def _find(self, of: Tensor, found: Tally) -> None:
         """What is asked for stands out, in the pictures of a turn, before it is looked for."""
@@ -151,6 +152,7 @@ class Tally:
     def __init__(self) -> None:
         self._losses: list[Tensor] = []
         self._right: list[Tensor] = []
+        self._beside = 0.0
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
         self._losses.append(cross_entropy(logits.float(), labels, reduction="none"))
@@ -162,14 +164,15 @@ class Tally:
         others = logits.masked_fill(there, -math.inf).logsumexp(-1)
         self.add(torch.stack([logits[row, at], others[row]], dim=-1), torch.zeros_like(at))
 
-    def cost(self, loss: Tensor) -> None:
-        """Something beside it that is to be kept small."""
+    def cost(self, loss: Tensor, counts: float = 0.0) -> None:
+        """Something beside it that is to be kept small; and as how many of the known things it counts."""
         self._losses.append(loss[None])
+        self._beside += counts
 
     def loss(self) -> Tensor:
         """A known thing's, on average."""
         total = torch.cat(self._losses).sum() if self._losses else torch.zeros(())
-        return total / max(1, sum(map(len, self._right)))
+        return total / max(1, sum(map(len, self._right)) + self._beside)
 
     def right(self) -> float:
         return float(torch.cat(self._right).float().mean()) if sum(map(len, self._right)) else math.nan
