@@ -133,7 +133,7 @@ def stage(
     """A run of a stage that learns nothing, below its pipeline's; by itself, such a stage is not worth one.
 
     The stage puts its figures in here, which are known when it has done. `services`: whose MLflow is told; none is
-    where None. `work`: where a run that was killed with the same parameters is noted.
+    where None, as for a shard. `work`: where a run that was killed with the same parameters is noted.
     """
     figures: dict[str, int] = {}
     if services is None or pipeline() is None:

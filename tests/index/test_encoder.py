@@ -95,6 +95,11 @@ def test_what_cannot_be_done_as_the_folder_says_is_refused(folder: Path, file: s
         SentenceEncoder(str(folder))
 
 
+def test_a_folder_of_something_else_is_told_from_an_encoder_s(tmp_path: Path) -> None:
+    with pytest.raises(UnidocError, match=r"index\.encoder: .* cannot be loaded \(it holds no config\.json\)"):
+        SentenceEncoder(str(tmp_path))
+
+
 def test_weights_that_are_missing_are_not_made_up(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     del weights["encoder.layer.1.output.dense.weight"]

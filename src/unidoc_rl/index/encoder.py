@@ -43,6 +43,8 @@ class SentenceEncoder:
         self.name = identity(folder)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
+            if not (folder / "config.json").is_file():
+                raise ValueError("it holds no config.json")
             self._pool = _POOLINGS[_pooling(folder)]
             prompts = _read(folder / "config_sentence_transformers.json").get("prompts", {})
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -179,7 +179,7 @@ class Tally:
 
 
 class Watched:
-    """A layer of which a head is taught where to look: where the next token stands."""
+    """A layer of which a head is taught where to look."""
 
     def __init__(self, language_model: Any, layer: int) -> None:
         self._attention = language_model.layers[layer].self_attn
