@@ -19,7 +19,7 @@ from unidoc_rl.agent.dialect import parse
 from unidoc_rl.agent.encoding import IMAGE, UNSAID
 from unidoc_rl.nano import lessons, pages, specimens
 from unidoc_rl.nano.batches import Maker
-from unidoc_rl.nano.glyphs import EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs
+from unidoc_rl.nano.glyphs import ACROSS, DOWN, EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs
 from unidoc_rl.nano.looks import UNTOLD
 from unidoc_rl.nano.model import PROTOCOL, TOKEN, make_tokenizer
 from unidoc_rl.nano.parts import Seen, open_page
@@ -61,7 +61,7 @@ def test_where_letters_are_said_to_stand_there_is_ink(family: tuple[pages.DrawnP
         crowded = (seen.glyphs > EMPTY).sum(axis=1) >= 3
         assert ink(seen)[crowded].min(initial=99) > 3
         bare = (seen.glyphs == EMPTY).all(axis=1)
-        if crowded.any() and bare.any():
+        if crowded.sum() > 3 and bare.any():  # in the largest letters the middle of one is far from its end
             assert np.median(ink(seen)[bare]) < np.median(ink(seen)[crowded])
 
 
@@ -101,7 +101,7 @@ def test_what_is_copied_stands_where_it_is_said_to(family: tuple[pages.DrawnPage
                         if spot.heard:
                             text = lesson.parts[spot.heard[0]]
                             assert isinstance(text, str)
-                            assert text[spot.heard[1]] == letter
+                            assert text[spot.heard[1]].lower() == letter.lower()
                         if isinstance(source, Seen):
                             there = source.glyphs[spot.at]
                             assert class_of(letter) in there or UNKNOWN in there
@@ -196,7 +196,7 @@ def test_the_name_of_a_row_has_been_heard_in_the_question(family: tuple[pages.Dr
             letters = str(tokenizer.decode([token])).strip()
             if heard not in (start, NOWHERE) and letters:
                 told += 1
-                assert letters[0] in str(tokenizer.decode([ids[heard]]))
+                assert letters[0].lower() in str(tokenizer.decode([ids[heard]])).lower()
                 assert not letters.isdigit()
     assert told > 10
 
@@ -243,7 +243,8 @@ def test_a_word_that_is_seen_was_told_where_it_is_looked_for(family: tuple[pages
             if at > UNTOLD:
                 told += 1
                 assert at < ids.index(image)
-                assert class_of(str(tokenizer.decode([ids[at]])).strip()[0]) in lesson.seen[0].glyphs[square]
+                first = str(tokenizer.decode([ids[at]])).strip()[0]
+                assert {class_of(first.lower()), class_of(first.upper())} & set(lesson.seen[0].glyphs[square])
         assert (rows.told[0, rows.ids[0] != image] == NOWHERE).all()
     assert told > 20
 
@@ -259,14 +260,15 @@ def test_an_episode_is_played_to_its_answer(family: tuple[pages.DrawnPage, ...])
 def test_a_letter_is_in_the_place_in_which_its_middle_lies(family: tuple[pages.DrawnPage, ...]) -> None:
     page = family[2]
     places = glyphs(page, (0, 0, page.width, page.height), 40 * TOKEN, 30 * TOKEN)
-    drawn = places.reshape(30, 40, 4, 7).swapaxes(1, 2).reshape(120, 280)
+    high, wide = 30 * DOWN, 40 * ACROSS
+    drawn = places.reshape(30, 40, DOWN, ACROSS).swapaxes(1, 2).reshape(high, wide)
     middle = (page.places[:, :2] + page.places[:, 2:]) / 2
-    across, down = middle[:, 0] * 280 / page.width, middle[:, 1] * 120 / page.height
+    across, down = middle[:, 0] * wide / page.width, middle[:, 1] * high / page.height
     assert (drawn[down.astype(int), across.astype(int)] != EMPTY).all()
     assert (drawn > EMPTY).sum() <= len(page.letters)
     for near in (-0.25, 0.25):  # of a place: close to an edge it may be seen on either side
-        assert (drawn[down.astype(int), np.clip((across + near).astype(int), 0, 279)] != EMPTY).all()
-        assert (drawn[np.clip((down + near).astype(int), 0, 119), across.astype(int)] != EMPTY).all()
+        assert (drawn[down.astype(int), np.clip((across + near).astype(int), 0, wide - 1)] != EMPTY).all()
+        assert (drawn[np.clip((down + near).astype(int), 0, high - 1), across.astype(int)] != EMPTY).all()
     empty = glyphs(page, (0, 0, 3, 3), TOKEN, TOKEN)
     assert (empty == EMPTY).all() or (empty == UNKNOWN).any()
 

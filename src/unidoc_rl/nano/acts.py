@@ -71,7 +71,7 @@ def _heard(read: Spots, text: str, part: int, query: str) -> Spots:
     """The same; of words that stand in the question, where there: it has the names of rows, and not their values."""
     spots = list(read)
     for word in re.finditer(r"[^\W\d]+", text):
-        said = re.search(rf"\b{word[0]}\b", query)
+        said = re.search(rf"\b{word[0]}\b", query, re.IGNORECASE)
         for n, at in enumerate(range(*word.span())):
             spot = spots[at]
             spots[at] = spot._replace(heard=(part, said.start() + n)) if spot and said else spot

@@ -102,7 +102,7 @@ class Maker:
         (task,) = Random(f"{seed}/{stage.name}/{number}").choices(list(stage.tasks), list(stage.tasks.values()))
         rng = Random(f"{seed}/{stage.name}/{number}/{share.number}")
         world, first = pages.UNASKED + WORLDS * seed + stage.world, number // SHARED
-        drawn = specimens.specimen if task == "printing" else pages.family
+        drawn = specimens.specimen if task in lessons.OF_A_SPECIMEN else pages.family
         families = [drawn(world, first + n) for n in range(FAMILIES)]
         chosen: list[Lesson] = []
         tokens = 0

@@ -13,7 +13,8 @@ from unidoc_rl.nano.recipe import Stage
 
 SMOOTHED = 40  # marks of one kind
 _TOLD = (
-    ("letters", "letters known by the vision tower"),
+    ("strokes", "letters known by the vision tower's patches"),
+    ("letters", "letters known by its tokens"),
     ("words", "pieces of words known by it"),
     ("recognised", "words in pictures looked for where they were told"),
     ("found", "evidence that stands out in its picture"),

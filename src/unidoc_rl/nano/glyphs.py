@@ -1,8 +1,8 @@
 """Which letter stands where: what the vision tower learns first.
 
-Every visual token is a square of 28 pixels, cut into places of 4 by 7 pixels; each place holds the letter whose middle
-lies in it, or none. To learn that is local and dense: each place of each picture teaches something. A middle close to
-an edge may be seen on either side of it: nobody reads by fractions of a pixel.
+Every visual token is a square of 28 pixels, cut into places of 3.5 by 7 pixels; each place holds the letter whose
+middle lies in it, or none. To learn that is local and dense: each place of each picture teaches something. A middle
+close to an edge may be seen on either side of it: nobody reads by fractions of a pixel.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from unidoc_rl.nano.model import TOKEN
+from unidoc_rl.nano.model import MERGE, TOKEN
 from unidoc_rl.nano.pages import DrawnPage
 
-ACROSS, DOWN = 7, 4  # places of a token
+ACROSS, DOWN = 8, 4  # places of a token, even numbers: a token is made of two patches by two
 CLOSE = 0.25  # of a place
 PLACES = ACROSS * DOWN
 _LETTERS = string.digits + string.ascii_letters + string.punctuation + "·–—“”‘’•€£"
@@ -60,6 +61,12 @@ def glyphs(page: DrawnPage, cut: Rectangle, width: int, height: int) -> NDArray[
         places[y1:y2, x1:x2] = UNKNOWN
     tokens = places.reshape(down // DOWN, DOWN, across // ACROSS, ACROSS).swapaxes(1, 2)
     return tokens.reshape(-1, PLACES)
+
+
+def of_patches(glyphs: Tensor) -> Tensor:
+    """(tokens, PLACES) as (patches, places): those of a token one after the other, line by line."""
+    down, across = DOWN // MERGE, ACROSS // MERGE
+    return glyphs.view(-1, MERGE, down, MERGE, across).transpose(2, 3).reshape(-1, down * across)
 
 
 def _middles(page: DrawnPage, cut: Rectangle, across: int, down: int) -> NDArray[np.float64]:

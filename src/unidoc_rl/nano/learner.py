@@ -11,18 +11,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
+from transformers.vision_utils import get_vision_window_index
 
 from unidoc_rl.agent.encoding import UNSAID
 from unidoc_rl.agent.eyes import remember
 from unidoc_rl.agent.pictures import LONGEST
 from unidoc_rl.nano.batches import Batch, Rows
-from unidoc_rl.nano.glyphs import CLASSES, EMPTY, NOWHERE, PLACES
+from unidoc_rl.nano.glyphs import CLASSES, EMPTY, NOWHERE, PLACES, of_patches
 from unidoc_rl.nano.looks import UNTOLD
+from unidoc_rl.nano.model import MERGE
 from unidoc_rl.nano.recipe import Stage
 
 EMPTY_COUNTS = 0.1  # most places are empty
 # How much each of the marks counts; letters alone, where nothing is said, count as much as what is said does.
-COUNTS = {"letters": 0.3, "words": 0.5, "said": 1.0, "pointed": 0.5, "placed": 0.2, "found": 0.5, "recognised": 0.5}
+COUNTS = {
+    "strokes": 0.5,
+    "letters": 0.3,
+    "words": 0.5,
+    "said": 1.0,
+    "pointed": 0.5,
+    "placed": 0.2,
+    "found": 0.5,
+    "recognised": 0.5,
+}
+SILENT = COUNTS | {"strokes": 1.0, "letters": 1.0}
 # What is known of where a thing stands, and of what was heard of it, is put together before it is pointed to.
 RECOGNISING_LAYER, HEARING_LAYER, POINTING_LAYER = 1, 2, 4
 WARM = 100  # steps
@@ -34,7 +46,8 @@ class Marks:
     """How a batch went."""
 
     loss: float
-    letters: float  # share of the letters in pictures that the vision tower knows; nan where it is frozen
+    strokes: float  # share of the letters in pictures that the vision tower's patches know; nan where it is frozen
+    letters: float  # likewise, the tokens that are made of them
     words: float  # likewise, of the pieces of words
     said: float  # share of the tokens to be said that come first; nan where nothing is
     pointed: float  # share of the tokens copied from somewhere that are looked for in their place; nan where none is
@@ -50,6 +63,8 @@ class Learner(nn.Module):
         super().__init__()
         self.model = model
         remember(model.model.visual)
+        # What four patches learn alike is learned four times as soon as by the token that is made of them.
+        self.strokes = nn.Linear(model.config.vision_config.hidden_size, PLACES // MERGE**2 * CLASSES)
         self.letters = nn.Linear(model.config.vision_config.out_hidden_size, PLACES * CLASSES)
         self.words = nn.Linear(model.config.vision_config.out_hidden_size, model.config.text_config.hidden_size)
         self.places = nn.Linear(model.config.text_config.hidden_size, 2 * LONGEST)
@@ -60,29 +75,30 @@ class Learner(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Marks]:
         tallies = {name: Tally() for name in COUNTS}
-        features = self._features(batch)
+        features, patches = self._look(batch)
         if features.requires_grad:
-            self._letters(features, batch, tallies["letters"])
+            _know(self.strokes(patches), of_patches(batch.glyphs), tallies["strokes"])
+            _know(self.letters(features), batch.glyphs, tallies["letters"])
             self._words(features, batch, tallies["words"])
         if batch.rows:
             self._speech(features, batch, tallies)
-        counts = COUNTS if batch.rows else COUNTS | {"letters": 1.0}
+        counts = COUNTS if batch.rows else SILENT
         total = torch.stack([tally.loss() * counts[name] for name, tally in tallies.items()]).sum()
         return total, Marks(float(total.detach()), **{name: tally.right() for name, tally in tallies.items()})
 
-    def _features(self, batch: Batch) -> Tensor:
-        """Of the squares of all pictures."""
+    def _look(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the tower tells of the squares of all pictures, and of their patches, where it learns."""
         if not len(batch.pixels):
-            return self.letters.weight.new_zeros(0, self.letters.in_features)
-        features: Tensor = self.model.model.visual(batch.pixels, grid_thw=batch.grids).pooler_output
-        return features.float()
-
-    def _letters(self, features: Tensor, batch: Batch, known: Tally) -> None:
-        logits = self.letters(features).view(-1, CLASSES)
-        labels = batch.glyphs.view(-1)
-        is_letter, is_empty = labels > EMPTY, labels == EMPTY
-        known.add(logits[is_letter], labels[is_letter])
-        known.cost(cross_entropy(logits[is_empty].float(), labels[is_empty], reduction="sum") * EMPTY_COUNTS)
+            return self.letters.weight.new_zeros(0, self.letters.in_features), torch.empty(0)
+        tower = self.model.model.visual
+        seen = tower(batch.pixels, grid_thw=batch.grids)
+        features: Tensor = seen.pooler_output.float()
+        if not features.requires_grad:
+            return features, torch.empty(0)
+        # In the order of the tower's windows, square by square.
+        order, _ = get_vision_window_index(batch.grids, tower.spatial_merge_size, tower.window_size, tower.patch_size)
+        by_square = seen.last_hidden_state.view(len(features), tower.spatial_merge_unit, -1)
+        return features, by_square[torch.argsort(order)].flatten(0, 1).float()
 
     def _words(self, features: Tensor, batch: Batch, words: Tally) -> None:
         """What is seen is to be like what is told: in a square, the tokens of the vocabulary that begin there."""
@@ -208,6 +224,14 @@ class Watched:
         at = torch.cat(looking)
         later = torch.arange(hidden.shape[1], device=hidden.device)
         return scores.float().masked_fill(later > at[:, None], -math.inf) * attention.scaling, spots[spots != NOWHERE]
+
+
+def _know(logits: Tensor, glyphs: Tensor, known: Tally) -> None:
+    """Of each place, which letter it holds."""
+    logits, labels = logits.view(-1, CLASSES), glyphs.view(-1)
+    is_letter, is_empty = labels > EMPTY, labels == EMPTY
+    known.add(logits[is_letter], labels[is_letter])
+    known.cost(cross_entropy(logits[is_empty].float(), labels[is_empty], reduction="sum") * EMPTY_COUNTS)
 
 
 def _pictures(ids: Tensor, start: int) -> int:

@@ -34,7 +34,7 @@ from unidoc_rl.types import AnswerFormat, QuestionKind
 
 LONGEST = 240  # letters to be read aloud at once
 NUMBERS = (AnswerFormat.INT, AnswerFormat.FLOAT)
-SIZES = (16, 32, FEWEST)  # of a zoom, in tokens, at least
+SIZES = (FEWEST, 24, 40)  # of a zoom, in tokens, at least
 PRINT = (0.8, 1.6)  # how large, beside the page at its full resolution: what an agent zooms into
 SIDES = (5, 12)  # tokens of a picture
 TOLD = 12  # words, of those in a picture and of others each
@@ -239,6 +239,7 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
     "looking": looking,
     "printing": printing,
     "transcribing": transcribing,
+    "copying": transcribing,
     "recognising": recognising,
     "rows": rows,
     "valuing": valuing,
@@ -250,6 +251,7 @@ OF_A_FAMILY: Mapping[str, Callable[[Random, Sequence[DrawnPage]], Lesson | None]
     "choosing": choosing,
     "playing": playing,
 }
+OF_A_SPECIMEN = ("printing", "copying")
 OF_A_PAGE = 8  # lessons tried on a page that is opened
 
 

@@ -69,16 +69,17 @@ class Looks:
 
     def _told(self, one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:
         """Rules are not looked at, which are the same for all."""
+        folded = self._pieces.folded
         found = torch.full((len(one.ids),), NOWHERE)
         begin = self._encoder.conversation([("system", (lesson.rules,))], [])[0]
         for part, seen in enumerate(lesson.parts):
             if isinstance(seen, Seen):
                 start = tokens[part][0]
-                known = {token: at for at, token in enumerate(one.ids[:start]) if at >= len(begin)}
+                known = {folded[token]: at for at, token in enumerate(one.ids[:start]) if at >= len(begin)}
                 squares, pieces = self._pieces.on(seen)
                 for square, piece in zip((start + squares).tolist(), pieces.tolist(), strict=True):
                     if self._pieces.is_long[piece] and found[square] in (NOWHERE, UNTOLD):
-                        found[square] = known.get(piece, UNTOLD)
+                        found[square] = known.get(folded[piece], UNTOLD)
         return found
 
 

@@ -24,10 +24,10 @@ from unidoc_rl.types import Role
 
 PATCH, MERGE = 14, 2
 TOKEN = PATCH * MERGE  # pixels on each side of what is one token
-WORDS = 1000  # tokens of the vocabulary, tags left out
+WORDS = 5000  # tokens of the vocabulary, tags left out
 OFTEN = 20  # times as often as the rest are rules and questions read
 # How the pictures are shown that it is taught and measured with: parts of a page are not blown up to 256 tokens.
-PROTOCOL = AgentParams(min_pixels=64 * TOKEN**2, max_pixels=512 * TOKEN**2, patch=TOKEN)
+PROTOCOL = AgentParams(min_pixels=16 * TOKEN**2, max_pixels=512 * TOKEN**2, patch=TOKEN)
 SPECIAL = ("<|im_start|>", END, "<|vision_start|>", "<|vision_end|>", IMAGE, "<|video_pad|>")
 TEXT = {
     "hidden_size": 192,
@@ -48,7 +48,7 @@ VISION = {
     "patch_size": PATCH,
     "spatial_merge_size": MERGE,
     "window_size": 8 * PATCH,
-    "fullatt_block_indexes": [3],
+    "fullatt_block_indexes": [1, 3],
 }
 
 
@@ -74,7 +74,8 @@ def make_tokenizer(params: AgentParams) -> PreTrainedTokenizerFast:
     trainer = trainers.BpeTrainer(vocab_size=WORDS, initial_alphabet=alphabet, show_progress=False)
     roles = [f"{role.value}\n" for role in Role]
     often = [system_prompt(params), REMINDER, *roles, *WORDINGS]
-    pieces.train_from_iterator([*often * OFTEN, *phrases()], trainer)
+    cases = [cased for phrase in phrases() for cased in (phrase, f" {phrase.title()}", f" {phrase.lower()}")]
+    pieces.train_from_iterator([*often * OFTEN, *cases], trainer)
     pieces.add_special_tokens(list(SPECIAL))
     pieces.add_tokens(tags())
     tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from random import Random
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ import pypdfium2.raw as pdfium_c
 from numpy.typing import NDArray
 from PIL import Image
 
+from unidoc_rl.nano.disguise import disguised
 from unidoc_rl.params import SampleParams
 from unidoc_rl.sample import documents, world
 from unidoc_rl.sample.asking import everything
@@ -28,6 +30,7 @@ READABLE = SampleParams().readable
 UNASKED = 2**32  # seeds of `unidoc sample` are smaller
 DPI = 150
 QUALITY = 90  # of the picture file
+DISGUISED = 0.5  # of the families to learn from
 KEPT = 4  # families that are kept drawn, of some 20 pages each
 
 
@@ -61,6 +64,9 @@ class DrawnPage:
 def family(seed: int, index: int) -> tuple[DrawnPage, ...]:
     """All pages of all documents of a company."""
     drawn = world.family(seed, index)
+    rng = Random(f"{seed}/{index}/disguise")
+    if seed >= UNASKED and rng.random() < DISGUISED:
+        drawn = disguised(drawn, rng)
     pages: list[DrawnPage] = []
     with tempfile.TemporaryDirectory() as folder:
         for document in drawn.documents:

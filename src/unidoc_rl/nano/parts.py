@@ -94,7 +94,7 @@ def some_words(
         return None
     cut = _cut(around[chosen], page, rng)
     said = passage(page, cut)
-    return None if len(said.text) > longest or overlaps(page.pictures, cut) else (cut, said)
+    return (cut, said) if 0 < len(said.text) <= longest and not overlaps(page.pictures, cut) else None
 
 
 def passage(page: DrawnPage, cut: Rectangle) -> Passage:

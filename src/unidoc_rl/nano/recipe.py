@@ -20,8 +20,8 @@ class Stage:
 STAGES = (
     Stage("letters", {"spelling": 1}, 700, 700, 2e-3, 0),
     Stage("print", {"printing": 3, "looking": 2}, 8000, 900, 2e-3, 1),
-    Stage("lines", {"sounding": 1}, 600, 500, 1.5e-3, 5),
-    Stage("rows", {"rows": 3, "valuing": 2, "transcribing": 1, "printing": 2}, 4000, 800, 1.5e-3, 7),
+    Stage("lines", {"sounding": 1, "copying": 1}, 600, 500, 1.5e-3, 5),
+    Stage("rows", {"rows": 3, "valuing": 2, "transcribing": 1, "copying": 2, "printing": 3}, 4000, 800, 1.5e-3, 7),
     Stage(
         "match",
         {"recognising": 4, "answering": 6, "locating": 1, "choosing": 1, "playing": 1},
@@ -36,6 +36,7 @@ STAGES = (
         {
             "printing": 5,
             "looking": 2,
+            "copying": 2,
             "rows": 3,
             "answering": 9,
             "valuing": 2,

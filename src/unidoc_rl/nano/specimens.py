@@ -19,7 +19,7 @@ from unidoc_rl.sample import style
 from unidoc_rl.sample.vocabulary import phrases
 
 SIZES = (5.0, 14.0)  # points; most are small
-NUMBERS = 0.5  # of the words
+NUMBERS = 0.3  # of the words
 LETTERS = "".join(map(chr, range(33, 127))) + "·–—“”‘’•€£"
 
 
@@ -66,7 +66,7 @@ def _word(rng: Random) -> str:
     if kind < NUMBERS:
         number = rng.randrange(10 ** rng.randint(1, 6))
         return rng.choice(("{:,}", "{}", "{}%")).format(rng.choice((number, number, number / 10)))
-    if kind < 0.9:
+    if kind < 0.85:
         return rng.choice(_words())
     return "".join(rng.choice(LETTERS) for _ in range(rng.randint(1, 8)))
 

@@ -1,0 +1,36 @@
+"""What the vision tower is taught of its patches and squares stands where they lie."""
+
+from __future__ import annotations
+
+from itertools import islice
+from random import Random
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from unidoc_rl.nano import lessons, pages
+from unidoc_rl.nano.batches import Maker
+from unidoc_rl.nano.glyphs import ACROSS, DOWN, EMPTY, PLACES, of_patches
+from unidoc_rl.nano.learner import Learner
+from unidoc_rl.nano.model import MERGE, PROTOCOL, configuration, make_tokenizer
+
+
+@given(st.integers(0, DOWN - 1), st.integers(0, ACROSS - 1))
+def test_a_patch_has_the_places_of_its_quarter_of_a_square(row: int, column: int) -> None:
+    glyphs = torch.full((2, PLACES), EMPTY)
+    glyphs[1, row * ACROSS + column] = 7
+    down, across = DOWN // MERGE, ACROSS // MERGE
+    ((patch, place),) = (of_patches(glyphs) == 7).nonzero().tolist()
+    assert divmod(patch - MERGE**2, MERGE) == (row // down, column // across)
+    assert divmod(place, across) == (row % down, column % across)
+
+
+def test_patches_are_told_square_by_square() -> None:
+    torch.manual_seed(1)
+    model = Qwen2_5_VLForConditionalGeneration(configuration(make_tokenizer(PROTOCOL)))
+    taken = list(islice(lessons.of("looking", Random(3), [pages.family(pages.UNASKED, 1)]), 3))
+    features, patches = Learner(model)._look(Maker().collated("looking", taken))
+    assert len(patches) == MERGE**2 * len(features)
+    assert torch.allclose(model.model.visual.merger(patches), features, atol=1e-5)
