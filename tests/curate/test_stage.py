@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.browser import PHONE, Tab
-from tests.curate.faults import assert_told_apart, told
+from tests.curate.faults import answered_by_numbers, assert_told_apart, told
 from tests.small import Small
 from unidoc_rl import questions
 from unidoc_rl.agent import trajectories
@@ -28,7 +28,7 @@ from unidoc_rl.agent.rollouts import play
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import NOT_ANSWERABLE, STARTS, Mistakes, Scripted
 from unidoc_rl.cli import LEFT_OUT, cli
-from unidoc_rl.curate.filters import REASONS, Traits, answer_in_question, reason, repetition, surplus
+from unidoc_rl.curate.filters import REASONS, Traits, answer_in_question, leaked_answer, reason, repetition, surplus
 from unidoc_rl.curate.part import shuffled
 from unidoc_rl.curate.stage import curate
 from unidoc_rl.errors import UnidocError
@@ -39,6 +39,7 @@ from unidoc_rl.shards import Shard
 from unidoc_rl.types import (
     Answer,
     AnswerFormat,
+    Evidence,
     Outcome,
     Query,
     Question,
@@ -54,6 +55,7 @@ from unidoc_rl.types import (
 
 AGENT = AgentParams()
 TWICE = Params(curate=CurateParams(attempts=2))
+ASKED = Question("q", "How many?", "1", AnswerFormat.INT, "", "", "report", (Evidence("report", 1, (), None),))
 FAULTS = {  # of the teacher, and the filters that name them
     "answer": {"wrong_answer"},
     "select": {"wrong_page"},
@@ -89,6 +91,7 @@ def test_faults_are_found_and_nothing_else(small: Small, environment: Environmen
     asked = small.asked()
     if kind == "leak":  # whoever repeats the question names its answer
         asked = [question for question in asked if not answer_in_question(question)]
+        asked += [replace(one, uid=f"{one.uid} by number") for one in answered_by_numbers(asked)]
     faultless = taught(small, environment, asked, Mistakes())
     faulty = taught(small, environment, asked, replace(Mistakes(), **{kind: 0.5}))
     assert_told_apart(
@@ -141,7 +144,6 @@ def test_small_print_is_not_known_before_it_is_enlarged(small: Small, environmen
         told = f"It says {one.question.answer}."
         assert reason(thinking(one, at, told), Params()) == "leaked_answer"
         assert reason(thinking(one, at + 1, told), Params()) is None
-        assert reason(thinking(one, at, "Page 1 it is, not page 0."), Params()) is None
 
 
 def thinking(one: Trajectory, at: int, thought: str) -> Trajectory:
@@ -150,6 +152,22 @@ def thinking(one: Trajectory, at: int, thought: str) -> Trajectory:
     said = replace(turn.said, thought=thought)
     turn = replace(turn, said=said, reply=replace(turn.reply, text=write(said)))
     return replace(one, turns=(*one.turns[:at], turn, *one.turns[at + 1 :]))
+
+
+@pytest.mark.parametrize(
+    ("thought", "leaks"),
+    [
+        ("Page 1 it is, not page 0.", False),
+        ("Pages 0 and 1 are of 2021, pages 0, 1, and 2 of Acme; I keep page 1.", False),
+        ("It should be 1.", True),
+        ("Page 1 says 1.", True),
+        ("Page 0, 1 of them.", True),
+    ],
+)
+def test_the_number_of_a_page_is_no_answer(thought: str, leaks: bool) -> None:
+    said = Said(thought, "", Search("branches"))
+    one = Trajectory(ASKED, 0, "agent", (Turn(Reply(write(said), 1, 1, 0), said, (), 0),), Outcome.ANSWERED, "", None)
+    assert leaked_answer(one, Params()) == leaks
 
 
 @pytest.mark.slow
@@ -196,8 +214,7 @@ def test_places_come_out_even_whatever_the_balance() -> None:
 def test_who_goes_round_in_circles_is_told_from_who_compares(text: str, loops: bool) -> None:
     said = Said(text, "", Answer("4"))
     turn = Turn(Reply(write(said), 1, 1, 0), said, (), 0)
-    question = Question("q", "How many?", "4", AnswerFormat.INT, "", "", "report", ())
-    one = Trajectory(question, 0, "agent", (turn,), Outcome.ANSWERED, "", None)
+    one = Trajectory(ASKED, 0, "agent", (turn,), Outcome.ANSWERED, "", None)
     assert repetition(one, Params()) == loops
 
 

@@ -378,6 +378,7 @@ def test_documents_pages_kinds_and_hops_have_their_share() -> None:
     pages = Counter(aim.page for several in drawn for aim in several)
     for document, own in layout.pages_of.items():
         assert sum(several[0].page in own for several in drawn) == 60, document
+        assert sum(plan.aims[0].page in own for plan in planned if not plan.answerable) == 6, document
         assert max(pages[page] for page in own) - min(pages[page] for page in own) <= 1
     kinds = Counter(layout.regions(aim.page)[(aim.region or 0) - 1].kind for several in drawn for aim in several)
     assert kinds["table"] >= 0.9 * sum(pages[page] for page in pages if page.endswith("_1"))
