@@ -184,6 +184,13 @@ def test_who_does_the_same_twice_or_goes_on_for_too_long_is_rejected(small: Smal
         assert reason(one, Params(curate=CurateParams(tokens=most))) == why
 
 
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.ANSWERED])
+def test_what_came_to_no_answer_is_rejected_by_how_it_ended(outcome: Outcome) -> None:
+    named = {Outcome.VOID: "void", Outcome.GAVE_UP: "gave_up"}
+    one = Trajectory(ASKED, 0, "agent", (), outcome, "", None)
+    assert reason(one, Params()) == named.get(outcome, "unanswered")
+
+
 def test_no_value_has_more_than_its_share() -> None:
     rng = random.Random(1)
     kept = [Traits(rng.choice("aaaaaab"), rng.choice("xyz"), rng.choice([0, 1, 2, None])) for _ in range(300)]
@@ -244,6 +251,8 @@ def test_what_is_kept_is_right_and_what_is_not_says_why(made: Path) -> None:
     report = json.loads((made / "report.json").read_text())
     assert {one["reason"] for one in rejected} <= {*REASONS}
     assert len(rejected) == sum(report["rejected"].values())
+    assert len({(one.question.uid, *written(one)) for one in kept}) == len(kept)
+    assert report["rejected"]["twin"]
     assert {one.uid for one in questions.read(made / "rl.jsonl")} >= {one.question.uid for one in kept}
 
 
@@ -276,9 +285,12 @@ def test_the_card_shows_counts_and_episodes(made: Path, tab: Tab) -> None:
     assert {"kind", "turns", "action", "place chosen", "size of a region", "tokens"} <= {*tab.texts("h3")}
     told = "\n".join(tab.texts("th"))
     assert all(f"− {count} {why}" in told for why, count in report["rejected"].items())
-    assert tab.evaluate("document.querySelector('iframe').contentDocument.images.length") > 0
-    shown = "document.querySelector('iframe').contentDocument.getElementById('shown').textContent"
-    assert tab.evaluate(shown) == "10 of 10 episodes"
+    inside = "document.querySelector('iframe').contentDocument"
+    assert tab.evaluate(f"{inside}.images.length") > 0
+    shown = tab.evaluate(f"[...{inside}.querySelectorAll('.query')].map(one => one.textContent)")
+    kept = [one.question.query for one in trajectories.read(made / "sft.jsonl")]
+    assert len(shown) == 10
+    assert {*kept[:10]} != {*shown} <= {*kept}  # drawn by chance
     tab.size(*PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 

@@ -70,11 +70,13 @@ def test_what_the_teacher_finds_out_is_learned_from(small: Small, with_regions: 
         report = curate(some, with_regions, str(small.index), tmp_path / "out", params)
         count = len(chat.asked)
         assert report.cost["requests"] == count
-        stricter = Params(curate=CurateParams(teacher=chat.url, turns=3))
+        stricter = Params(curate=CurateParams(teacher=chat.url, turns=3, balance=1))
         again = curate(some, with_regions, str(small.index), tmp_path / "stricter", stricter)
     assert len(chat.asked) == count
     assert again.cost == report.cost
     assert again.rejected["too_long"] > report.rejected["too_long"]
+    assert again.rejected["surplus"] > report.rejected["surplus"]
+    assert again.sft + sum(again.rejected.values()) == again.played
     assert report.rl >= 8
     truth = {question.uid: gold_regions(question) for question in annotated}
     found = {question.uid: gold_regions(question) for question in questions.read(tmp_path / "out" / "rl.jsonl")}
