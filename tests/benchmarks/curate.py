@@ -1,4 +1,5 @@
-"""How much can be curated in a time: python -m tests.benchmarks.curate [--only endpoint|scripted] [--questions N].
+"""How much can be curated in a time: python -m tests.benchmarks.curate [--only endpoint|scripted] [--questions N]
+[--seconds N].
 
 endpoint   a teacher behind an endpoint that answers in a second, with 256 episodes in flight: how many of the requests
            that the endpoint could answer it is asked for, or of those that it allows a minute; how much memory grows
@@ -18,7 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import cycle, islice
+from itertools import count, cycle, islice, takewhile
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -37,8 +38,6 @@ from unidoc_rl.types import Question, Split
 
 IN_FLIGHT = 256
 PER_MINUTE = 6000
-SECONDS_OF_ASKING = 40
-CALLS = 5  # of the teacher for an episode that ends after one search
 WITHOUT = 8  # seconds at the beginning and the end, in which not all are in flight
 
 
@@ -76,9 +75,9 @@ def slow_endpoint() -> Iterator[tuple[str, subprocess.Popen[str]]]:
         yield f"http://127.0.0.1:{port}/v1#served", process
 
 
-def report_endpoint(work: Path, _: int) -> dict[str, Any]:
+def report_endpoint(work: Path, seconds: float) -> dict[str, Any]:
     os.environ["no_proxy"] = "127.0.0.1"
-    free, paced = _asked_for(work, None), _asked_for(work, PER_MINUTE)
+    free, paced = _asked_for(work, seconds, None), _asked_for(work, seconds, PER_MINUTE)
     rows = [
         ("", "requests", "seconds", "a second", "of what it allows", "processor a request", "peak memory", "grows by"),
         (f"{IN_FLIGHT} in flight, 1 s each", *free.told()),
@@ -120,10 +119,9 @@ class _Asked:
         )
 
 
-def _asked_for(work: Path, per_minute: float | None) -> _Asked:
+def _asked_for(work: Path, seconds: float, per_minute: float | None) -> _Asked:
     corpus, params, allowed = work / "corpus", Params(), per_minute / 60 if per_minute else IN_FLIGHT
-    count = round(allowed * SECONDS_OF_ASKING / CALLS)
-    jobs = [(one, sample) for sample, one in enumerate(islice(cycle(asked(work)), count))]
+    some = asked(work)
     seed = int(per_minute or 1)  # else nothing is asked that was asked before
     with (
         slow_endpoint() as (url, process),
@@ -135,13 +133,14 @@ def _asked_for(work: Path, per_minute: float | None) -> _Asked:
         curating = CurateParams(teacher=url, at_once=IN_FLIGHT, per_minute=per_minute, seed=seed)
         player = Teaching(corpus, pictures, Path(teaching), Params(curate=curating)).player()
         before, held, start = os.times(), list[int](), time.monotonic()
+        jobs = takewhile(lambda _: time.monotonic() < start + seconds, zip(cycle(some), count()))
         for _one in play_apart(jobs, environment, player, IN_FLIGHT):
             held.append(resident())
         wall, used = time.monotonic() - start, processor(before)
         told, _none = process.communicate()
     moments = json.loads(told)
     counted = [moment for moment in moments if moments[0] + WITHOUT <= moment <= moments[-1] - WITHOUT]
-    rate = len(counted) / (counted[-1] - counted[0])
+    rate = (len(counted) - 1) / (counted[-1] - counted[0])
     third = len(held) // 3
     grows = median(held[-third:]) / median(held[third : 2 * third]) - 1
     return _Asked(len(moments), wall, rate, rate / allowed, used / len(moments), max(held), grows)
@@ -150,22 +149,22 @@ def _asked_for(work: Path, per_minute: float | None) -> _Asked:
 # --- the annotations --------------------------------------------------------------------------------------------------
 
 
-def report_scripted(work: Path, count: int) -> dict[str, Any]:
+def report_scripted(work: Path, many: int) -> dict[str, Any]:
     """Each in words of its own, so that nothing is searched for twice."""
     some = [
         replace(one, uid=f"{one.uid} {n}", query=f"{one.query} (case {n})")
-        for n, one in enumerate(islice(cycle(asked(work)), count))
+        for n, one in enumerate(islice(cycle(asked(work)), many))
     ]
     questions.write(work / "asked.jsonl", some)
     os.chdir(work)
     before, start = os.times(), time.monotonic()
     report = curate(work / "asked.jsonl", work / "corpus", str(work / "index"), work / "trajectories", Params())
-    seconds, cpu = time.monotonic() - start, processor(before) / count
-    rate = count / seconds
+    seconds, cpu = time.monotonic() - start, processor(before) / many
+    rate = many / seconds
     rows = [
         ("questions", "seconds", "a second", "processor a question", "10,000 would take", "kept"),
         (
-            f"{count:,}",
+            f"{many:,}",
             f"{seconds:.0f}",
             f"{rate:.1f}",
             f"{1000 * cpu:.1f} ms",
@@ -175,7 +174,7 @@ def report_scripted(work: Path, count: int) -> dict[str, Any]:
         ("wanted", "", "", "", "< 10 minutes", ""),
     ]
     table("Questions played by their annotations, from the file to the card", rows)
-    return {"questions_a_second": rate, "questions": count, "cpu_ms": 1000 * cpu}
+    return {"questions_a_second": rate, "questions": many, "cpu_ms": 1000 * cpu}
 
 
 def main() -> None:
@@ -183,6 +182,7 @@ def main() -> None:
     parser.add_argument("--world", type=Path, help="a folder with corpus, index and questions; made where not given")
     parser.add_argument("--documents", type=int, default=24, help="of the sample world that is made")
     parser.add_argument("--questions", type=int, default=10_000, help="that are played by their annotations")
+    parser.add_argument("--seconds", type=float, default=40, help=f"of asking the endpoint; at least {3 * WITHOUT}")
     parser.add_argument("--only", choices=["endpoint", "scripted"])
     options = parser.parse_args()
     here = Path.cwd()
@@ -191,8 +191,11 @@ def main() -> None:
         os.environ["UNIDOC_CACHE"] = str(Path(folder) / "cache")  # else a second run would ask nothing
         if not options.world:
             made_world(work, options.documents)
-        parts = {"endpoint": report_endpoint, "scripted": report_scripted}
-        figures = {name: part(work, options.questions) for name, part in parts.items() if options.only in (None, name)}
+        figures: dict[str, Any] = {}
+        if options.only in (None, "endpoint"):
+            figures["endpoint"] = report_endpoint(work, options.seconds)
+        if options.only in (None, "scripted"):
+            figures["scripted"] = report_scripted(work, options.questions)
         os.chdir(here)
     save("curate", figures)
 

@@ -186,7 +186,7 @@ class Stub:
         right = [number for number, page in enumerate(pages) if page in gold]
         others = [number for number, page in enumerate(pages) if page not in gold]
         number = others[0] if others and (wrong or not right) else right[0]
-        compared = [{"number": n, "says": f"a page, seen as number {n}"} for n in range(len(pages))]
+        compared = [{"number": n, "says": f"seen as page {n}"} for n in range(len(pages))]
         thought = self._dice(question, "choose").choice(KEEPS).format(number=number)
         return {"pages": compared, "thought": thought, "number": number}
 

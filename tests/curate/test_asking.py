@@ -89,6 +89,10 @@ def test_what_is_not_says_why(text: str, said: str) -> None:
         understood(text)
 
 
+def test_half_a_character_is_told_as_one_that_files_take() -> None:
+    assert understood('{"thought": "I look.", "query": "net \\ud83d sales"}').query == "net ? sales"
+
+
 def test_what_was_cut_off_is_not_taken_whatever_it_holds() -> None:
     with pytest.raises(Unreadable, match="cut off"):
         understood(f'{{"plans": [{FINE}', "length")

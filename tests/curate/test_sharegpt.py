@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +30,7 @@ AGENT = AgentParams()
 
 def test_conversations_and_pictures_are_as_they_were(small: Small, tmp_path: Path) -> None:
     asked = [question for question in small.asked() if question.evidence][:6]
-    asked[0] = replace(asked[0], query=f"{asked[0].query} Is that an <image>?")
+    asked[0] = replace(asked[0], query=f"{asked[0].query} Is that an <image> or a <video>?")
     pictures = Pictures(small.corpus, AGENT)
     with Index(small.index) as search:
         environment = Environment(search, pictures, AGENT)
@@ -44,9 +46,10 @@ def test_conversations_and_pictures_are_as_they_were(small: Small, tmp_path: Pat
         assert line["system"] == system_prompt(AGENT)
         assert [turn["from"] for turn in line["conversations"]] == ["human", "gpt"] * len(one.turns)
         assert [turn["value"] for turn in line["conversations"][1::2]] == [
-            text.reply.text.replace("<image>", "< image>") for text in one.turns
+            text.reply.text.replace("<image>", "< image>").replace("<video>", "< video>") for text in one.turns
         ]
-        assert sum(turn["value"].count("<image>") for turn in line["conversations"]) == len(line["images"])
+        text = "".join(turn["value"] for turn in line["conversations"])
+        assert Counter(re.findall("<(?:image|video|audio)>", text)) == {"<image>": len(line["images"])}
         seen = [part for message in messages for part in message.content if isinstance(part, Picture)]
         for name, picture in zip(line["images"], seen, strict=True):
             with Image.open(tmp_path / "out" / name) as image:

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.browser import PHONE, Tab
-from tests.curate.faults import assert_told_apart, told
+from tests.curate.faults import answered_by_numbers, assert_told_apart, told
 from tests.small import Small
 from unidoc_rl import questions
 from unidoc_rl.agent import trajectories
@@ -28,7 +28,7 @@ from unidoc_rl.agent.rollouts import play
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import NOT_ANSWERABLE, STARTS, Mistakes, Scripted
 from unidoc_rl.cli import LEFT_OUT, cli
-from unidoc_rl.curate.filters import REASONS, Traits, answer_in_question, reason, repetition, surplus
+from unidoc_rl.curate.filters import REASONS, Traits, answer_in_question, leaked_answer, reason, repetition, surplus
 from unidoc_rl.curate.part import shuffled
 from unidoc_rl.curate.stage import curate
 from unidoc_rl.errors import UnidocError
@@ -39,6 +39,7 @@ from unidoc_rl.shards import Shard
 from unidoc_rl.types import (
     Answer,
     AnswerFormat,
+    Evidence,
     Outcome,
     Query,
     Question,
@@ -54,6 +55,7 @@ from unidoc_rl.types import (
 
 AGENT = AgentParams()
 TWICE = Params(curate=CurateParams(attempts=2))
+ASKED = Question("q", "How many?", "1", AnswerFormat.INT, "", "", "report", (Evidence("report", 1, (), None),))
 FAULTS = {  # of the teacher, and the filters that name them
     "answer": {"wrong_answer"},
     "select": {"wrong_page"},
@@ -89,6 +91,7 @@ def test_faults_are_found_and_nothing_else(small: Small, environment: Environmen
     asked = small.asked()
     if kind == "leak":  # whoever repeats the question names its answer
         asked = [question for question in asked if not answer_in_question(question)]
+        asked += [replace(one, uid=f"{one.uid} by number") for one in answered_by_numbers(asked)]
     faultless = taught(small, environment, asked, Mistakes())
     faulty = taught(small, environment, asked, replace(Mistakes(), **{kind: 0.5}))
     assert_told_apart(
@@ -141,7 +144,6 @@ def test_small_print_is_not_known_before_it_is_enlarged(small: Small, environmen
         told = f"It says {one.question.answer}."
         assert reason(thinking(one, at, told), Params()) == "leaked_answer"
         assert reason(thinking(one, at + 1, told), Params()) is None
-        assert reason(thinking(one, at, "Page 1 it is, not page 0."), Params()) is None
 
 
 def thinking(one: Trajectory, at: int, thought: str) -> Trajectory:
@@ -150,6 +152,22 @@ def thinking(one: Trajectory, at: int, thought: str) -> Trajectory:
     said = replace(turn.said, thought=thought)
     turn = replace(turn, said=said, reply=replace(turn.reply, text=write(said)))
     return replace(one, turns=(*one.turns[:at], turn, *one.turns[at + 1 :]))
+
+
+@pytest.mark.parametrize(
+    ("thought", "leaks"),
+    [
+        ("Page 1 it is, not page 0.", False),
+        ("Pages 0 and 1 are of 2021, pages 0, 1, and 2 of Acme; I keep page 1.", False),
+        ("It should be 1.", True),
+        ("Page 1 says 1.", True),
+        ("Page 0, 1 of them.", True),
+    ],
+)
+def test_the_number_of_a_page_is_no_answer(thought: str, leaks: bool) -> None:
+    said = Said(thought, "", Search("branches"))
+    one = Trajectory(ASKED, 0, "agent", (Turn(Reply(write(said), 1, 1, 0), said, (), 0),), Outcome.ANSWERED, "", None)
+    assert leaked_answer(one, Params()) == leaks
 
 
 @pytest.mark.slow
@@ -164,6 +182,13 @@ def test_who_does_the_same_twice_or_goes_on_for_too_long_is_rejected(small: Smal
     written_in_all = sum(turn.reply.tokens for turn in one.turns)
     for most, why in ((written_in_all, None), (written_in_all - 1, "too_long")):
         assert reason(one, Params(curate=CurateParams(tokens=most))) == why
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.ANSWERED])
+def test_what_came_to_no_answer_is_rejected_by_how_it_ended(outcome: Outcome) -> None:
+    named = {Outcome.VOID: "void", Outcome.GAVE_UP: "gave_up"}
+    one = Trajectory(ASKED, 0, "agent", (), outcome, "", None)
+    assert reason(one, Params()) == named.get(outcome, "unanswered")
 
 
 def test_no_value_has_more_than_its_share() -> None:
@@ -196,8 +221,7 @@ def test_places_come_out_even_whatever_the_balance() -> None:
 def test_who_goes_round_in_circles_is_told_from_who_compares(text: str, loops: bool) -> None:
     said = Said(text, "", Answer("4"))
     turn = Turn(Reply(write(said), 1, 1, 0), said, (), 0)
-    question = Question("q", "How many?", "4", AnswerFormat.INT, "", "", "report", ())
-    one = Trajectory(question, 0, "agent", (turn,), Outcome.ANSWERED, "", None)
+    one = Trajectory(ASKED, 0, "agent", (turn,), Outcome.ANSWERED, "", None)
     assert repetition(one, Params()) == loops
 
 
@@ -227,6 +251,8 @@ def test_what_is_kept_is_right_and_what_is_not_says_why(made: Path) -> None:
     report = json.loads((made / "report.json").read_text())
     assert {one["reason"] for one in rejected} <= {*REASONS}
     assert len(rejected) == sum(report["rejected"].values())
+    assert len({(one.question.uid, *written(one)) for one in kept}) == len(kept)
+    assert report["rejected"]["twin"]
     assert {one.uid for one in questions.read(made / "rl.jsonl")} >= {one.question.uid for one in kept}
 
 
@@ -259,9 +285,12 @@ def test_the_card_shows_counts_and_episodes(made: Path, tab: Tab) -> None:
     assert {"kind", "turns", "action", "place chosen", "size of a region", "tokens"} <= {*tab.texts("h3")}
     told = "\n".join(tab.texts("th"))
     assert all(f"− {count} {why}" in told for why, count in report["rejected"].items())
-    assert tab.evaluate("document.querySelector('iframe').contentDocument.images.length") > 0
-    shown = "document.querySelector('iframe').contentDocument.getElementById('shown').textContent"
-    assert tab.evaluate(shown) == "10 of 10 episodes"
+    inside = "document.querySelector('iframe').contentDocument"
+    assert tab.evaluate(f"{inside}.images.length") > 0
+    shown = tab.evaluate(f"[...{inside}.querySelectorAll('.query')].map(one => one.textContent)")
+    kept = [one.question.query for one in trajectories.read(made / "sft.jsonl")]
+    assert len(shown) == 10
+    assert {*kept[:10]} != {*shown} <= {*kept}  # drawn by chance
     tab.size(*PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.agent.chat import Body, Chat, Given, completion
-from tests.curate.faults import assert_told_apart, told
+from tests.curate.faults import answered_by_numbers, assert_told_apart, told
 from tests.curate.stub import Stub, pictures_of, text_of
 from tests.small import Small
 from unidoc_rl.agent.environment import Environment
@@ -60,8 +60,10 @@ def asked_thrice(small: Small) -> list[Question]:
     asked = [question for question in small.asked() if not answer_in_question(question)]
     return [
         replace(one, uid=f"{one.uid} {n}", query=f"{one.query}{words}")
-        for n, words in enumerate(("", " Please look it up.", " Tell me."))
-        for one in asked
+        for n, (words, several) in enumerate(
+            (("", asked), (" Please look it up.", asked), (" Tell me.", answered_by_numbers(asked)))
+        )
+        for one in several
     ]
 
 

@@ -70,11 +70,13 @@ def test_what_the_teacher_finds_out_is_learned_from(small: Small, with_regions: 
         report = curate(some, with_regions, str(small.index), tmp_path / "out", params)
         count = len(chat.asked)
         assert report.cost["requests"] == count
-        stricter = Params(curate=CurateParams(teacher=chat.url, turns=3))
+        stricter = Params(curate=CurateParams(teacher=chat.url, turns=3, balance=1))
         again = curate(some, with_regions, str(small.index), tmp_path / "stricter", stricter)
     assert len(chat.asked) == count
     assert again.cost == report.cost
     assert again.rejected["too_long"] > report.rejected["too_long"]
+    assert again.rejected["surplus"] > report.rejected["surplus"]
+    assert again.sft + sum(again.rejected.values()) == again.played
     assert report.rl >= 8
     truth = {question.uid: gold_regions(question) for question in annotated}
     found = {question.uid: gold_regions(question) for question in questions.read(tmp_path / "out" / "rl.jsonl")}
@@ -378,6 +380,7 @@ def test_documents_pages_kinds_and_hops_have_their_share() -> None:
     pages = Counter(aim.page for several in drawn for aim in several)
     for document, own in layout.pages_of.items():
         assert sum(several[0].page in own for several in drawn) == 60, document
+        assert sum(plan.aims[0].page in own for plan in planned if not plan.answerable) == 6, document
         assert max(pages[page] for page in own) - min(pages[page] for page in own) <= 1
     kinds = Counter(layout.regions(aim.page)[(aim.region or 0) - 1].kind for several in drawn for aim in several)
     assert kinds["table"] >= 0.9 * sum(pages[page] for page in pages if page.endswith("_1"))

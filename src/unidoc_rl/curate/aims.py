@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from unidoc_rl.types import Region, Split
 TWO_PAGES = 1 / 3  # of the questions need as many, where their document has them
 TURN = 10  # documents, of which one is for each purpose but learning; of fewer documents, all are one turn
 DULL = frozenset({"header", "footer"})  # kinds of region of which nobody asks
+GOLDEN = (math.sqrt(5) - 1) / 2  # however many of its multiples one takes, their fractions lie evenly from 0 to 1
 
 
 class Aim(NamedTuple):
@@ -34,8 +36,8 @@ class Plan(NamedTuple):
 def plans(layout: Layout, count: int, unanswerable: float, seed: int, held_out: Sequence[Split] = ()) -> Iterator[Plan]:
     """Documents in turn, their pages in turn, and of each page the kind of region that was aimed at least so far.
 
-    `unanswerable`: the share of questions that nothing is to answer. `held_out`: what questions are wanted for beside
-    learning, each about documents of its own.
+    `unanswerable`: the share of questions, about each document, that nothing is to answer. `held_out`: what questions
+    are wanted for beside learning, each about documents of its own.
     """
     rng = random.Random(seed)
     documents = rng.sample(sorted(layout.pages_of), len(layout.pages_of))
@@ -46,13 +48,14 @@ def plans(layout: Layout, count: int, unanswerable: float, seed: int, held_out: 
     waiting: dict[str, list[str]] = {document: [] for document in documents}
     aimed: Counter[str] = Counter()
     for number in range(count):
-        document = documents[number % len(documents)]
-        answerable = int(number * unanswerable) == int((number + 1) * unanswerable)
+        turn, place = divmod(number, len(documents))
+        document, start = documents[place], place * GOLDEN % 1
+        answerable = int(turn * unanswerable + start) == int((turn + 1) * unanswerable + start)
         many = 2 if answerable and len(pages[document]) > 1 and rng.random() < TWO_PAGES else 1
         if len(waiting[document]) < many:
             waiting[document] = _again(pages[document], waiting[document], rng)
         aims = tuple(_aim(layout, waiting[document].pop(), aimed, rng) for _ in range(many))
-        yield Plan(number, aims, answerable, _split(number % len(documents), len(documents), held_out))
+        yield Plan(number, aims, answerable, _split(place, len(documents), held_out))
 
 
 def _split(place: int, documents: int, held_out: Sequence[Split]) -> Split:

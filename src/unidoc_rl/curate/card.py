@@ -112,7 +112,7 @@ def write(folder: Path, corpus: Path, report: Mapping[str, Any], seed: int) -> N
         body.insert(1, f"<p>The teacher: {cost.format(**report['cost'])}</p>")
     if report["left_out"]:
         body.append(f"<h2>Questions that cannot be played</h2>{webpage.listed(report['left_out'].items())}")
-    body.append(f"<h2>Some of them</h2>{webpage.episodes(some, corpus)}")
+    body.append(f"<h2>Some of them, drawn by chance</h2>{webpage.episodes(some, corpus)}")
     (folder / FILE).write_text(webpage.page("Trajectories", "".join(body)), encoding="utf-8")
 
 

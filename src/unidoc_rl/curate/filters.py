@@ -25,7 +25,7 @@ LOOP = 4  # words at least, which a turn that goes round in circles says again a
 ROUNDS = 3  # as often
 CHANCE = 2  # standard deviations, of how many have the same position
 _WORD = re.compile(r"[\w.]*\w")
-_CANDIDATE = re.compile(r"\bpage \d+")  # named by its number, which is no answer
+_CANDIDATE = re.compile(r"\bpage \d+|\bpages \d+(?:(?:,|,? (?:and|or)) \d+)*")  # their numbers are no answer
 
 
 def void(one: Trajectory, params: Params) -> bool:

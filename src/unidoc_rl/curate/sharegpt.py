@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ FILE = "sharegpt.jsonl"
 INFO = "dataset_info.json"
 IMAGES = "images"
 IMAGE = "<image>"  # where a picture stands in a text
+_MARK = re.compile("<(?=(?:image|video|audio)>)")  # LLaMA-Factory counts them all, and there must be one for each file
 _FROM = {Role.USER: "human", Role.ASSISTANT: "gpt"}
 _COLUMNS = {"messages": "conversations", "system": "system", "images": "images"}
 
@@ -71,8 +73,8 @@ def _line(one: Trajectory, rules: str, shown: dict[str, Picture]) -> dict[str, A
 
 
 def _text(content: Content) -> str:
-    """A picture's mark stands for pictures alone: LLaMA-Factory counts them."""
-    return "".join(IMAGE if isinstance(part, Picture) else part.replace(IMAGE, "< image>") for part in content)
+    """Marks stand for pictures alone."""
+    return "".join(IMAGE if isinstance(part, Picture) else _MARK.sub("< ", part) for part in content)
 
 
 def _name(picture: Picture) -> str:

@@ -24,7 +24,8 @@ LONGEST = 1200  # characters of a thought or note
 
 
 def _some(text: str) -> str:
-    plain = " ".join(untagged(text).split())
+    whole = text.encode("utf-8", "replace").decode()  # JSON can say half a character, which no file takes
+    plain = " ".join(untagged(whole).split())
     if not any(map(str.isalnum, plain)):
         raise ValueError("it says nothing")
     if len(plain) > LONGEST:
