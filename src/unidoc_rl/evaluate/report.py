@@ -108,7 +108,9 @@ def _table(told: Told) -> str:
     meanings: list[tuple[str, str]] = [(name, one.meaning) for name, one in BASELINES.items() if name in told.found]
     meanings.append(("95 % interval", INTERVALS))
     if apart:
-        meanings.append((", ".join(apart), "of the first policy to this one, on the same questions; McNemar's test"))
+        meanings.append(
+            (", ".join(apart), "of the first policy to this one, on the same questions; McNemar's test, mid-p")
+        )
     meanings += [(_words(name), FIGURES[name]) for name in columns if FIGURES[name]]
     return webpage.table(head, rows) + webpage.hidden("what these are", webpage.listed(meanings))
 
