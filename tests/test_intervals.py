@@ -77,6 +77,14 @@ def test_two_that_differ_in_nothing_may_yet_differ() -> None:
     assert found.low < found.value == 0 < found.high < 0.1
 
 
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20))
+def test_an_interval_of_a_difference_is_around_it_and_in_range(pairs: list[tuple[bool, bool]]) -> None:
+    first, second = zip(*pairs, strict=True)
+    found = difference(first, second)
+    assert -1 <= found.low <= found.value <= found.high <= 1
+    assert found.low < found.high
+
+
 def test_a_clear_gain_is_found() -> None:
     found = difference([0.0] * 40 + [1.0] * 40, [0.0] * 20 + [1.0] * 60)
     assert found.value == 0.25

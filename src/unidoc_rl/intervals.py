@@ -74,11 +74,12 @@ def difference(first: Sequence[float], second: Sequence[float], right: float = 1
     """
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     gains = other - one
-    some = np.append(gains, (1, -1))
+    value, some = float(gains.mean()), np.append(gains, (1, -1))
     drawn = np.concatenate([weights @ some / weights.sum(axis=1) for weights in _weights(len(some), seed)])
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     won, lost = int(((one < right) & (other >= right)).sum()), int(((one >= right) & (other < right)).sum())
-    return Difference(float(gains.mean()), float(low), float(high), mcnemar(won, lost), won, lost)
+    low, high = min(float(low), value), max(float(high), value)  # no draw is as far out as all of them won, or lost
+    return Difference(value, low, high, mcnemar(won, lost), won, lost)
 
 
 def over_seeds(table: ArrayLike, seed: int = 0) -> Measured:
