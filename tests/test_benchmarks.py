@@ -16,6 +16,7 @@ import pytest
 from tests import servers
 from tests.conftest import Bucket
 from unidoc_rl import questions, storage
+from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.types import AnswerFormat, Question
 
@@ -100,6 +101,20 @@ def test_a_file_on_s3_is_read_as_it_is_now(bucket: Bucket) -> None:
         assert one.uid == f"slidevqa_{number}"
     with pytest.raises(UnidocError, match=r"sets/train\.jsonl"):
         storage.local_file(f"{bucket.uri}/sets/train.jsonl")
+
+
+def test_the_folder_of_a_copy_is_what_is_in_it_and_of_several_one_must_be_named(tmp_path: Path) -> None:
+    def asked(folder: Path) -> list[Question]:
+        return questions.read(cli.commands["evaluate"].params[0].type.convert(str(folder), None, None))
+
+    (tmp_path / "MMLongBench-Doc/data").mkdir(parents=True)
+    assert read(tmp_path / "MMLongBench-Doc/data/samples.json", MMLONGBENCH) == asked(tmp_path / "MMLongBench-Doc")
+    (tmp_path / "ViDoSeek").mkdir()
+    expected = read(tmp_path / "ViDoSeek/vidoseek.json", VIDOSEEK)
+    assert asked(tmp_path / "ViDoSeek") == expected
+    read(tmp_path / "ViDoSeek/slidevqa_refined.json", VIDOSEEK)
+    with pytest.raises(UnidocError, match="ViDoSeek: is a folder; name the file of questions in it"):
+        asked(tmp_path / "ViDoSeek")
 
 
 # --- by their names ---------------------------------------------------------------------------------------------------

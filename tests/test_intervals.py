@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,11 +54,13 @@ def _row(*, answerable: bool, answered_none: bool, value: float) -> Row:
 
 
 @pytest.mark.usefixtures("few_draws")
-@pytest.mark.parametrize(("first", "second", "most"), [(0.1, 0.2, 0.97), (0.02, 0.04, 0.99)])
+@pytest.mark.parametrize(
+    ("first", "second", "most"), [(0.1, 0.2, 0.97), (0.065, 0.07, 0.97), (0.02, 0.12, 0.97), (0.02, 0.04, 0.99)]
+)
 def test_an_interval_of_a_difference_holds_the_truth_and_is_rarely_above_it(
     first: float, second: float, most: float
 ) -> None:
-    """`first`, `second`: of 60 questions, the shares that each of two alone is right about."""
+    """`first`, `second`: of 60 questions, the shares that each of two alone is right about: 8 or more, or fewer."""
     rng = np.random.default_rng(6)
     held, above = [], []
     for n in range(2000):
@@ -73,12 +77,20 @@ def test_two_that_differ_in_nothing_may_yet_differ() -> None:
     assert found.low < found.value == 0 < found.high < 0.1
 
 
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20))
+def test_an_interval_of_a_difference_is_around_it_and_in_range(pairs: list[tuple[bool, bool]]) -> None:
+    first, second = zip(*pairs, strict=True)
+    found = difference(first, second)
+    assert -1 <= found.low <= found.value <= found.high <= 1
+    assert found.low < found.high
+
+
 def test_a_clear_gain_is_found() -> None:
     found = difference([0.0] * 40 + [1.0] * 40, [0.0] * 20 + [1.0] * 60)
     assert found.value == 0.25
     assert found.low > 0
     assert (found.won, found.lost) == (20, 0)
-    assert found.p == pytest.approx(2 / 2**20)
+    assert found.p == pytest.approx(1 / 2**20)
 
 
 def test_over_seeds_an_interval_holds_the_truth_and_equals_are_rarely_told_apart() -> None:
@@ -115,8 +127,16 @@ def test_over_seeds_where_all_is_alike_nothing_is_sure() -> None:
 
 def test_mcnemar_by_hand() -> None:
     assert mcnemar(0, 0) == 1
-    assert mcnemar(3, 1) == pytest.approx(2 * (1 + 4) / 16)
+    assert mcnemar(3, 1) == pytest.approx((2 * 1 + 4) / 16)
     assert mcnemar(1, 3) == mcnemar(3, 1)
+    assert mcnemar(7, 7) == pytest.approx(1)
+
+
+def test_an_interval_and_mcnemars_test_tell_two_apart_alike() -> None:
+    for won, lost in product(range(13), range(4)):
+        first, second = [0.0] * won + [1.0] * lost + [1.0] * 60, [1.0] * won + [0.0] * lost + [1.0] * 60
+        found = difference(first, second)
+        assert (found.low > 0 or found.high < 0) == (found.p < 0.05), (won, lost)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))

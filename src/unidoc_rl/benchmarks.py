@@ -19,6 +19,7 @@ PUBLISHED = {  # which data set of the hub has them, and in which file
     "slidevqa": ("autumncc/ViDoSeek", "slidevqa_refined.json"),  # those that can be asked of a whole collection
     "mmlongbench": ("yubo2333/MMLongBench-Doc", "data/train-00000-of-00001.parquet"),
 }
+_FILES = [*(file for _, file in PUBLISHED.values()), "data/samples.json"]  # which MMLongBench-Doc's repository has
 
 
 def fetched(name: str) -> Path:
@@ -33,6 +34,12 @@ def fetched(name: str) -> Path:
             f"{name}: cannot be fetched from the hub ({error}); get {file} of its data set {repository}, and name that "
             "file, here or on S3"
         ) from error
+
+
+def in_folder(folder: Path) -> Path | None:
+    """The questions in a copy of a published set; None where the folder is none, or that of several."""
+    found = [folder / file for file in _FILES if (folder / file).is_file()]
+    return found[0] if len(found) == 1 else None
 
 
 def _listed(given: Any) -> Any:

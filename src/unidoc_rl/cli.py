@@ -80,7 +80,7 @@ def _load(params_file: Path | None, overrides: tuple[str, ...]) -> Params:
 
 
 class _Questions(click.ParamType[Path]):
-    """A file, here or on S3, or the name of a published set, which the hub has."""
+    """A file, here or on S3; or a published set: by its name, from the hub, or the folder of a copy."""
 
     name = "path"
 
@@ -89,7 +89,7 @@ class _Questions(click.ParamType[Path]):
 
         if value in benchmarks.PUBLISHED and not Path(value).exists():
             return benchmarks.fetched(value)
-        return storage.local_file(value)
+        return benchmarks.in_folder(Path(value)) or storage.local_file(value)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -412,10 +412,10 @@ def evaluate(
 ) -> None:
     """Measure how well a policy answers QUESTIONS, from which nothing was learned, and show where it fails.
 
-    QUESTIONS is a file as `unidoc curate` takes it, or vidoseek, slidevqa or mmlongbench, which the hub has; each is
-    played once. Accuracy comes with its interval, by kind of question, source and hops; beside it stand what was found,
-    kept and zoomed into, what it cost, and why the rest went wrong. `scripted` plays the annotations: what can be
-    reached with this index. Killed, it goes on with what was played.
+    QUESTIONS is a file as `unidoc curate` takes it; or vidoseek, slidevqa or mmlongbench, which the hub has, or the
+    folder of a copy. Each is played once. Accuracy comes with its interval, by kind of question, source and hops;
+    beside it stand what was found, kept and zoomed into, what it cost, and why the rest went wrong. `scripted` plays
+    the annotations: what can be reached with this index. Killed, it goes on with what was played.
 
     \b
         unidoc evaluate questions/test.json --corpus corpus --index index --policy grpo --beside sft \\

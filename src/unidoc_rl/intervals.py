@@ -34,7 +34,7 @@ class Difference:
     value: float
     low: float
     high: float
-    p: float  # that a difference as large comes by chance: McNemar's exact test; over seeds, by the resampling
+    p: float  # that a difference as large comes by chance: McNemar's test; over seeds, by the resampling
     won: int  # right in the second alone
     lost: int  # right in the first alone
 
@@ -67,17 +67,19 @@ def share(parts: ArrayLike, wholes: ArrayLike, seed: int = 0, beside: Pairs = ()
 def difference(first: Sequence[float], second: Sequence[float], right: float = 1.0, seed: int = 0) -> Difference:
     """How much better the second is, question by question; an answer is right that is worth `right` or more.
 
-    The interval is drawn from one question more that each of them alone is right about: where few differ, it would be
-    too narrow without (of 60 questions, 4 of which differ, it holds the truth in 98 % of the cases, instead of 89 %),
-    and of no width where none does.
+    The interval is the paired bootstrap's by weights drawn at random (the Bayesian one), over one question more that
+    each of them alone is right about: so it lies on one side of 0 where McNemar's p is below 0.05, but for the chance
+    in drawing. It holds the truth in 94 to 97 % of the cases where 8 questions or more may be expected to differ, and
+    in more of them where fewer may: of 60 questions, 4 of which differ, in 98 %.
     """
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     gains = other - one
-    some = np.append(gains, (1, -1))
-    drawn = np.concatenate([some[rows].mean(axis=1) for rows in _draws(len(some), seed)])
+    value, some = float(gains.mean()), np.append(gains, (1, -1))
+    drawn = np.concatenate([weights @ some / weights.sum(axis=1) for weights in _weights(len(some), seed)])
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     won, lost = int(((one < right) & (other >= right)).sum()), int(((one >= right) & (other < right)).sum())
-    return Difference(float(gains.mean()), float(low), float(high), mcnemar(won, lost), won, lost)
+    low, high = min(float(low), value), max(float(high), value)  # no draw is as far out as all of them won, or lost
+    return Difference(value, low, high, mcnemar(won, lost), won, lost)
 
 
 def over_seeds(table: ArrayLike, seed: int = 0) -> Measured:
@@ -105,10 +107,10 @@ def difference_over_seeds(first: ArrayLike, second: ArrayLike, right: float = 1.
 
 
 def mcnemar(won: int, lost: int) -> float:
-    """The exact two-sided test of whether wins and losses are equally likely."""
-    both = won + lost
-    tail = sum(comb(both, n) for n in range(min(won, lost) + 1))
-    return min(1.0, float(Fraction(2 * tail, 2**both)))
+    """The two-sided test of whether wins and losses are equally likely, by its mid-p: what was seen counts half."""
+    both, fewer = won + lost, min(won, lost)
+    tail = 2 * sum(comb(both, n) for n in range(fewer)) + comb(both, fewer)
+    return float(Fraction(tail, 2**both))
 
 
 def _wilson(value: float, count: int) -> tuple[float, float]:
@@ -144,6 +146,19 @@ def _crossed(table: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
 def _draws(count: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Rows of numbers below `count`, some at a time."""
     rng = np.random.default_rng(seed)
+    for rows in _rows(count):
+        yield rng.integers(count, size=(rows, count))
+
+
+def _weights(count: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Rows of `count` weights, some at a time."""
+    rng = np.random.default_rng(seed)
+    for rows in _rows(count):
+        yield rng.standard_exponential((rows, count))
+
+
+def _rows(count: int) -> Iterator[int]:
+    """How many of the draws, of so many each, are made at once."""
     at_once = max(1, _CELLS // count)
     for start in range(0, DRAWS, at_once):
-        yield rng.integers(count, size=(min(at_once, DRAWS - start), count))
+        yield min(at_once, DRAWS - start)

@@ -32,26 +32,30 @@ def scatter(points: Sequence[Point], across: str, up: str) -> str:
         above = at = min(max(y + 4, above + _LINE), HEIGHT - _BOTTOM - left_over * _LINE)
         kind = "own" if point.strong else "other"
         left = x > WIDTH * 0.6
+        beside = x + (-8 if left else 8)
         drawn.append(
+            f'<line class="to" x1="{x:.1f}" x2="{beside:.1f}" y1="{y:.1f}" y2="{at - 4:.1f}"/>'
             f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
             f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
-            f'<text x="{x + (-8 if left else 8):.1f}" y="{at:.1f}" text-anchor="{"end" if left else "start"}">'
+            f'<text x="{beside:.1f}" y="{at:.1f}" text-anchor="{"end" if left else "start"}">'
             f"{html.escape(point.name)} {point.y:.0%}</text>"
         )
     return _svg(drawn)
 
 
 def curves(series: Mapping[str, Sequence[tuple[float, float]]], across: str) -> str:
-    """Lines over steps; each y from 0, or from below it, to the highest of all."""
+    """Lines over steps; each y from 0, or from below it, to the highest of all; the names where they leave room."""
     values = [y for line in series.values() for _, y in line]
     most = _round_above(max((x for line in series.values() for x, _ in line), default=1))
     low, high = min(0.0, *values), _round_above(max(values))
     drawn = [_axes(most, high, across, "", percent=False, low=low)]
+    falling = sum(line[0][1] - line[-1][1] for line in series.values() if line) > 0
+    place = f'x="{WIDTH - _RIGHT - 6}" text-anchor="end"' if falling else f'x="{_LEFT + 6}"'
     for number, (name, line) in enumerate(series.items()):
         path = " ".join(f"{_x(x, most):.1f},{_y(y, high, low):.1f}" for x, y in line)
         drawn.append(f'<polyline class="c{number}" points="{path}"/>')
         drawn.append(
-            f'<text class="c{number}" x="{_LEFT + 6}" y="{_TOP + _LINE * (number + 1) - 6}">{html.escape(name)}</text>'
+            f'<text class="c{number}" {place} y="{_TOP + _LINE * (number + 1) - 6}">{html.escape(name)}</text>'
         )
     return _svg(drawn)
 

@@ -182,6 +182,8 @@ def _data(path: Path) -> Any:
 
 
 def _read(path: Path) -> Iterator[Question]:
+    if path.is_dir():
+        raise UnidocError(f"{path}: is a folder; name the file of questions in it")
     try:
         data = _data(path)
     except (OSError, ValueError, RecursionError) as error:

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unidoc_rl.agent.mmlongbench import by_protocol, likeness, verdict, worth
@@ -188,6 +188,7 @@ def answered(uid: str, form: AnswerFormat, true: str, told: str) -> Trajectory:
 letters = st.text("ab ", max_size=7)
 
 
+@settings(max_examples=300)
 @given(letters, letters)
 def test_likeness_is_what_anls_is_defined_as(one: str, other: str) -> None:
     def changes(left: str, right: str) -> int:

@@ -19,7 +19,7 @@ from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.evaluate.baselines import BASELINES, play_as
 from unidoc_rl.evaluate.measures import ALL_ACTIONS, Cause, cause, region_iou, row_of
-from unidoc_rl.params import AgentParams, BaselineName, RewardParams
+from unidoc_rl.params import AgentParams, BaselineName, EvaluateParams, RewardParams
 from unidoc_rl.types import Answer, AnswerFormat, Box, Malformed, Message, Question, Reply, Search, Trajectory
 
 PARAMS = AgentParams(candidates=2)
@@ -138,3 +138,18 @@ def test_region_iou_is_of_all_that_was_drawn(world: World, drawn: tuple[Box, ...
     zoom = replace(one.turns[0], said=parse("<bbox>[[1,1,2,2]]</bbox>"))
     zoom = replace(zoom, observation=(replace(whole, boxes=tuple(Box(*box) for box in drawn)),))
     assert region_iou(replace(one, turns=(*one.turns, zoom))) == pytest.approx(overlap)
+
+
+def test_figures_are_those_of_the_episode(world: World) -> None:
+    question = replace(QUESTION, evidence=(replace(QUESTION.evidence[0], page=2),))
+    turns = (f"<search>{question.query}</search>", "<select>1</select>", "<bbox>[[100, 60, 500, 90]]</bbox>")
+    policy = Reciting(*turns, "<answer>honey</answer>")
+    (one,) = score(list(play([(question, 0)], world.environment(PARAMS), policy, 1)), RewardParams(), by_rules)
+    row = row_of(one, params=EvaluateParams(price_read=3.0, price_written=15.0))
+    assert row
+    assert (row.value, row.hops, row.cause) == (1, 1, None)
+    told = {"turns": 4, "searches": 1, "zooms": 1, "pictures": 4, "tokens": 40, "context": 100, "first_gold_rank": 2}
+    assert {**told, "recall": 1, "select": 1}.items() <= row.figures.items()
+    assert row.figures["cost"] == (4 * 90 * 3 + 40 * 15) / 1e6
+    assert row.figures["seconds"] >= 0.4
+    assert row.figures["ndcg"] < 1

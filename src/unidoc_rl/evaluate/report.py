@@ -108,7 +108,9 @@ def _table(told: Told) -> str:
     meanings: list[tuple[str, str]] = [(name, one.meaning) for name, one in BASELINES.items() if name in told.found]
     meanings.append(("95 % interval", INTERVALS))
     if apart:
-        meanings.append((", ".join(apart), "of the first policy to this one, on the same questions; McNemar's test"))
+        meanings.append(
+            (", ".join(apart), "of the first policy to this one, on the same questions; McNemar's test, mid-p")
+        )
     meanings += [(_words(name), FIGURES[name]) for name in columns if FIGURES[name]]
     return webpage.table(head, rows) + webpage.hidden("what these are", webpage.listed(meanings))
 
@@ -124,7 +126,7 @@ def _line(name: str, one: Evaluation, told: Told, columns: Sequence[str]) -> lis
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ").replace("iou", "IoU").replace("ndcg", "NDCG")
+    return name.replace("eval_", "validation ").replace("_", " ").replace("iou", "IoU").replace("ndcg", "NDCG")
 
 
 # --- plots ------------------------------------------------------------------------------------------------------------
@@ -147,7 +149,7 @@ def _plots(told: Told) -> Iterator[tuple[str, str]]:
 def _curves(file: Path, figures: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
     """Of a policy's folder, as far as it tells them."""
     history = json.loads(file.read_text(encoding="utf-8")).get("history", []) if file.exists() else []
-    series = {name: [(row["step"], row[name]) for row in history if name in row] for name in figures}
+    series = {_words(name): [(row["step"], row[name]) for row in history if name in row] for name in figures}
     return {name: line for name, line in series.items() if len(line) > 1}
 
 

@@ -64,8 +64,8 @@ def _compared(own: Evaluated, champion: Evaluated, params: PromoteParams) -> Ite
         kinds.setdefault(own["rows"][uid]["kind"], []).append(uid)
     for kind, uids in sorted(kinds.items()):
         before, now = ([one["rows"][uid]["value"] for uid in uids] for one in (champion, own))
-        fall = (sum(before) - sum(now)) / len(uids)
-        said = f"{fall:+.1%} worse than the champion, on {len(uids)} questions; allowed {params.worse:.1%}"
+        more = (sum(now) - sum(before)) / len(uids)
+        said = f"{more:+.1%} over the champion, on {len(uids)} questions; may be {params.worse:.1%} worse"
         if len(uids) < FEWEST:
             said += f"; of fewer than {FEWEST}, nothing can be said"
-        yield Gate(f"kind {kind}", len(uids) < FEWEST or fall <= params.worse, said)
+        yield Gate(f"kind {kind}", len(uids) < FEWEST or more >= -params.worse, said)
