@@ -393,7 +393,7 @@ def test_a_gate_that_is_not_passed_fails_the_task_and_a_run_that_is_cancelled_is
     with pytest.raises(UnidocError, match=r"version 1 of .* is registered, and not promoted: minimum: accuracy 25"):
         promote.python_func(**given, params=params)
     assert "| minimum | **not passed** |" in (out / "summary").read_text()
-    assert json.loads((out / "promotion/promotion.json").read_text())["champion"] is None
+    assert json.loads((out / "promotion/promotion.json").read_text())["champion"] == ""
     ended = dsl.PipelineTaskFinalStatus("CANCELLED", "job", "stages", None, "by somebody")
     report.python_func(run="tuesday", params=params, status=ended)
     client, experiment = mlflow_server.opened(None)
