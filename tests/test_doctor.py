@@ -19,13 +19,14 @@ from unidoc_rl.params import IndexParams, Params, ServiceParams
 
 HTTP = {"mlflow": "/health", "endpoint": "/v1/models", "kfp": "/apis/v2beta1/healthz"}
 SERVERS = ["milvus", *ServiceParams.model_fields]
+MLFLOW_KEYS = [f"MLFLOW_TRACKING_{name}" for name in ("TOKEN", "USERNAME", "PASSWORD")]
 BASE = {"mlflow": "", "endpoint": "/v1", "kfp": ""}
 
 
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    for name in ("OPENAI_API_KEY", "MLFLOW_TRACKING_TOKEN"):
+    for name in ("OPENAI_API_KEY", *MLFLOW_KEYS):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -143,6 +144,22 @@ def test_the_key_of_an_endpoint_is_sent_and_not_shown(monkeypatch: pytest.Monkey
         finding = find("endpoint", endpoint=server.url)
     assert server.keys == ["Bearer hunter2"]
     assert "hunter2" not in finding.line()
+
+
+def test_mlflow_is_given_the_key_that_its_own_client_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    with servers.http_server({"/health": 401}) as server:
+        for variable in MLFLOW_KEYS:  # until there are both, a name and a password are none
+            monkeypatch.setenv(variable, "hunter2")
+            line = find("mlflow", mlflow=server.url).line()
+            with pytest.raises(MlflowException):
+                MlflowClient(server.url).get_experiment("0")
+            assert "hunter2" not in line
+            assert all(name in line for name in MLFLOW_KEYS)
+    assert server.keys[0::2] == server.keys[1::2]
+    assert [str(key)[:6] for key in server.keys[0::2]] == ["Bearer", "Bearer", "Basic "]
 
 
 def test_a_server_that_does_not_speak_http_is_no_traceback() -> None:

@@ -17,6 +17,7 @@ from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
 
 from components.base import image
 from pipelines.pipeline import KEYS, SHARED_VOLUME
+from unidoc_rl.cli import cli
 from unidoc_rl.cluster import GPU
 from unidoc_rl.trainjob import RUNTIME, SHARED
 
@@ -197,6 +198,23 @@ def test_what_is_named_is_there(overlay: str) -> None:
         )
         named = {port["name"] for container in chosen["spec"]["containers"] for port in container["ports"]}
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= named
+
+
+def test_the_servers_that_the_docs_name_are_there() -> None:
+    told = {*re.findall(r"`http://(\w+):(\d+)", (REPOSITORY / "docs" / "kubeflow.md").read_text())}
+    services = of_kind("gpu", "Service")
+    assert {(name, str(port["port"])) for name, one in services.items() for port in one["spec"]["ports"]} == told
+
+
+def test_the_search_service_is_a_command_of_ours_and_not_taken_away_whole() -> None:
+    (container,) = pods("gpu")["search"]["spec"]["containers"]
+    program, command, *arguments = container["command"]
+    given = cli.commands[command].make_context(command, arguments).params
+    assert (program, given["port"]) == ("unidoc", container["ports"][0]["containerPort"])
+    (budget,) = of_kind("gpu", "PodDisruptionBudget").values()
+    search = of_kind("gpu", "Deployment")["search"]["spec"]
+    assert budget["spec"]["selector"] == search["selector"]
+    assert budget["spec"]["maxUnavailable"] < search["replicas"]
 
 
 def test_what_the_pipeline_mounts_and_starts_is_what_the_manifests_have() -> None:

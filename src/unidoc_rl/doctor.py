@@ -6,6 +6,7 @@ asked at the same time, each for a few seconds at most.
 
 from __future__ import annotations
 
+import base64
 import importlib.metadata
 import os
 import platform
@@ -242,11 +243,14 @@ def _ask_milvus(address: str, seconds: float) -> str:
 
 
 def _ask_mlflow(address: str, seconds: float) -> str:
-    return _ask_http(address, "/health", seconds, key="MLFLOW_TRACKING_TOKEN")
+    keys = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    token, name, password = (os.environ.get(key, "") for key in keys)
+    key = _basic(name, password) if name and password else _bearer(token)  # as MLflow's own client chooses
+    return _ask_http(address, "/health", seconds, key, f"{keys[0]}, or {keys[1]} and {keys[2]}")
 
 
 def _ask_endpoint(address: str, seconds: float) -> str:
-    return _ask_http(address, "/models", seconds, key="OPENAI_API_KEY")
+    return _ask_http(address, "/models", seconds, _bearer(os.environ.get("OPENAI_API_KEY", "")), "OPENAI_API_KEY")
 
 
 def _ask_kfp(address: str, seconds: float) -> str:
@@ -263,18 +267,24 @@ def _ask_s3(address: str, seconds: float) -> str:
     return f"{address} can be read"
 
 
-def _ask_http(address: str, path: str, seconds: float, key: str = "") -> str:
-    """Asks for a path that answers 200 on a server that is well; `key` is the variable that may carry its key."""
+def _bearer(key: str) -> str:
+    return f"Bearer {key}" if key else ""
+
+
+def _basic(name: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
+
+
+def _ask_http(address: str, path: str, seconds: float, key: str = "", keys: str = "") -> str:
+    """Asks for a path that answers 200 on a server that is well; `keys` names the variables that may carry its key."""
     _parts(address)
     url = address.rstrip("/") + path
-    request = urllib.request.Request(
-        url, headers={"Authorization": f"Bearer {os.environ[key]}"} if key in os.environ else {}
-    )
+    request = urllib.request.Request(url, headers={"Authorization": key} if key else {})
     try:
         with _in_words(address, seconds), urllib.request.urlopen(request, timeout=seconds):
             return f"{url} answers"
     except urllib.error.HTTPError as error:
-        what_to_do = f"set {key}, or correct it" if key else "ask its administrator for one"
+        what_to_do = f"set {keys}, or correct it" if keys else "ask its administrator for one"
         if error.code == 401:
             raise _Unwell(f"{url} wants a key (401): {what_to_do}") from error
         if error.code == 403:

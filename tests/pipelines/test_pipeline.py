@@ -20,13 +20,16 @@ from kfp import dsl
 
 from components.grpo.component import grpo
 from components.ingest.component import ingest
+from components.promote.component import promote
+from components.report.component import report
 from components.sample.component import sample
 from components.sft.component import sft
 from pipelines import compile as compile_pipelines
 from pipelines.local import run
 from pipelines.pipeline import DEMO, OWN
 from tests.agent.models import write_policy
-from unidoc_rl import mlflow_server, trainjob
+from tests.promote.test_stage import policy, right
+from unidoc_rl import mlflow_server, tracking, trainjob
 from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.mlflow_server import PARENT
@@ -374,6 +377,28 @@ def test_what_would_fail_hours_later_fails_first_and_is_reported(out: Path, docu
     run_of, stages = told()
     assert (run_of.info.status, stages) == ("FAILED", {})
     assert run_of.data.tags["pipeline.error"]
+
+
+@pytest.mark.slow
+def test_a_gate_that_is_not_passed_fails_the_task_and_a_run_that_is_cancelled_is_told_as_such(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(tracking.PIPELINE, "tuesday")
+    params = json.dumps({"promote": {"minimum": 0.5}})
+    taken = {"grpo": dsl.Model, "evaluation": dsl.Artifact}
+    made = {"promotion": dsl.Artifact, "summary": dsl.Markdown}
+    places = dict(zip(taken, policy(tmp_path, "weak", right(10)), strict=True)) | {name: out / name for name in made}
+    out.mkdir()
+    given = {name: kind(uri=str(places[name])) for name, kind in {**taken, **made}.items()}
+    with pytest.raises(UnidocError, match=r"version 1 of .* is registered, and not promoted: minimum: accuracy 25"):
+        promote.python_func(**given, params=params)
+    assert "| minimum | **not passed** |" in (out / "summary").read_text()
+    assert json.loads((out / "promotion/promotion.json").read_text())["champion"] == ""
+    ended = dsl.PipelineTaskFinalStatus("CANCELLED", "job", "stages", None, "by somebody")
+    report.python_func(run="tuesday", params=params, status=ended)
+    client, experiment = mlflow_server.opened(None)
+    (whole,) = client.search_runs([experiment], "attributes.run_name = 'tuesday'")
+    assert (whole.info.status, whole.data.tags["pipeline.error"]) == ("KILLED", "by somebody")
 
 
 def told() -> tuple[Any, dict[str, set[str]]]:
