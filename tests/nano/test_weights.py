@@ -27,8 +27,8 @@ def families() -> list[list[pages.DrawnPage]]:
 
 def surprise(lessons: list[Lesson]) -> float:
     """Nats a token, by which the right replies surprise it."""
-    model, _ = load(WEIGHTS)
-    maker = Maker()
+    model, encoder = load(WEIGHTS)
+    maker = Maker(encoder)
     losses = []
     for lesson in lessons:
         untaught = tuple(replace(turn, spots=(), evidence=()) for turn in lesson.turns)  # of an exchanged picture

@@ -91,12 +91,12 @@ class Batches(IterableDataset[Batch]):
 
 
 class Maker:
-    """Makes batches; holds what that takes."""
+    """Makes batches, for a model that is new or for one that has this encoder; holds what that takes."""
 
-    def __init__(self) -> None:
-        self._encoder = Encoder(make_tokenizer(PROTOCOL), make_processor())
+    def __init__(self, encoder: Encoder | None = None) -> None:
+        self._encoder = encoder or Encoder(make_tokenizer(PROTOCOL), make_processor())
         self._pieces = Pieces(self._encoder.tokenizer)
-        self._looks = Looks(self._encoder, self._pieces)
+        self._looks = Looks(self._encoder)
 
     def batch(self, stage: Stage, seed: int, number: int, share: Share = WHOLE) -> Batch:
         (task,) = Random(f"{seed}/{stage.name}/{number}").choices(list(stage.tasks), list(stage.tasks.values()))

@@ -34,7 +34,7 @@ from unidoc_rl.types import AnswerFormat, QuestionKind
 
 LONGEST = 240  # letters to be read aloud at once
 NUMBERS = (AnswerFormat.INT, AnswerFormat.FLOAT)
-SIZES = (FEWEST, 24, 40)  # of a zoom, in tokens, at least
+SIZES = (16, 32, FEWEST)  # of a zoom, in tokens, at least
 PRINT = (0.8, 1.6)  # how large, beside the page at its full resolution: what an agent zooms into
 SIDES = (5, 12)  # tokens of a picture
 TOLD = 12  # words, of those in a picture and of others each

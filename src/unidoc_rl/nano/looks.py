@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -10,16 +11,16 @@ from torch import Tensor
 from unidoc_rl.agent.encoding import Encoded, Encoder
 from unidoc_rl.nano.glyphs import NOWHERE
 from unidoc_rl.nano.parts import Seen
-from unidoc_rl.nano.pieces import Pieces
 from unidoc_rl.nano.talk import Lesson, Spot
 
 UNTOLD = 0  # where every conversation begins
+SHORTEST = 3  # letters, of a word that is looked for
 
 
 class Looks:
-    def __init__(self, encoder: Encoder, pieces: Pieces) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._pieces = pieces
+        self._texts = encoder.tokenizer.batch_decode([[token] for token in range(len(encoder.tokenizer))])
 
     def of(self, one: Encoded, lesson: Lesson) -> tuple[Tensor, Tensor, Tensor]:
         """Of each token, what batches.Rows has as spots, evidence and told."""
@@ -69,18 +70,27 @@ class Looks:
 
     def _told(self, one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:
         """Rules are not looked at, which are the same for all."""
-        folded = self._pieces.folded
         found = torch.full((len(one.ids),), NOWHERE)
-        begin = self._encoder.conversation([("system", (lesson.rules,))], [])[0]
+        begin = len(self._encoder.conversation([("system", (lesson.rules,))], [])[0])
         for part, seen in enumerate(lesson.parts):
             if isinstance(seen, Seen):
                 start = tokens[part][0]
-                known = {folded[token]: at for at, token in enumerate(one.ids[:start]) if at >= len(begin)}
-                squares, pieces = self._pieces.on(seen)
-                for square, piece in zip((start + squares).tolist(), pieces.tolist(), strict=True):
-                    if self._pieces.is_long[piece] and found[square] in (NOWHERE, UNTOLD):
-                        found[square] = known.get(folded[piece], UNTOLD)
+                known = self._words(one.ids[:start], begin)
+                for first, end in seen.page.words.tolist():
+                    square, word = seen.squares[first], seen.page.letters[first:end].lower()
+                    if square != NOWHERE and len(word) >= SHORTEST and word.isalpha():
+                        at = start + square  # of several that begin there, one that was told
+                        found[at] = max(int(found[at]), known.get(word, UNTOLD))
         return found
+
+    def _words(self, ids: Sequence[int], begin: int) -> dict[str, int]:
+        """Of each word of a text, in small letters, the token that says as much of it as tells it from most others."""
+        text, at = "", list[int]()
+        for number, token in enumerate(ids[begin:], begin):
+            text += self._texts[token]
+            at += [number] * len(self._texts[token])
+        words = [*re.finditer(rf"[^\W\d_]{{{SHORTEST},}}", text)]
+        return {word[0].lower(): at[word.start() + SHORTEST - 1] for word in reversed(words)}  # where it is said first
 
 
 def _evidence(one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:

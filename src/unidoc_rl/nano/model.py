@@ -1,33 +1,32 @@
 """The nano model before it has learned anything: configuration, tokenizer and image processor, as a policy's folder.
 
-It is a Qwen2.5-VL of transformers' own class, some eight million parameters small. Its tokens are bytes, so it can read
-and write any script; pieces of the words of rules, questions and documents, so that these are soon read; and the
-dialect's tags, one token each. Digits stay apart, since numbers are read digit by digit. What it leaves out: video.
+It is a Qwen2.5-VL of transformers' own class, some eight million parameters small. What it reads off a page it reads
+and writes letter by letter: a token for each byte, in any script. The words of rules and of what all questions say are
+one token each, and so are the dialect's tags. What it leaves out: video.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from unidoc_rl.agent import scripted
 from unidoc_rl.agent.dialect import REMINDER, system_prompt, tags, teach
 from unidoc_rl.agent.encoding import END, IMAGE, Encoder
 from unidoc_rl.params import AgentParams
 from unidoc_rl.sample.asking import WORDINGS
-from unidoc_rl.sample.vocabulary import phrases
 from unidoc_rl.types import Role
 
 PATCH, MERGE = 14, 2
 TOKEN = PATCH * MERGE  # pixels on each side of what is one token
-WORDS = 5000  # tokens of the vocabulary, tags left out
-OFTEN = 20  # times as often as the rest are rules and questions read
 # How the pictures are shown that it is taught and measured with: parts of a page are not blown up to 256 tokens.
-PROTOCOL = AgentParams(min_pixels=16 * TOKEN**2, max_pixels=512 * TOKEN**2, patch=TOKEN)
+PROTOCOL = AgentParams(min_pixels=64 * TOKEN**2, max_pixels=512 * TOKEN**2, patch=TOKEN)
 SPECIAL = ("<|im_start|>", END, "<|vision_start|>", "<|vision_end|>", IMAGE, "<|video_pad|>")
 TEXT = {
     "hidden_size": 192,
@@ -65,17 +64,15 @@ def save(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
 
 
 def make_tokenizer(params: AgentParams) -> PreTrainedTokenizerFast:
-    pieces = Tokenizer(models.BPE())
-    pieces.pre_tokenizer = pre_tokenizers.Sequence(
+    cut = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
+    words = sorted({word for text in _known(params) for word, _ in cut.pre_tokenize_str(text) if len(word) > 1})
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())  # a letter for each of the 256 bytes
+    vocabulary = {token: number for number, token in enumerate([*alphabet, *words])}
+    pieces = Tokenizer(models.BPE(vocabulary, [], ignore_merges=True))  # whole words of it, or bytes
+    pieces.pre_tokenizer = cut
     pieces.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()  # a letter for each of the 256 bytes
-    trainer = trainers.BpeTrainer(vocab_size=WORDS, initial_alphabet=alphabet, show_progress=False)
-    roles = [f"{role.value}\n" for role in Role]
-    often = [system_prompt(params), REMINDER, *roles, *WORDINGS]
-    cases = [cased for phrase in phrases() for cased in (phrase, f" {phrase.title()}", f" {phrase.lower()}")]
-    pieces.train_from_iterator([*often * OFTEN, *cases], trainer)
     pieces.add_special_tokens(list(SPECIAL))
     pieces.add_tokens(tags())
     tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
@@ -83,6 +80,13 @@ def make_tokenizer(params: AgentParams) -> PreTrainedTokenizerFast:
     )
     teach(tokenizer, params)
     return tokenizer
+
+
+def _known(params: AgentParams) -> Iterator[str]:
+    """What every conversation is made of."""
+    yield from (system_prompt(params), REMINDER, *WORDINGS)
+    yield from (f"{role.value}\n" for role in Role)
+    yield from (*scripted.STARTS, *scripted.KEEPS, *scripted.ZOOMS, *scripted.ENDS)
 
 
 def make_processor() -> Qwen2VLImageProcessorPil:

@@ -12,18 +12,11 @@ from unidoc_rl.nano.glyphs import NOWHERE
 from unidoc_rl.nano.pages import DrawnPage
 from unidoc_rl.nano.parts import OPEN, Seen
 
-LONG = 2  # letters
-
 
 class Pieces:
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer
         self._of = lru_cache(OPEN)(self._cut_up)
-        texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
-        # By token, whatever its case: questions write small what tables write large.
-        first: dict[str, int] = {}
-        self.folded = [first.setdefault(text.strip().lower(), token) for token, text in enumerate(texts)]
-        self.is_long = np.array([sum(map(str.isalpha, text)) >= LONG for text in texts])  # by token
 
     def on(self, seen: Seen) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of each one, the square of the picture in which it begins, and its token."""
