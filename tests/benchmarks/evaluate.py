@@ -74,7 +74,8 @@ def report_stage(work: Path) -> dict[str, Any]:
         questions.write(work / "asked.json", asked(work, count))
         out = work / f"evaluation{count}"
         over: list[str | Path] = ["--corpus", work / "corpus", "--index", work / "index"]
-        done = run([UNIDOC, "evaluate", work / "asked.json", *over, "--policy", "scripted", "--out", out], CPUS)
+        command = [UNIDOC, "evaluate", work / "asked.json", *over, "--policy", "scripted", "--out", out]
+        done = run(command, CPUS, work)  # where its runs go, not among those of this checkout
         size = (out / report.FILE).stat().st_size
         figures[f"evaluate_{count}"] = {"seconds": done.wall, "cpu": done.cpu, "peak": done.peak, "report": size}
         wanted = "< 60" * (count == MANY)

@@ -30,12 +30,13 @@ class Run:
     output: str
 
 
-def run(command: Sequence[str | Path], cpus: set[int]) -> Run:
-    """Runs a command on the given processors to its end; it must succeed, or leave something out (status 3)."""
+def run(command: Sequence[str | Path], cpus: set[int], folder: Path | None = None) -> Run:
+    """Runs a command on the given processors, in this folder, to its end; it must succeed, or leave something out."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.monotonic()
     process = subprocess.Popen(
         [str(part) for part in command],
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -15,7 +15,7 @@ SMOOTHED = 40  # marks of one kind
 _TOLD = (
     ("strokes", "letters known by the vision tower's patches"),
     ("letters", "letters known by its tokens"),
-    ("words", "pieces of words known by it"),
+    ("words", "tokens of words known where they begin"),
     ("recognised", "words in pictures looked for where they were told"),
     ("found", "evidence that stands out in its picture"),
     ("pointed", "copied tokens looked for in their place"),

@@ -1,7 +1,7 @@
 """Documents in whose words nothing can be guessed: each word stands for another of its length, the same one throughout.
 
-The sample world has some hundred names of rows and measures. A model that learns them by heart takes "Bulk" for the
-beginning of what often begins so, and says that, whatever is printed. Here only reading helps.
+The sample world has some thousand words. A model that learns its names of rows by heart takes what begins with a "B"
+for one of those that often do, and says that, whatever is printed. Here only reading helps.
 """
 
 from __future__ import annotations

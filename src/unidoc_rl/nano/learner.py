@@ -48,7 +48,7 @@ class Marks:
     loss: float
     strokes: float  # share of the letters in pictures that the vision tower's patches know; nan where it is frozen
     letters: float  # likewise, the tokens that are made of them
-    words: float  # likewise, of the pieces of words
+    words: float  # share of the tokens of their words that it knows where they begin
     said: float  # share of the tokens to be said that come first; nan where nothing is
     pointed: float  # share of the tokens copied from somewhere that are looked for in their place; nan where none is
     placed: float  # share of a picture's tokens whose row and column the middle layer knows; nan where it is not asked
@@ -95,7 +95,7 @@ class Learner(nn.Module):
         features: Tensor = seen.pooler_output.float()
         if not features.requires_grad:
             return features, torch.empty(0)
-        # In the order of the tower's windows, square by square.
+        # The tower goes window by window; its tokens are told line by line.
         order, _ = get_vision_window_index(batch.grids, tower.spatial_merge_size, tower.window_size, tower.patch_size)
         by_square = seen.last_hidden_state.view(len(features), tower.spatial_merge_unit, -1)
         return features, by_square[torch.argsort(order)].flatten(0, 1).float()
