@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 DRAWS = 4000
 LEVEL = 0.95
-Pairs = Sequence[tuple[float, float]]
 _CELLS = 1 << 22  # of a table of draws that is in memory at once
 
 
@@ -40,28 +39,22 @@ class Difference:
 
 
 def mean(values: ArrayLike, seed: int = 0) -> Measured:
-    """With its bootstrap interval; of what is right or wrong, Wilson's."""
+    """Of numbers of any size; for what lies between none and all, see `share`."""
     given = np.asarray(values, dtype=np.float64)
-    return share(given, np.ones(len(given)), seed)
+    return _measured(given, np.ones(len(given)), (), seed)
 
 
-def share(parts: ArrayLike, wholes: ArrayLike, seed: int = 0, beside: Pairs = ()) -> Measured:
-    """The sum of the parts over the sum of the wholes, each pair of which was measured at once.
+def share(parts: ArrayLike, wholes: ArrayLike | None = None, seed: int = 0) -> Measured:
+    """The sum of the parts over the sum of the wholes that they are of (1 each, where not said): an accuracy, an F1.
 
-    `beside`: pairs that are drawn with the others, though they were not measured. One of none and one of all keep the
-    interval from being of no width where nothing is right: of 60 answers with an F1 of 0.08, it holds the truth in
-    96 % of the cases, instead of 88 %.
+    One of which there is none and one of which there is all are drawn with those that were measured, and so the
+    interval has a width where nothing is right. Of 60 answers of which 2 % are right, it holds the truth in 97 % of the
+    cases, and without these two in 70 %; of 60 of which half are right, in 95 %.
     """
-    part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
-    if not len(part):
-        return Measured(float("nan"), float("nan"), float("nan"), 0)
-    value = float(part.sum() / whole.sum())
-    if np.isin(part, (0, 1)).all() and (whole == 1).all():
-        return Measured(value, *_wilson(value, len(part)), len(part))
-    some, of = (np.append(one, [pair[at] for pair in beside]) for at, one in enumerate((part, whole)))
-    drawn = np.concatenate([some[rows].sum(axis=1) / of[rows].sum(axis=1) for rows in _draws(len(some), seed)])
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Measured(value, float(low), float(high), len(part))
+    part = np.asarray(parts, dtype=np.float64)
+    whole = np.ones(len(part)) if wholes is None else np.asarray(wholes, dtype=np.float64)
+    usual = float(whole.mean()) if len(whole) else 1.0
+    return _measured(part, whole, ((0.0, usual), (usual, usual)), seed)
 
 
 def difference(first: Sequence[float], second: Sequence[float], right: float = 1.0, seed: int = 0) -> Difference:
@@ -74,19 +67,16 @@ def difference(first: Sequence[float], second: Sequence[float], right: float = 1
     """
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     gains = other - one
-    value, some = float(gains.mean()), np.append(gains, (1, -1))
-    drawn = np.concatenate([weights @ some / weights.sum(axis=1) for weights in _weights(len(some), seed)])
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    gain = _measured(gains, np.ones(len(gains)), ((1.0, 1.0), (-1.0, 1.0)), seed)
     won, lost = int(((one < right) & (other >= right)).sum()), int(((one >= right) & (other < right)).sum())
-    low, high = min(float(low), value), max(float(high), value)  # no draw is as far out as all of them won, or lost
-    return Difference(value, low, high, mcnemar(won, lost), won, lost)
+    return Difference(gain.value, gain.low, gain.high, mcnemar(won, lost), won, lost)
 
 
 def over_seeds(table: ArrayLike, seed: int = 0) -> Measured:
-    """The mean of (seeds, questions), with the interval of drawing both anew; where all is alike, Wilson's."""
+    """The mean of (seeds, questions), with the interval of drawing both anew; where all is alike, as of a share."""
     given = np.asarray(table, dtype=np.float64)
     if np.ptp(given) == 0:
-        return mean(given[0], seed)
+        return share(given[0], seed=seed)
     low, high = np.quantile(_crossed(given, seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Measured(float(given.mean()), float(low), float(high), given.size)
 
@@ -95,7 +85,7 @@ def difference_over_seeds(first: ArrayLike, second: ArrayLike, right: float = 1.
     """How much better the second is, of the same (seeds, questions): of both, pairs are drawn anew."""
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if not (one != other).any():
-        few = mean(np.zeros(one.shape[1])).high  # as many as may differ though none does here
+        few = share(np.zeros(one.shape[1])).high  # as many as may differ though none does here
         return Difference(0.0, -few, few, 1.0, 0, 0)
     drawn = _crossed(other - one, seed)
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -113,16 +103,18 @@ def mcnemar(won: int, lost: int) -> float:
     return float(Fraction(tail, 2**both))
 
 
-def _wilson(value: float, count: int) -> tuple[float, float]:
-    """For shares of right and wrong, instead of the bootstrap: close to 0 and 1, too, it holds the truth.
-
-    It does so of 60 answers of which 2 % are right in 96.8 % of the cases, and the bootstrap's, which has no width
-    where none is, in 70.1 %; of 60 with 50 %, both do in 94.8 %; of 150 with 95 %, in 94.3 % and in 93.7 %.
-    """
-    z = 1.959963984540054
-    middle = (value + z * z / (2 * count)) / (1 + z * z / count)
-    spread = z / (1 + z * z / count) * (value * (1 - value) / count + z * z / (4 * count * count)) ** 0.5
-    return max(0.0, middle - spread), min(1.0, middle + spread)
+def _measured(
+    part: NDArray[np.float64], whole: NDArray[np.float64], beside: Sequence[tuple[float, float]], seed: int
+) -> Measured:
+    """By the bootstrap with weights drawn at random (the Bayesian one); what is `beside` has weights, too."""
+    if not len(part):
+        return Measured(float("nan"), float("nan"), float("nan"), 0)
+    value = float(part.sum() / whole.sum())
+    some, of = (np.append(one, [pair[at] for pair in beside]) for at, one in enumerate((part, whole)))
+    drawn = np.concatenate([weights @ some / (weights @ of) for weights in _weights(len(some), seed)])
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    # No draw is as far out as the value is where all of them are right, or none.
+    return Measured(value, min(float(low), value), max(float(high), value), len(part))
 
 
 def _crossed(table: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

@@ -67,6 +67,7 @@ FIGURES = {
     "seconds": "",
     "cost": "at evaluate.price_read and evaluate.price_written",
 }
+SHARES = frozenset(("reward", "recall", "ndcg", "select", "region", "region_iou", "format"))  # figures from 0 to 1
 ALL_ACTIONS: frozenset[ActionName] = frozenset(("search", "select", "zoom", "answer"))
 _UNPRICED = EvaluateParams()
 
@@ -214,13 +215,13 @@ def evaluation(rows: Iterable[Row | None]) -> Evaluation:
         "of what is unanswerable, it says so": [row.answered_none for row in known if not row.answerable],
     }
     return Evaluation(
-        accuracy=mean([row.value for row in known]),
+        accuracy=share([row.value for row in known]),
         f1=f1(known),
         by={name: _by(known, key) for name, key in groups.items()},
-        figures={name: mean(values) for name, values in figures.items() if values},
+        figures={name: (share if name in SHARES else mean)(values) for name, values in figures.items() if values},
         outcomes=dict(Counter(row.outcome.value for row in known)),
         causes=dict(Counter(row.cause.value for row in known if row.cause).most_common()),
-        refusals={name: mean(values) for name, values in refusals.items() if values},
+        refusals={name: share(values) for name, values in refusals.items() if values},
         void=len(listed) - len(known),
         rows=known,
     )
@@ -236,7 +237,6 @@ def f1(rows: Sequence[Row]) -> Measured:
     return share(
         [2 * row.value * row.answerable for row in counted],
         [row.answerable + (not row.answered_none) for row in counted],
-        beside=((2, 2), (0, 2)),  # a right answer, and a wrong one
     )
 
 
@@ -255,7 +255,7 @@ def _by(rows: Sequence[Row], groups_of: Callable[[Row], list[str]]) -> dict[str,
     for row in rows:
         for group in groups_of(row):
             groups.setdefault(group, []).append(row.value)
-    return {name: mean(values) for name, values in sorted(groups.items())}
+    return {name: share(values) for name, values in sorted(groups.items())}
 
 
 def _shown(one: Trajectory) -> list[str]:
