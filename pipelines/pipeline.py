@@ -33,6 +33,7 @@ KEYS = "unidoc-rl-keys"  # the secret of the namespace that has them
 KEY_NAMES = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",  # of keys that are lent for hours
     "AWS_ENDPOINT_URL",
     "AWS_DEFAULT_REGION",
     "MLFLOW_TRACKING_TOKEN",
