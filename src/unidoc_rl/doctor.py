@@ -245,8 +245,8 @@ def _ask_milvus(address: str, seconds: float) -> str:
 def _ask_mlflow(address: str, seconds: float) -> str:
     keys = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
     token, name, password = (os.environ.get(key, "") for key in keys)
-    key = _basic(name, password) if name and password else _bearer(token)  # as MLflow's own client chooses
-    return _ask_http(address, "/health", seconds, key, f"{keys[0]}, or {keys[1]} and {keys[2]}")
+    own = _basic(name, password) if name and password else _bearer(token)  # as MLflow's own client chooses
+    return _ask_http(address, "/health", seconds, own, f"{keys[0]}, or {keys[1]} and {keys[2]}")
 
 
 def _ask_endpoint(address: str, seconds: float) -> str:
@@ -275,16 +275,16 @@ def _basic(name: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
 
 
-def _ask_http(address: str, path: str, seconds: float, key: str = "", keys: str = "") -> str:
-    """Asks for a path that answers 200 on a server that is well; `keys` names the variables that may carry its key."""
+def _ask_http(address: str, path: str, seconds: float, authorization: str = "", variables: str = "") -> str:
+    """Asks for a path that answers 200 on a server that is well; `variables` are those that may hold its key."""
     _parts(address)
     url = address.rstrip("/") + path
-    request = urllib.request.Request(url, headers={"Authorization": key} if key else {})
+    request = urllib.request.Request(url, headers={"Authorization": authorization} if authorization else {})
     try:
         with _in_words(address, seconds), urllib.request.urlopen(request, timeout=seconds):
             return f"{url} answers"
     except urllib.error.HTTPError as error:
-        what_to_do = f"set {keys}, or correct it" if keys else "ask its administrator for one"
+        what_to_do = f"set {variables}, or correct it" if variables else "ask its administrator for one"
         if error.code == 401:
             raise _Unwell(f"{url} wants a key (401): {what_to_do}") from error
         if error.code == 403:
