@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from unidoc_rl.nano.recipe import Stage
 
@@ -27,22 +29,26 @@ def draw(marks: Sequence[Mapping[str, Any]], stages: Sequence[Stage], path: Path
     """Each share over the steps, a line a task."""
     ends = np.cumsum([stage.steps for stage in stages])
     starts = {stage.name: end - stage.steps for stage, end in zip(stages, ends, strict=True)}
-    colours = {task: f"C{n}" for n, task in enumerate(dict.fromkeys(mark["task"] for mark in marks))}
+    tasks = dict.fromkeys(mark["task"] for mark in marks)
+    colours = {task: colormaps["tab20"](n) for n, task in enumerate(tasks)}  # of which there are fewer than twenty
     figure = Figure(figsize=(9, 19.2), layout="constrained")
-    for axes, (key, told) in zip(figure.subplots(len(_TOLD), 1, sharex=True), _TOLD, strict=True):
+    rows = figure.subplots(len(_TOLD), 1, sharex=True)
+    for axes, (key, told) in zip(rows, _TOLD, strict=True):
         for task, colour in colours.items():
             line = [(starts[m["stage"]] + m["step"], m[key]) for m in marks if m["task"] == task and m[key] is not None]
             if line:
                 steps, shares = np.array(line).T
-                axes.plot(steps, _smooth(shares), label=task, color=colour, linewidth=1.4)
-        for name, start in starts.items():
+                axes.plot(steps, _smooth(shares), color=colour, linewidth=1.4)
+        for start in starts.values():
             axes.axvline(start, color="#bbbbbb", linewidth=0.8)
-            axes.text(start, 1.02, f" {name}", fontsize=8, color="#666666")
-        axes.set(ylim=(0, 1), ylabel=told)
-        axes.grid(alpha=0.25)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8, loc="lower right")
-    axes.set_xlabel("step")
+        axes.set_title(told, fontsize=9, loc="left")
+        axes.set_ylim(0, 1)
+        axes.grid(axis="y", alpha=0.25)
+    rows[-1].set_xticks([*starts.values()], [f"{name}, {start:,}" for name, start in starts.items()], rotation=90)
+    rows[-1].tick_params(axis="x", labelsize=8)
+    rows[-1].set_xlabel("stage, and its first step")
+    lines = [Line2D([], [], color=colour) for colour in colours.values()]
+    figure.legend(lines, [*colours], loc="outside upper center", ncols=6, fontsize=8)
     figure.savefig(path, dpi=120)
 
 
