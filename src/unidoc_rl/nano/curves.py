@@ -14,26 +14,27 @@ from matplotlib.lines import Line2D
 from unidoc_rl.nano.recipe import Stage
 
 SMOOTHED = 40  # marks of one kind
-_TOLD = (
-    ("strokes", "letters known by the vision tower's patches"),
-    ("letters", "letters known by its tokens"),
-    ("words", "tokens of words known where they begin"),
-    ("recognised", "words in pictures looked for where they were told"),
-    ("found", "evidence that stands out in its picture"),
-    ("pointed", "copied tokens looked for in their place"),
-    ("said", "tokens said right, the true ones before them"),
-)
+_TOLD = {
+    "strokes": "letters known by the vision tower's patches",
+    "letters": "letters known by its tokens",
+    "words": "tokens of words known where they begin",
+    "recognised": "words in pictures looked for where they were told",
+    "found": "evidence that stands out in its picture",
+    "pointed": "copied tokens looked for in their place",
+    "said": "tokens said right, the true ones before them",
+}
 
 
 def draw(marks: Sequence[Mapping[str, Any]], stages: Sequence[Stage], path: Path) -> None:
-    """Each share over the steps, a line a task."""
+    """Each share over the steps, as far as there are marks of it; a line a task."""
     ends = np.cumsum([stage.steps for stage in stages])
     starts = {stage.name: end - stage.steps for stage, end in zip(stages, ends, strict=True)}
     tasks = dict.fromkeys(mark["task"] for mark in marks)
     colours = {task: colormaps["tab20"](n) for n, task in enumerate(tasks)}  # of which there are fewer than twenty
-    figure = Figure(figsize=(9, 19.2), layout="constrained")
-    rows = figure.subplots(len(_TOLD), 1, sharex=True)
-    for axes, (key, told) in zip(rows, _TOLD, strict=True):
+    known = {key: told for key, told in _TOLD.items() if any(mark[key] is not None for mark in marks)}
+    figure = Figure(figsize=(9, 2 + 2.5 * len(known)), layout="constrained")
+    rows = figure.subplots(len(known), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (key, told) in zip(rows, known.items(), strict=True):
         for task, colour in colours.items():
             line = [(starts[m["stage"]] + m["step"], m[key]) for m in marks if m["task"] == task and m[key] is not None]
             if line:
