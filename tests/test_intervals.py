@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unidoc_rl import intervals
-from unidoc_rl.evaluate.measures import Row, f1
+from unidoc_rl.evaluate.measures import Row, evaluation, f1
 from unidoc_rl.intervals import Measured, difference, difference_over_seeds, mcnemar, mean, over_seeds, share
 from unidoc_rl.types import Outcome
 
@@ -52,6 +53,13 @@ def test_an_interval_of_f1_holds_the_truth(shares: tuple[float, ...]) -> None:
 
 def _row(*, answerable: bool, answered_none: bool, value: float) -> Row:
     return Row("q", "", "", 1, value, None, Outcome.ANSWERED, {}, answered_none, answerable)
+
+
+def test_a_share_that_was_whole_each_time_may_yet_not_be_and_a_count_was_what_it_was() -> None:
+    row = replace(_row(answerable=True, answered_none=False, value=1), figures={"format": 1.0, "turns": 1.0})
+    found = evaluation([row] * 20).figures
+    assert found["format"].low < 0.9
+    assert found["format"].high == found["turns"].low == found["turns"].high == 1
 
 
 @pytest.mark.usefixtures("few_draws")
