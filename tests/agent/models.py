@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,8 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from tests.index.models import TEXT, letters
 from unidoc_rl.agent.dialect import teach
 from unidoc_rl.agent.environment import Episode
-from unidoc_rl.agent.policy import Failed
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.params import AgentParams
-from unidoc_rl.types import Reply
 
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 
@@ -60,19 +58,23 @@ def write_policy(folder: Path, params: AgentParams, kind: str) -> Path:
 
 
 class Told(TransformersPolicy):
-    """Draws as ever, and then writes what it is told of an episode, turn by turn."""
+    """Draws as ever, and then writes what it is told of an episode, turn by turn; after the last, what it drew."""
 
     def __init__(self, script: Callable[[Episode], Sequence[str]], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._script = script
+        self._told: dict[torch.Generator, Iterator[int]] = {}
 
-    def reply(self, episodes: Sequence[Episode]) -> list[Reply | Failed]:
-        texts = [self._script(episode)[len(episode.turns)] for episode in episodes]
-        self._told = [[*self._encoder.ids(text, []), self._end] for text in texts]
-        self._written = 0
-        return super().reply(episodes)
+    def _dice(self, episode: Episode) -> torch.Generator:
+        """Of a turn; by them `_choose` knows it again."""
+        dice = super()._dice(episode)
+        for text in self._script(episode)[len(episode.turns) :][:1]:
+            self._told[dice] = iter([*self._encoder.ids(text, []), self._end])
+        return dice
 
     def _choose(self, logits: Tensor, dice: Sequence[torch.Generator]) -> Tensor:
-        super()._choose(logits, dice)
-        self._written += 1
-        return torch.tensor([told[min(self._written, len(told)) - 1] for told in self._told])
+        drawn = super()._choose(logits, dice)
+        written = [
+            self._told[die] if die in self._told else iter([int(one)]) for die, one in zip(dice, drawn, strict=True)
+        ]
+        return torch.tensor([next(one, self._end) for one in written])

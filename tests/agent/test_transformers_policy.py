@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from tests.agent.models import write_policy
+from tests.agent.models import Told, write_policy
 from tests.agent.world import QUESTION, World
 from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.loading import load
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
@@ -94,6 +96,21 @@ def test_turn_by_turn_and_together_it_writes_what_the_model_says_alone_and_at_on
     talk(policy, episodes, None)
     for episode in episodes:
         assert most_likely(folder, pictures, episode) == said(episode)
+
+
+@pytest.mark.slow
+def test_who_writes_longer_than_the_others_writes_on_without_them(folder: Path, world: World) -> None:
+    params = PARAMS.model_copy(update={"turn_tokens": 40})
+    pictures = Pictures(world.corpus, params)
+    told = [f"<search>{words}</search>" for words in ("bees", "ships", "bees and bees", "ships", "bees and ships")]
+    policy = Told(lambda episode: told[episode.sample :][:1], *load(folder), "told", pictures.show, params)
+    environment = world.environment(params)
+    episodes = [environment.reset(replace(QUESTION, query="Bees? " * (1 + n)), n) for n in range(5)]
+    environment.step(episodes, [reply for reply in policy.reply(episodes) if isinstance(reply, Reply)])
+    assert [said(episode) for episode in episodes] == [[one] for one in told]
+    talk(policy, episodes, None)
+    for episode in episodes:
+        assert most_likely(folder, pictures, episode)[1] == said(episode)[1]
 
 
 @pytest.mark.slow

@@ -164,20 +164,27 @@ class TransformersPolicy:
             seen["pixel_values"] = torch.cat([one.pixels for one in shown]).to(self._model.dtype)
             seen["image_grid_thw"] = torch.stack([one.grid for one in shown])
         written: list[list[int]] = [[] for _ in reads]
+        writing = list(range(len(reads)))  # which of them are in the batch, by its rows
         going = torch.ones(len(reads), dtype=torch.bool)
         while True:
             logits = self._forward(cache, input_ids=ids, position_ids=places, attention_mask=real.long(), **seen)
             seen = {}
-            chosen = self._choose(logits, dice)
+            chosen = self._choose(logits, [dice[one] for one in writing])
             for row in going.nonzero()[:, 0].tolist():
-                written[row].append(int(chosen[row]))
+                written[writing[row]].append(int(chosen[row]))
             going &= chosen != self._end
             if not going.any() or max(map(len, written)) >= self._turn_tokens:
                 break
             ids = chosen[:, None]
             places = places[:, :, -1:] + 1
+            if 2 * int(going.sum()) <= len(writing):  # those that have ended are no more read along
+                _keep(reads, writing, cache, real)
+                rows = going.nonzero()[:, 0]
+                cache.batch_select_indices(rows.to(self._model.device))
+                ids, places, real, going = ids[rows], places[:, rows], real[rows], going[rows]
+                writing = [writing[row] for row in rows.tolist()]
             real = torch.cat([real, going[:, None]], dim=1)
-        _keep(reads, cache, real)
+        _keep(reads, writing, cache, real)
         return written
 
     def _batch(self, reads: Sequence[_Read]) -> tuple[Tensor, Tensor, Tensor]:
@@ -235,8 +242,9 @@ def _joined(reads: Sequence[_Read]) -> Any:
     return cache
 
 
-def _keep(reads: Sequence[_Read], cache: Any, real: Tensor) -> None:
-    for row, read in enumerate(reads):
+def _keep(reads: Sequence[_Read], rows: Sequence[int], cache: Any, real: Tensor) -> None:
+    """Of those that are in the batch, what it has of each."""
+    for row, read in enumerate(reads[one] for one in rows):
         kept = real[row].nonzero()[:, 0].to(cache.layers[0].keys.device)
         read.layers = [(layer.keys[row][:, kept], layer.values[row][:, kept]) for layer in cache.layers]
         read.cached = len(kept)
