@@ -1,7 +1,7 @@
 """A policy that a model of the Qwen-VL family plays in this process.
 
 A turn reads only what is new: the keys and values of all that an episode has read and written are kept until it ends.
-Episodes of different lengths are read and continued together, filled up on the left.
+Each is read alone, as long as it is; all are written together, filled up on the left.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class _Read:
     looked: list[Looked] = field(default_factory=list)  # these, where they are recorded
     layers: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # keys and values (heads, tokens, dimension)
     cached: int = 0  # tokens that these are of; the rest is still to be read
+    place: int = 0  # of the next that is written
 
 
 class TransformersPolicy:
@@ -101,10 +102,8 @@ class TransformersPolicy:
     def reply(self, episodes: Sequence[Episode]) -> list[Reply | Failed]:
         start = time.monotonic()
         reads = [self._reads.setdefault(episode, _Read()) for episode in episodes]
-        shown = [
-            picture for read, one in zip(reads, episodes, strict=True) for picture in self._hear(read, one.messages)
-        ]
-        written = self._generate(reads, shown, [self._dice(episode) for episode in episodes])
+        follows = [self._read(read, self._hear(read, one.messages)) for read, one in zip(reads, episodes, strict=True)]
+        written = self._write(reads, torch.cat(follows), [self._dice(episode) for episode in episodes])
         seconds = (time.monotonic() - start) / len(episodes)
         return [self._said(read, tokens, seconds) for read, tokens in zip(reads, written, strict=True)]
 
@@ -141,6 +140,20 @@ class TransformersPolicy:
     def _look(self, picture: Picture) -> Looked:
         return self._encoder.look(self._show(picture))
 
+    def _read(self, read: _Read, shown: Sequence[Looked]) -> Tensor:
+        """Takes in what was heard; gives what may follow."""
+        cache, real = _joined([read]), torch.ones(1, len(read.ids), dtype=torch.bool)
+        places = self._places(read)
+        seen: dict[str, Tensor] = {}
+        if shown:
+            seen["pixel_values"] = torch.cat([one.pixels for one in shown]).to(self._model.dtype)
+            seen["image_grid_thw"] = torch.stack([one.grid for one in shown])
+        new = torch.tensor([read.ids[read.cached :]])
+        logits = self._forward(cache, real, input_ids=new, position_ids=places[:, None, read.cached :], **seen)
+        _keep([read], cache, real)
+        read.place = int(places[0, -1]) + 1
+        return logits
+
     def _places(self, read: _Read) -> Tensor:
         """(3, tokens): in text all three count on, in a picture they are time, row and column."""
         ids = torch.tensor([read.ids])
@@ -153,59 +166,37 @@ class TransformersPolicy:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def _generate(
-        self, reads: Sequence[_Read], shown: Sequence[Looked], dice: Sequence[torch.Generator]
-    ) -> list[list[int]]:
-        """The tokens that follow each."""
-        ids, places, real = self._batch(reads)
-        cache = _joined(reads)
-        seen: dict[str, Tensor] = {}
-        if shown:
-            seen["pixel_values"] = torch.cat([one.pixels for one in shown]).to(self._model.dtype)
-            seen["image_grid_thw"] = torch.stack([one.grid for one in shown])
+    def _write(self, reads: Sequence[_Read], follows: Tensor, dice: Sequence[torch.Generator]) -> list[list[int]]:
+        """The tokens of each, up to its end."""
+        cache, real = _joined(reads), _filled(reads)
+        places = torch.tensor([read.place for read in reads])
         written: list[list[int]] = [[] for _ in reads]
         writing = list(range(len(reads)))  # which of them are in the batch, by its rows
         going = torch.ones(len(reads), dtype=torch.bool)
         while True:
-            logits = self._forward(cache, input_ids=ids, position_ids=places, attention_mask=real.long(), **seen)
-            seen = {}
-            chosen = self._choose(logits, [dice[one] for one in writing])
+            chosen = self._choose(follows, [dice[one] for one in writing])
             for row in going.nonzero()[:, 0].tolist():
                 written[writing[row]].append(int(chosen[row]))
             going &= chosen != self._end
             if not going.any() or max(map(len, written)) >= self._turn_tokens:
                 break
-            ids = chosen[:, None]
-            places = places[:, :, -1:] + 1
             if 2 * int(going.sum()) <= len(writing):  # those that have ended are no more read along
-                _keep(reads, writing, cache, real)
+                _keep([reads[one] for one in writing], cache, real)
                 rows = going.nonzero()[:, 0]
                 cache.batch_select_indices(rows.to(self._model.device))
-                ids, places, real, going = ids[rows], places[:, rows], real[rows], going[rows]
+                chosen, places, real, going = chosen[rows], places[rows], real[rows], going[rows]
                 writing = [writing[row] for row in rows.tolist()]
             real = torch.cat([real, going[:, None]], dim=1)
-        _keep(reads, writing, cache, real)
+            at = places.expand(3, -1)[:, :, None]
+            follows = self._forward(cache, real, input_ids=chosen[:, None], position_ids=at)
+            places = places + 1
+        _keep([reads[one] for one in writing], cache, real)
         return written
 
-    def _batch(self, reads: Sequence[_Read]) -> tuple[Tensor, Tensor, Tensor]:
-        """What is to be read, its places, and which tokens are real of all that is in the cache or to be read."""
-        past = max(read.cached for read in reads)
-        longest = max(len(read.ids) - read.cached for read in reads)
-        ids = torch.full((len(reads), longest), self._end)
-        places = torch.zeros(3, len(reads), longest, dtype=torch.long)
-        real = torch.zeros(len(reads), past + longest, dtype=torch.bool)
-        for row, read in enumerate(reads):
-            new = len(read.ids) - read.cached
-            ids[row, longest - new :] = torch.tensor(read.ids[read.cached :])
-            places[:, row, longest - new :] = self._places(read)[:, read.cached :]
-            real[row, past - read.cached : past] = True
-            real[row, past + longest - new :] = True
-        return ids, places, real
-
-    def _forward(self, cache: Any, **inputs: Tensor) -> Tensor:
-        """Of the next token."""
-        device = self._model.device
-        placed = {name: tensor.to(device) for name, tensor in inputs.items()}
+    def _forward(self, cache: Any, real: Tensor, **inputs: Tensor) -> Tensor:
+        """Of the next token; `real` is which are, of all that is in the cache or new."""
+        inputs["attention_mask"] = real.long()
+        placed = {name: tensor.to(self._model.device) for name, tensor in inputs.items()}
         output = self._model(**placed, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return output.logits[:, -1].float().cpu()  # type: ignore[no-any-return]
 
@@ -227,24 +218,26 @@ def _joined(reads: Sequence[_Read]) -> Any:
     """The keys and values of all, filled up on the left."""
     cache = DynamicCache()
     past = max(read.cached for read in reads)
-    if past == 0:
-        return cache
-    layers = max((read.layers for read in reads), key=len)
-    for number, (like, _) in enumerate(layers):
+    for number, (like, _) in enumerate(reads[0].layers):
         both = []
         for which in range(2):
             joined = like.new_zeros(len(reads), like.shape[0], past, like.shape[2])
             for row, read in enumerate(reads):
-                if read.cached:
-                    joined[row, :, past - read.cached :] = read.layers[number][which]
+                joined[row, :, past - read.cached :] = read.layers[number][which]
             both.append(joined)
         cache.update(both[0], both[1], number)
     return cache
 
 
-def _keep(reads: Sequence[_Read], rows: Sequence[int], cache: Any, real: Tensor) -> None:
-    """Of those that are in the batch, what it has of each."""
-    for row, read in enumerate(reads[one] for one in rows):
+def _filled(reads: Sequence[_Read]) -> Tensor:
+    """(reads, tokens): which of those that are joined are real."""
+    past = max(read.cached for read in reads)
+    return torch.arange(past) >= past - torch.tensor([[read.cached] for read in reads])
+
+
+def _keep(reads: Sequence[_Read], cache: Any, real: Tensor) -> None:
+    """What the cache has of each, a row."""
+    for row, read in enumerate(reads):
         kept = real[row].nonzero()[:, 0].to(cache.layers[0].keys.device)
         read.layers = [(layer.keys[row][:, kept], layer.values[row][:, kept]) for layer in cache.layers]
         read.cached = len(kept)
