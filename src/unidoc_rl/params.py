@@ -217,7 +217,7 @@ class SftParams(Section):
     together: int = Field(
         1, ge=1, le=4096, description="of these, how many are in memory at once; divides batch; 1 is quickest on a CPU"
     )
-    rate: float = Field(2e-4, gt=0, le=1, description="of learning, at its highest; 1e-5 for a model of 3 B or 7 B")
+    rate: float = Field(4e-5, gt=0, le=1, description="of learning, at its highest; 1e-5 for a model of 3 B or 7 B")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps in which the rate rises")
     frozen: bool = Field(True, description="the vision tower and its projector stay as they are")
     lora: int = Field(0, ge=0, le=1024, description="rank of the changes to weights that alone are learned; 0: weights")
@@ -241,7 +241,7 @@ class GrpoParams(Section):
     group: int = Field(4, ge=2, le=64, description="episodes to a question")
     together: int = Field(1, ge=1, le=4096, description="episodes learned from at once; 1 is quickest on a CPU")
     temperature: float = Field(1.0, gt=0, le=5, description="at which turns are drawn")
-    rate: float = Field(3e-5, gt=0, le=1, description="of learning, at its highest; 1e-6 for a model of 3 B or 7 B")
+    rate: float = Field(2e-4, gt=0, le=1, description="of learning, at its highest; 1e-6 for a model of 3 B or 7 B")
     warmup: float = Field(0.285, ge=0, lt=1, description="share of the steps in which the rate rises")
     kl: float = Field(0.01, ge=0, le=10, description="weight of the divergence from the model that it begins with")
     clip: float = Field(0.2, gt=0, lt=1, description="how far a token's probability may move in a step")
