@@ -141,7 +141,7 @@ class TransformersPolicy:
         return self._encoder.look(self._show(picture))
 
     def _read(self, read: _Read, shown: Sequence[Looked]) -> Tensor:
-        """Takes in what was heard; gives what may follow."""
+        """Takes in what was heard, alone: beside others, all would be as long as the longest. Gives what may follow."""
         cache, real = _joined([read]), torch.ones(1, len(read.ids), dtype=torch.bool)
         places = self._places(read)
         seen: dict[str, Tensor] = {}
