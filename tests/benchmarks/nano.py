@@ -45,7 +45,7 @@ def writing(policy: TransformersPolicy, shown: Shown, opened: Sequence[Opened]) 
         while len(cuts) < TOGETHER:
             one = rng.choice(opened)
             found = some_words(rng, one.page, PARAGRAPH[1])
-            if found and len(found[1]) >= PARAGRAPH[0]:
+            if found and len(found[1].text) >= PARAGRAPH[0]:
                 cuts.append(one.zoomed(found[0], 64).image)
         episodes = [conversation(n, [(shown.add(image),)]) for n, image in enumerate(cuts)]
         start = time.monotonic()
