@@ -1,4 +1,4 @@
-"""What the vision tower is taught of its patches and squares stands where they lie."""
+"""The vision tower learns as it would by transformers' own way, and is told of squares and patches where they lie."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from unidoc_rl.nano.batches import Maker
 from unidoc_rl.nano.glyphs import ACROSS, DOWN, EMPTY, PLACES, of_patches
 from unidoc_rl.nano.learner import Learner
 from unidoc_rl.nano.model import MERGE, PROTOCOL, configuration, make_tokenizer
+from unidoc_rl.nano.tower import quicken
 
 
 @given(st.integers(0, DOWN - 1), st.integers(0, ACROSS - 1))
@@ -34,3 +35,21 @@ def test_patches_are_told_square_by_square() -> None:
     features, patches = Learner(model)._look(Maker().collated("looking", taken))
     assert len(patches) == MERGE**2 * len(features)
     assert torch.allclose(model.model.visual.merger(patches), features, atol=1e-5)
+
+
+def test_the_tower_learns_what_it_would_by_transformers_own_way() -> None:
+    torch.manual_seed(1)
+    tower = Qwen2_5_VLForConditionalGeneration(configuration(make_tokenizer(PROTOCOL))).model.visual
+    taken = list(islice(lessons.of("looking", Random(3), [pages.family(pages.UNASKED, 1)]), 3))
+    batch = Maker().collated("looking", taken)
+
+    def learned() -> list[torch.Tensor]:
+        tower.zero_grad()
+        seen = tower(batch.pixels, grid_thw=batch.grids).pooler_output
+        seen.square().sum().backward()
+        return [seen.detach(), *(weight.grad for weight in tower.parameters())]
+
+    usual = learned()
+    quicken(tower)
+    for one, other in zip(learned(), usual, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3 * float(other.abs().max()))

@@ -201,6 +201,13 @@ def test_the_name_of_a_row_has_been_heard_in_the_question(family: tuple[pages.Dr
     assert told > 10
 
 
+def answer_squares(lesson: Lesson) -> set[int]:
+    """Where in the last picture the answer stands."""
+    turn, picture = lesson.turns[-1], lesson.parts.index(lesson.seen[-1])
+    said = turn.spots[turn.reply.index("<answer>") :]
+    return {spot.at for spot in said if spot and spot.part == picture}
+
+
 def test_the_evidence_is_on_the_page_that_is_chosen_and_in_the_region_that_is_cut_out(
     family: tuple[pages.DrawnPage, ...],
 ) -> None:
@@ -218,8 +225,9 @@ def test_the_evidence_is_on_the_page_that_is_chosen_and_in_the_region_that_is_cu
         x1, y1, x2, y2 = zoom.regions[0]
         corners = [y1 // TOKEN, x1 // TOKEN, (y2 - 1) // TOKEN, (x2 - 1) // TOKEN]
         assert [*drawn.amin(0).tolist(), *drawn.amax(0).tolist()] == corners
-        stand = [spot.at for spot in lesson.turns[-1].spots if spot and isinstance(lesson.parts[spot.part], Seen)]
-        assert set(stand) <= set((region % 2).nonzero()[:, 0].tolist())
+        stands = answer_squares(lesson)
+        assert stands <= {spot.at for spot in lesson.turns[-1].spots if spot}
+        assert not stands or stands == set((region % 2).nonzero()[:, 0].tolist())
         assert (rows.evidence[0, rows.ids[0] != image] == NOWHERE).all()
 
 

@@ -15,7 +15,7 @@ from unidoc_rl import boxes
 from unidoc_rl.nano import acts
 from unidoc_rl.nano.glyphs import Rectangle
 from unidoc_rl.nano.model import TOKEN
-from unidoc_rl.nano.pages import Asked, DrawnPage
+from unidoc_rl.nano.pages import Asked, DrawnPage, one_of
 from unidoc_rl.nano.parts import (
     MOST,
     Opened,
@@ -145,7 +145,7 @@ def answering(rng: Random, opened: Opened) -> Lesson | None:
     page = opened.page
     if not page.asked:
         return None
-    first = rng.choice(page.asked)
+    first = one_of(rng, page.asked)
     asked = _some([one for one in page.asked if one.regions == first.regions], first, rng, 2 * MORE)
     return _answers(opened.zoomed(widened(rng, first.regions, page), rng.choice(SIZES)), asked, page)
 
@@ -229,8 +229,11 @@ def choosing(rng: Random, pages: Sequence[DrawnPage], more: int = 2 * MORE) -> L
 
 
 def _some(asked: Sequence[Asked], first: Asked, rng: Random, count: int = MORE) -> list[Asked]:
-    others = [one for one in asked if one is not first]
-    return [first, *rng.sample(others, min(count - 1, len(others)))]
+    chosen, others = [first], [one for one in asked if one is not first]
+    while others and len(chosen) < count:
+        chosen.append(one_of(rng, others))
+        others.remove(chosen[-1])
+    return chosen
 
 
 ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {

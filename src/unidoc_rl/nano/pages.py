@@ -60,6 +60,12 @@ class DrawnPage:
         return Image.open(io.BytesIO(self.jpeg)).convert("RGB")
 
 
+def one_of(rng: Random, asked: Sequence[Asked]) -> Asked:
+    """Each kind of question as often: a table has many values, and one head."""
+    kind = rng.choice(sorted({one.question.kind for one in asked}))
+    return rng.choice([one for one in asked if one.question.kind is kind])
+
+
 @lru_cache(KEPT)
 def family(seed: int, index: int) -> tuple[DrawnPage, ...]:
     """All pages of all documents of a company."""
