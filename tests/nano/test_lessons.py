@@ -215,29 +215,30 @@ def test_the_evidence_is_on_the_page_that_is_chosen_and_in_the_region_that_is_cu
     image = make_tokenizer(PROTOCOL).convert_tokens_to_ids(IMAGE)
     for lesson in taken("playing", family, 6, 4):
         (rows,) = maker.collated("playing", [lesson]).rows
-        shown = rows.evidence[0, rows.ids[0] == image]
-        *found, whole, region = torch.split(shown, [seen.tokens for seen in lesson.seen])
+        rests = rows.evidence[0, rows.ids[0] == image] != NOWHERE
+        *found, whole, region = torch.split(rests, [seen.tokens for seen in lesson.seen])
         _, select, zoom, _ = [parse(turn.reply).action for turn in lesson.turns]
         assert isinstance(select, Select)
-        assert [bool((page % 2).any()) for page in found] == [n == select.number for n in range(3)]
+        assert [bool(page.any()) for page in found] == [n == select.number for n in range(3)]
         assert isinstance(zoom, Zoom)
-        drawn = (whole % 2).reshape(-1, lesson.seen[3].image.width // TOKEN).nonzero().float()
+        drawn = whole.reshape(-1, lesson.seen[3].image.width // TOKEN).nonzero().float()
         x1, y1, x2, y2 = zoom.regions[0]
         corners = [y1 // TOKEN, x1 // TOKEN, (y2 - 1) // TOKEN, (x2 - 1) // TOKEN]
         assert [*drawn.amin(0).tolist(), *drawn.amax(0).tolist()] == corners
         stands = answer_squares(lesson)
         assert stands <= {spot.at for spot in lesson.turns[-1].spots if spot}
-        assert not stands or stands == set((region % 2).nonzero()[:, 0].tolist())
-        assert (rows.evidence[0, rows.ids[0] != image] == NOWHERE).all()
+        assert not stands or stands == set(region.nonzero()[:, 0].tolist())
+        assert (rows.shown[0, rows.ids[0] != image] == NOWHERE).all()
+        assert (rows.shown[rows.evidence != NOWHERE] == rows.evidence[rows.evidence != NOWHERE]).all()
 
 
 def test_a_picture_knows_of_no_question_that_comes_later(family: tuple[pages.DrawnPage, ...]) -> None:
     for lesson in taken("answering", family, 6, 6):
         (rows,) = Maker().collated("answering", [lesson]).rows
-        there = rows.evidence[0] == 1
+        there = rows.evidence[0] == 0
         first = rows.ids[0].tolist().index(make_tokenizer(PROTOCOL).convert_tokens_to_ids(IMAGE))
         assert set((there.nonzero()[:, 0] - first).tolist()) == {spot.at for spot in lesson.turns[0].evidence}
-        assert rows.evidence.max() <= 1
+        assert rows.shown.max() <= 0
 
 
 def test_a_word_that_is_seen_was_told_where_it_is_looked_for(family: tuple[pages.DrawnPage, ...]) -> None:

@@ -127,7 +127,7 @@ class Learner(nn.Module):
             ):
                 tallies["pointed"].add(*watched.looked(head, spots))
             self._recognise(rows.told, tallies["recognised"])
-            self._find(rows.evidence, tallies["found"])
+            self._find(rows.shown, rows.evidence, tallies["found"])
             if tokens:
                 logits = self.places(self._hearing.hidden[is_picture]).view(-1, LONGEST)
                 tallies["placed"].add(logits, (places[1:] - places[0])[:, is_picture].T.reshape(-1))  # row and column
@@ -140,14 +140,14 @@ class Learner(nn.Module):
         untold = cross_entropy(scores[~was_told], labels[~was_told], reduction="sum")
         recognised.cost(untold * EMPTY_COUNTS, EMPTY_COUNTS * int((~was_told).sum()))
 
-    def _find(self, of: Tensor, found: Tally) -> None:
+    def _find(self, shown: Tensor, evidence: Tensor, found: Tally) -> None:
         """What is asked for stands out, in the pictures of a turn, before it is looked for."""
         scores = self.evidence(self._pointing.hidden)[..., 0]
-        turns = int(of.max()) // 2 + 1
+        turns = int(shown.max()) + 1
         for turn in range(max(1, turns)):  # where nothing is asked too: all learners have gradients of the same weights
-            there = of == 2 * turn + 1
+            there = evidence == turn
             asked = there.any(-1)
-            logits = scores.masked_fill(of // 2 != turn, -math.inf)
+            logits = scores.masked_fill(shown != turn, -math.inf)
             found.stand_out(logits[asked], there[asked])
 
     def _say(self, rows: Rows, is_picture: Tensor, features: Tensor, grids: Tensor, said: Tally) -> Tensor:
