@@ -202,10 +202,10 @@ def test_the_name_of_a_row_has_been_heard_in_the_question(family: tuple[pages.Dr
 
 
 def answer_squares(lesson: Lesson) -> set[int]:
-    """Where in the last picture the answer stands."""
-    turn, picture = lesson.turns[-1], lesson.parts.index(lesson.seen[-1])
-    said = turn.spots[turn.reply.index("<answer>") :]
-    return {spot.at for spot in said if spot and spot.part == picture}
+    """Where in the last picture the answer stands, which is copied from the note of it."""
+    turn = lesson.turns[-1]
+    noted = [turn.spots[spot.at] for spot in turn.spots[turn.reply.index("<answer>") :] if spot]
+    return {spot.at for spot in noted if spot}
 
 
 def test_the_evidence_is_on_the_page_that_is_chosen_and_in_the_region_that_is_cut_out(
@@ -327,8 +327,8 @@ def test_a_value_that_is_asked_for_stands_in_its_place(family: tuple[pages.Drawn
         queries = [asked.question.query for asked in page.asked]
         assert len(set(queries)) == len(queries)
         for asked in filter(lessons.is_value, page.asked):
-            (box,) = asked.places
-            cut = boxes.to_pixels(box, page.width, page.height)
+            *_, value = asked.places  # of a row, after its name
+            cut = boxes.to_pixels(value, page.width, page.height)
             middle = (page.places[:, :2] + page.places[:, 2:]) / 2
             inside = np.asarray(((middle > cut[:2]) & (middle < cut[2:])).all(axis=1))
             printed = "".join(letter for letter, own in zip(page.letters, inside, strict=True) if own)

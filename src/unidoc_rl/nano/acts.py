@@ -45,17 +45,17 @@ def zoom(talk: Talk, regions: Sequence[Region], part: int, seen: Seen, thought: 
 
 
 def answer(talk: Talk, asked: Asked, page: DrawnPage, heard: int, part: int, seen: Seen, thought: str = "") -> None:
-    """With a note of what the evidence says. The answer is looked for in the picture once more: a row of numbers that
-    is noted too far, or not far enough, has another last one."""
+    """With a note of what the evidence says; the answer is the last of it that is like it, a value ends it."""
     question, said = asked.question, _evidence(asked, page)
     noted = said.text if 0 < len(said.text) <= LONGEST_NOTE else question.answer
     reply = _written(Answer(question.answer), thought, noted)
     read = _heard(squares(part, seen, said.letters), said.text, heard, question.query)
-    own = tuple(read[at] for at in _last(question.answer, said.text))  # the last that is like it: a value ends its row
-    copied = {"<information>": read if noted == said.text else own, "<answer>": own}
-    if not said.text:  # a picture says it
-        start = reply.index("<information>") + len("<information>")
-        copied["<answer>"] = letters(talk.number, start, len(noted))
+    own = tuple(read[at] for at in _last(question.answer, said.text))
+    start = reply.index("<information>") + len("<information>")
+    copied = {
+        "<information>": read if noted == said.text else own,
+        "<answer>": tuple(Spot(talk.number, start + at) for at in _last(question.answer, noted)),
+    }
     talk.say(reply, copied, [spot for spot in own or read if spot])
 
 

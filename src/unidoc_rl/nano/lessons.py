@@ -30,7 +30,7 @@ from unidoc_rl.nano.parts import (
 from unidoc_rl.nano.playing import FEWEST, asking, playing, show, three
 from unidoc_rl.nano.regions import on_page, widened
 from unidoc_rl.nano.talk import Lesson, Talk, silent, squares
-from unidoc_rl.types import AnswerFormat, QuestionKind
+from unidoc_rl.types import AnswerFormat, Box, QuestionKind
 
 LONGEST = 240  # letters to be read aloud at once
 NUMBERS = (AnswerFormat.INT, AnswerFormat.FLOAT)
@@ -116,8 +116,7 @@ def rows(rng: Random, opened: Opened) -> Lesson | None:
     page = opened.page
     if not page.asked:
         return None
-    place = rng.choice(rng.choice(page.asked).places)
-    return _evidence(opened, widened(rng, [place], page), rng.choice(SIZES))
+    return _evidence(opened, widened(rng, _row(rng, page.asked), page), rng.choice(SIZES))
 
 
 def transcribing_evidence(rng: Random, opened: Opened) -> Lesson | None:
@@ -125,8 +124,14 @@ def transcribing_evidence(rng: Random, opened: Opened) -> Lesson | None:
     page = opened.page
     if not page.asked:
         return None
-    place = rng.choice(rng.choice(page.asked).places)
-    return _evidence(opened, boxes.to_pixels(place, page.width, page.height), FEWEST)
+    row = boxes.union(_row(rng, page.asked))
+    return _evidence(opened, boxes.to_pixels(row, page.width, page.height), FEWEST)
+
+
+def _row(rng: Random, asked: Sequence[Asked]) -> Sequence[Box]:
+    """From its name to its value; or what stands by itself."""
+    one = rng.choice(asked)
+    return one.places if is_value(one) else [rng.choice(one.places)]
 
 
 def _evidence(opened: Opened, cut: Rectangle, fewest: int) -> Lesson | None:

@@ -11,15 +11,16 @@ from unidoc_rl.sample.style import Style
 
 @dataclass(frozen=True, slots=True)
 class TableBoxes:
-    """Where a table stands. A cell's gold region is its row from the label's left edge to the value's right edge."""
+    """Where a table stands."""
 
     whole: Rect
     header: Rect
     labels: tuple[Rect, ...]
     values: tuple[tuple[Rect, ...], ...]
 
-    def cell(self, row: int, column: int) -> Rect:
-        return around(self.labels[row], self.values[row][column])
+    def cell(self, row: int, column: int) -> tuple[Rect, Rect]:
+        """A value, with the name of its row: what stands between them says nothing of it."""
+        return self.labels[row], self.values[row][column]
 
 
 def row_height(size: float) -> float:
