@@ -260,6 +260,27 @@ def test_a_word_that_is_seen_was_told_where_it_is_looked_for(family: tuple[pages
     assert told > 20
 
 
+def test_a_value_in_a_table_looks_for_the_name_of_its_row_and_the_head_of_its_column(
+    family: tuple[pages.DrawnPage, ...],
+) -> None:
+    """On the whole page, where the name stands at its left and the head above it."""
+    looked = 0
+    for lesson in taken("locating", family, 6, 12):
+        (rows,) = Maker().collated("locating", [lesson]).rows
+        (seen,) = lesson.seen
+        first = rows.ids[0].tolist().index(make_tokenizer(PROTOCOL).convert_tokens_to_ids(IMAGE))
+        across = seen.image.width // TOKEN
+        for token in (rows.cells[0, :, 0] != NOWHERE).nonzero()[:, 0].tolist():
+            square, name, head = (at - first for at in (token, *rows.cells[0, token].tolist()))
+            letters = [at for at, own in enumerate(seen.squares.tolist()) if own == square]
+            assert any(seen.page.letters[at].isdigit() for at in letters)
+            assert name % across < square % across
+            assert name // across == square // across
+            assert head // across < square // across
+            looked += 1
+    assert looked > 20
+
+
 def test_an_episode_is_played_to_its_answer(family: tuple[pages.DrawnPage, ...]) -> None:
     known = {asked.question.query: asked.question for page in family for asked in page.asked}
     for lesson in taken("playing", family, 6, 6):

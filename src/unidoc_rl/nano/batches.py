@@ -48,6 +48,9 @@ class Rows(NamedTuple):
     # (lessons, tokens): of a picture's token that shows words, at which token of a text before it one of them was told;
     # UNTOLD where none was; or NOWHERE
     told: Tensor
+    # (lessons, tokens, 2): of a picture's token that shows a value in a table, at which tokens the name of its row and
+    # the head of its column begin; or NOWHERE
+    cells: Tensor
 
 
 @dataclass(slots=True)

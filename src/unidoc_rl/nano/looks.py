@@ -22,10 +22,15 @@ class Looks:
         self._encoder = encoder
         self._texts = encoder.tokenizer.batch_decode([[token] for token in range(len(encoder.tokenizer))])
 
-    def of(self, one: Encoded, lesson: Lesson) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Of each token, what batches.Rows has as spots, shown, evidence and told."""
+    def of(self, one: Encoded, lesson: Lesson) -> tuple[Tensor, ...]:
+        """Of each token, what batches.Rows has as spots, shown, evidence, told and cells."""
         tokens = self._tokens(one.ids, lesson)
-        return self._spots(one, lesson, tokens), *_evidence(one, lesson, tokens), self._told(one, lesson, tokens)
+        return (
+            self._spots(one, lesson, tokens),
+            *_evidence(one, lesson, tokens),
+            self._told(one, lesson, tokens),
+            _cells(one, lesson, tokens),
+        )
 
     def _spots(self, one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:
         """Of each token of a lesson, at which tokens the letters stand that it says."""
@@ -108,6 +113,20 @@ def _evidence(one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]])
                 if spot.part in pictures:
                     evidence[tokens[spot.part][spot.at]] = number
     return shown, evidence
+
+
+def _cells(one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:
+    """Of values whose row's name and column's head are in the same picture."""
+    found = torch.full((len(one.ids), 2), NOWHERE)
+    for part, seen in enumerate(lesson.parts):
+        if isinstance(seen, Seen):
+            start = tokens[part][0]
+            for first, end, name, head in seen.page.cells.tolist():
+                of = sorted({int(seen.squares[name]), int(seen.squares[head])})
+                for square in {*seen.squares[first:end].tolist()} - {NOWHERE}:
+                    if of[0] != NOWHERE and of[-1] < square:
+                        found[start + square] = torch.tensor([start + seen.squares[name], start + seen.squares[head]])
+    return found
 
 
 def _heard(spot: Spot | None, tokens: Mapping[int, Sequence[int]], lesson: Lesson) -> int:

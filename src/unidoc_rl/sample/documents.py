@@ -38,6 +38,7 @@ class ShownExhibit:
     whole: Place
     cells: tuple[tuple[Place, ...], ...]
     header: Place | None  # of a table
+    heads: tuple[Place, ...]  # of its columns
     labels: tuple[Place, ...]  # of a table's rows
     note: Place | None
 
@@ -297,12 +298,14 @@ class _Page:
             )
             note = self._place([rects[0]], note_size)
         columns = range(len(exhibit.columns))
-        table = around(drawn.whole, drawn.header)
+        top = around(*drawn.heads)
+        table = around(drawn.whole, top)
         rows = range(len(exhibit.rows))
         cells = tuple(tuple(self._place(drawn.cell(row, column), size, table) for column in columns) for row in rows)
         labels = tuple(self._place([label], size, table) for label in drawn.labels)
-        whole, head = self._place([table], size), self._place([drawn.header], size, table)
-        self.shown.exhibits.append(ShownExhibit(exhibit, whole, cells, head, labels, note))
+        heads = tuple(self._place([head], size, table) for head in drawn.heads[1:])
+        whole, head = self._place([table], size), self._place([top], size, table)
+        self.shown.exhibits.append(ShownExhibit(exhibit, whole, cells, head, heads, labels, note))
         return bottom
 
     def _chart(self, exhibit: Exhibit, frame: Rect) -> float:
@@ -322,7 +325,9 @@ class _Page:
         else:
             rects = charts.draw(self.sheet, frame.inset(6, 6), chart, self.style)
         cells = tuple((self._place([rect], size, around(*rects)),) for rect in rects)
-        self.shown.exhibits.append(ShownExhibit(exhibit, self._place([around(*rects)], size), cells, None, (), None))
+        self.shown.exhibits.append(
+            ShownExhibit(exhibit, self._place([around(*rects)], size), cells, None, (), (), None)
+        )
         return frame.y2
 
     def _cards(self, exhibit: Exhibit, frame: Rect) -> float:
@@ -339,7 +344,7 @@ class _Page:
         ]
         rects = blocks.cards(self.sheet, frame, labels, values, size, self.style, across)
         cells = (tuple(self._place([rect], size) for rect in rects),)
-        self.shown.exhibits.append(ShownExhibit(exhibit, self._place([frame], size), cells, None, (), None))
+        self.shown.exhibits.append(ShownExhibit(exhibit, self._place([frame], size), cells, None, (), (), None))
         return frame.y2
 
     def _place(self, rects: Sequence[Rect], size: float, part_of: Rect | None = None) -> Place:
