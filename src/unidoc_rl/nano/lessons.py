@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Literal
 
@@ -252,6 +253,7 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
     "rows": rows,
     "valuing": valuing,
     "answering": answering,
+    "finding": partial(reading_a_value, of="region"),
     "locating": locating,
     "asking": asking,
 }
