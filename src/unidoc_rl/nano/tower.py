@@ -14,6 +14,7 @@ ATTENTION = "sdpa in float32"
 
 
 def quicken(tower: Any) -> None:
+    """It computes what it did, up to rounding."""
     cut = tower.patch_embed.proj  # a convolution whose places do not overlap: a product, whose gradient is one too
     tower.patch_embed.forward = lambda pixels: linear(pixels, cut.weight.flatten(1))
     if not torch.cuda.is_available():
