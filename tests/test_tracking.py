@@ -211,13 +211,16 @@ def told(address: str, tmp_path: Path) -> tracking.Run:
         run.file(tmp_path / "card.md")
         run.trace("q1", TRACE)
         run.result({"accuracy": 0.5})
+        run.beside("evaluate sft", {"policy": "sft"}, {"accuracy": 0.4})
     return run
 
 
 def stands_once(run: tracking.Run, address: str) -> None:
     found, experiment = opened(address)
     one = stored(run, address)
-    assert len(found.search_runs([experiment])) == 1
+    (beside,) = (other for other in found.search_runs([experiment]) if other.info.run_id != one.info.run_id)
+    assert (beside.data.tags[PARENT], beside.info.status) == (one.info.run_id, "FINISHED")
+    assert [mark.value for mark in found.get_metric_history(beside.info.run_id, "accuracy")] == [0.4]
     assert one.info.status == "FINISHED"
     assert [mark.step for mark in found.get_metric_history(one.info.run_id, "loss")] == [0, 1, 2]
     assert [mark.value for mark in found.get_metric_history(one.info.run_id, "accuracy")] == [0.5]

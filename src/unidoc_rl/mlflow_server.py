@@ -62,6 +62,8 @@ class Server:
             case "result":
                 if (parent := client.get_run(run_id).data.tags.get(PARENT)) is not None:
                     self._metrics(parent, event["rows"])
+            case "beside":
+                self._beside(run_id, event, journal.key)
             case "inputs":
                 self._inputs(run_id, event["inputs"])
             case "file":
@@ -103,6 +105,13 @@ class Server:
 
         for start in range(0, len(rows), MOST):
             self.client.log_batch(run_id, metrics=[Metric(*row) for row in rows[start : start + MOST]])
+
+    def _beside(self, parent: str, event: Event, key: str) -> None:
+        at = event["at"]
+        run_id = self.made(f"{key}/{event['name']}", event["name"], {PARENT: parent}, at)
+        self._params(run_id, event["params"])
+        self._metrics(run_id, [(name, value, at, 0) for name, value in event["figures"].items()])
+        self.client.set_terminated(run_id, "FINISHED", at)
 
     def _inputs(self, run_id: str, inputs: Sequence[Mapping[str, str]]) -> None:
         from mlflow.entities import Dataset, DatasetInput

@@ -44,7 +44,7 @@ class Run:
 
     def params(self, params: Mapping[str, Any]) -> None:
         """A run that is gone on with keeps those that it began with: MLflow changes none."""
-        self.tell("params", values={name: str(value)[:LONGEST_PARAM] for name, value in params.items()})
+        self.tell("params", values=_as_told(params))
 
     def metrics(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Of several steps at once."""
@@ -56,6 +56,10 @@ class Run:
         """What the stage came to: it stands with the pipeline's run too, by which pipelines are compared."""
         self.metrics([(0, figures)])
         self.tell("result", rows=[(name, value, int(time.time() * 1000), 0) for name, value in figures.items()])
+
+    def beside(self, name: str, params: Mapping[str, Any], figures: Mapping[str, float]) -> None:
+        """Another that was measured in this run: it stands below as a run of its own, by which they are compared."""
+        self.tell("beside", name=name, params=_as_told(params), figures=dict(figures), at=int(time.time() * 1000))
 
     def inputs(self, inputs: Mapping[str, str | Path]) -> dict[str, str]:
         """What the stage is made from; returns what each is known by."""
@@ -94,6 +98,10 @@ class Run:
                     f"{self._journal.folder}, and `unidoc track --retry` sends it"
                 )
             self._again = time.monotonic() + PATIENCE
+
+
+def _as_told(params: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value)[:LONGEST_PARAM] for name, value in params.items()}
 
 
 @contextmanager

@@ -38,7 +38,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate.measures import Cause, Evaluation, evaluation, row_of
 from unidoc_rl.evaluate.stage import evaluate, paired
 from unidoc_rl.index.search import Index
-from unidoc_rl.mlflow_server import opened
+from unidoc_rl.mlflow_server import PARENT, opened
 from unidoc_rl.params import AgentParams, EvaluateParams, Params, PromoteParams, RewardParams, ServiceParams
 from unidoc_rl.promote.stage import promote
 from unidoc_rl.provenance import identity
@@ -145,9 +145,18 @@ def test_a_policy_beside_the_ceiling(
     assert json.loads((out / "metrics.json").read_text())["accuracy"] == 0
     assert len(list(trajectories.read(out / "episodes.jsonl"))) == 3
     mlflow, experiment = opened(None)
-    (run,) = mlflow.search_runs([experiment])
-    assert run.data.metrics["accuracy"] == 0
+    runs = {one.info.run_name: one for one in mlflow.search_runs([experiment])}
+    run = runs["evaluate"]
+    assert {name: one.data.metrics["accuracy"] for name, one in runs.items()} == {
+        "evaluate": 0,
+        "evaluate rag": 0,
+        "evaluate scripted": 1,
+    }
+    assert [(one.data.tags[PARENT], one.info.status) for one in runs.values() if one is not run] == [
+        (run.info.run_id, "FINISHED")
+    ] * 2
     assert {"judge": "rules", "turns": "5", "questions": "3"}.items() <= run.data.params.items()
+    assert {*runs["evaluate scripted"].data.params.items()} - {*run.data.params.items()} == {("policy", "scripted")}
     assert {one.dataset.name for one in run.inputs.dataset_inputs} == {
         "questions",
         "corpus",

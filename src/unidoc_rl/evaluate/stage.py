@@ -66,7 +66,7 @@ def evaluate(
         pictures = Pictures(folder, params.agent)
         with tracking.run("evaluate", params.services.mlflow, output.work / "run") as run:
             played_by = {**params.evaluate.model_dump(), **params.agent.model_dump(), "judge": params.rewards.judge}
-            run.params({"policy": policy, "questions": len(read), **played_by})
+            run.params(told := {"policy": policy, "questions": len(read), **played_by})
             inputs = run.inputs({"questions": asked, "corpus": folder / PAGES, "index": place_of(index), **places})
             players = _players(places, read, folder, search, pictures, params)
             found = _measured(players, read, output, params)
@@ -75,6 +75,8 @@ def evaluate(
             _write(output.new, found, compared, inputs)
             _report(output.new, found, compared, places, read, folder)
             run.result(metrics(found[own]))
+            for name in compared:
+                run.beside(f"evaluate {name}", {**told, "policy": places.get(name, name)}, metrics(found[name]))
             for one in islice(trajectories.read(output.new / EPISODES), traces.MOST):
                 run.trace(one.question.uid, traces.told(one, pictures))
             for file in (report.FILE, EVALUATION):
