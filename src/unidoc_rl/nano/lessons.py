@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from random import Random
 from typing import Literal
 
@@ -16,7 +15,7 @@ from unidoc_rl import boxes
 from unidoc_rl.nano import acts
 from unidoc_rl.nano.glyphs import Rectangle
 from unidoc_rl.nano.model import TOKEN
-from unidoc_rl.nano.pages import Asked, DrawnPage, one_of
+from unidoc_rl.nano.pages import Asked, DrawnPage
 from unidoc_rl.nano.parts import (
     MOST,
     Opened,
@@ -31,7 +30,7 @@ from unidoc_rl.nano.parts import (
 from unidoc_rl.nano.playing import FEWEST, asking, playing, show, three
 from unidoc_rl.nano.regions import on_page, widened
 from unidoc_rl.nano.talk import Lesson, Talk, silent, squares
-from unidoc_rl.types import AnswerFormat, Box, QuestionKind
+from unidoc_rl.types import AnswerFormat, QuestionKind
 
 LONGEST = 240  # letters to be read aloud at once
 NUMBERS = (AnswerFormat.INT, AnswerFormat.FLOAT)
@@ -117,7 +116,8 @@ def rows(rng: Random, opened: Opened) -> Lesson | None:
     page = opened.page
     if not page.asked:
         return None
-    return _evidence(opened, widened(rng, _row(rng, page.asked), page), rng.choice(SIZES))
+    place = rng.choice(rng.choice(page.asked).places)
+    return _evidence(opened, widened(rng, [place], page), rng.choice(SIZES))
 
 
 def transcribing_evidence(rng: Random, opened: Opened) -> Lesson | None:
@@ -125,14 +125,8 @@ def transcribing_evidence(rng: Random, opened: Opened) -> Lesson | None:
     page = opened.page
     if not page.asked:
         return None
-    row = boxes.union(_row(rng, page.asked))
-    return _evidence(opened, boxes.to_pixels(row, page.width, page.height), FEWEST)
-
-
-def _row(rng: Random, asked: Sequence[Asked]) -> Sequence[Box]:
-    """From its name to its value; or what stands by itself."""
-    one = rng.choice(asked)
-    return one.places if is_value(one) else [rng.choice(one.places)]
+    place = rng.choice(rng.choice(page.asked).places)
+    return _evidence(opened, boxes.to_pixels(place, page.width, page.height), FEWEST)
 
 
 def _evidence(opened: Opened, cut: Rectangle, fewest: int) -> Lesson | None:
@@ -151,7 +145,7 @@ def answering(rng: Random, opened: Opened) -> Lesson | None:
     page = opened.page
     if not page.asked:
         return None
-    first = one_of(rng, page.asked)
+    first = rng.choice(page.asked)
     asked = _some([one for one in page.asked if one.regions == first.regions], first, rng, 2 * MORE)
     return _answers(opened.zoomed(widened(rng, first.regions, page), rng.choice(SIZES)), asked, page)
 
@@ -235,11 +229,8 @@ def choosing(rng: Random, pages: Sequence[DrawnPage], more: int = 2 * MORE) -> L
 
 
 def _some(asked: Sequence[Asked], first: Asked, rng: Random, count: int = MORE) -> list[Asked]:
-    chosen, others = [first], [one for one in asked if one is not first]
-    while others and len(chosen) < count:
-        chosen.append(one_of(rng, others))
-        others.remove(chosen[-1])
-    return chosen
+    others = [one for one in asked if one is not first]
+    return [first, *rng.sample(others, min(count - 1, len(others)))]
 
 
 ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
@@ -253,7 +244,6 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
     "rows": rows,
     "valuing": valuing,
     "answering": answering,
-    "finding": partial(reading_a_value, of="region"),
     "locating": locating,
     "asking": asking,
 }

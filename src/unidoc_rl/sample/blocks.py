@@ -11,16 +11,15 @@ from unidoc_rl.sample.style import Style
 
 @dataclass(frozen=True, slots=True)
 class TableBoxes:
-    """Where a table stands."""
+    """Where a table stands. A cell's gold region is its row from the label's left edge to the value's right edge."""
 
     whole: Rect
-    heads: tuple[Rect, ...]  # the corner's, and each column's
+    header: Rect
     labels: tuple[Rect, ...]
     values: tuple[tuple[Rect, ...], ...]
 
-    def cell(self, row: int, column: int) -> tuple[Rect, Rect]:
-        """A value, with the name of its row: what stands between them says nothing of it."""
-        return self.labels[row], self.values[row][column]
+    def cell(self, row: int, column: int) -> Rect:
+        return around(self.labels[row], self.values[row][column])
 
 
 def row_height(size: float) -> float:
@@ -47,7 +46,7 @@ def table(
     top = y + _header_height(header, size)
     step_y = row_height(size)
     bottom = top + step_y * len(rows)
-    heads = _heads(sheet, Rect(x, y, x + width, top), corner, header, edges, size, style)
+    head = _header(sheet, Rect(x, y, x + width, top), corner, header, edges, size, style)
     _rules(sheet, Rect(x, top, x + width, bottom), len(rows), edges, size, style)
     pad, font = size * 0.6, style.fonts
     labels, cells = [], []
@@ -60,7 +59,7 @@ def table(
                 for edge, value in zip(edges, row, strict=True)
             )
         )
-    return TableBoxes(Rect(x, y, x + width, bottom), heads, tuple(labels), tuple(cells))
+    return TableBoxes(Rect(x, y, x + width, bottom), head, tuple(labels), tuple(cells))
 
 
 def _first_column(width: float, rows: Sequence[str], columns: int, size: float, style: Style) -> float:
@@ -73,10 +72,10 @@ def _header_height(header: Sequence[str], size: float) -> float:
     return size * (0.8 + 1.2 * max(text.count("\n") + 1 for text in header))
 
 
-def _heads(
+def _header(
     sheet: Sheet, rect: Rect, corner: str, header: Sequence[str], edges: Sequence[float], size: float, style: Style
-) -> tuple[Rect, ...]:
-    """The head of a table; returns what the words of each cell of it cover."""
+) -> Rect:
+    """The head of a table; returns what its words cover."""
     colours = style.palette
     dark = style.rules == "grid"
     if style.rules != "lines":
@@ -84,15 +83,13 @@ def _heads(
     ink, pad = "#ffffff" if dark else colours.accent, size * 0.6
     covered = [sheet.text(rect.x1 + pad, rect.y1 + size * 0.4, corner, style.fonts.bold, size, ink)]
     for edge, text in zip(edges, header, strict=True):
-        lines = [
-            sheet.text(edge - pad, rect.y1 + size * (0.4 + 1.2 * n), line, style.fonts.bold, size, ink, "right")
-            for n, line in enumerate(text.split("\n"))
-        ]
-        covered.append(around(*lines))
+        for n, line in enumerate(text.split("\n")):
+            y = rect.y1 + size * (0.4 + 1.2 * n)
+            covered.append(sheet.text(edge - pad, y, line, style.fonts.bold, size, ink, "right"))
     if style.rules == "lines":
         sheet.line(rect.x1, rect.y1, rect.x2, rect.y1, colours.accent, 1.2)
         sheet.line(rect.x1, rect.y2, rect.x2, rect.y2, colours.accent, 0.6)
-    return tuple(covered)
+    return around(*covered)
 
 
 def _rules(sheet: Sheet, body: Rect, rows: int, edges: Sequence[float], size: float, style: Style) -> None:
