@@ -107,6 +107,7 @@ class Server:
             self.client.log_batch(run_id, metrics=[Metric(*row) for row in rows[start : start + MOST]])
 
     def _beside(self, parent: str, event: Event, key: str) -> None:
+        """A run below this one, whose key is made of its own."""
         at = event["at"]
         run_id = self.made(f"{key}/{event['name']}", event["name"], {PARENT: parent}, at)
         self._params(run_id, event["params"])

@@ -65,8 +65,9 @@ def evaluate(
         output.goes_on_with(key(asked, folder / PAGES, place_of(index), *known, params.agent))
         pictures = Pictures(folder, params.agent)
         with tracking.run("evaluate", params.services.mlflow, output.work / "run") as run:
-            played_by = {**params.evaluate.model_dump(), **params.agent.model_dump(), "judge": params.rewards.judge}
-            run.params(told := {"policy": policy, "questions": len(read), **played_by})
+            rules = {**params.evaluate.model_dump(), **params.agent.model_dump(), "judge": params.rewards.judge}
+            played_by = {"questions": len(read), **rules}
+            run.params({"policy": policy, **played_by})
             inputs = run.inputs({"questions": asked, "corpus": folder / PAGES, "index": place_of(index), **places})
             players = _players(places, read, folder, search, pictures, params)
             found = _measured(players, read, output, params)
@@ -76,7 +77,7 @@ def evaluate(
             _report(output.new, found, compared, places, read, folder)
             run.result(metrics(found[own]))
             for name in compared:
-                run.beside(f"evaluate {name}", {**told, "policy": places.get(name, name)}, metrics(found[name]))
+                run.beside(f"evaluate {name}", {"policy": places.get(name, name), **played_by}, metrics(found[name]))
             for one in islice(trajectories.read(output.new / EPISODES), traces.MOST):
                 run.trace(one.question.uid, traces.told(one, pictures))
             for file in (report.FILE, EVALUATION):
