@@ -9,8 +9,8 @@ file has the lines alone, a .parquet file the rows of a table:
                                     "places": [[x1, y1, x2, y2], …]}, …]}
 
 The second half is ours. `file_name` and `reference_page` speak of the first document; `evidence` is complete: regions
-are what one would cut out to read it, such as a table, and places the very rows in them, where somebody has said. Files
-in the formats of `benchmarks.py` are read too.
+are what one would cut out to read it, such as a table, and places the very words in them, where somebody has said.
+Files in the formats of `benchmarks.py` are read too.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ class Evidence:
     page: int
     regions: tuple[Box, ...]  # what one would cut out to read it: a whole table, a chart, a paragraph
     needs_crop: bool | None  # None: nobody has said
-    places: tuple[Box, ...] = ()  # where in these it stands: a row, a bar; none where nobody has said
+    places: tuple[Box, ...] = ()  # where in these it stands: a row's name, its value; none where nobody has said
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,6 +201,13 @@ def test_the_name_of_a_row_has_been_heard_in_the_question(family: tuple[pages.Dr
     assert told > 10
 
 
+def answer_squares(lesson: Lesson) -> set[int]:
+    """Where in the last picture the answer stands, which is copied from the note of it."""
+    turn = lesson.turns[-1]
+    noted = [turn.spots[spot.at] for spot in turn.spots[turn.reply.index("<answer>") :] if spot]
+    return {spot.at for spot in noted if spot}
+
+
 def test_the_evidence_is_on_the_page_that_is_chosen_and_in_the_region_that_is_cut_out(
     family: tuple[pages.DrawnPage, ...],
 ) -> None:
@@ -208,28 +215,30 @@ def test_the_evidence_is_on_the_page_that_is_chosen_and_in_the_region_that_is_cu
     image = make_tokenizer(PROTOCOL).convert_tokens_to_ids(IMAGE)
     for lesson in taken("playing", family, 6, 4):
         (rows,) = maker.collated("playing", [lesson]).rows
-        shown = rows.evidence[0, rows.ids[0] == image]
-        *found, whole, region = torch.split(shown, [seen.tokens for seen in lesson.seen])
+        rests = rows.evidence[0, rows.ids[0] == image] != NOWHERE
+        *found, whole, region = torch.split(rests, [seen.tokens for seen in lesson.seen])
         _, select, zoom, _ = [parse(turn.reply).action for turn in lesson.turns]
         assert isinstance(select, Select)
-        assert [bool((page % 2).any()) for page in found] == [n == select.number for n in range(3)]
+        assert [bool(page.any()) for page in found] == [n == select.number for n in range(3)]
         assert isinstance(zoom, Zoom)
-        drawn = (whole % 2).reshape(-1, lesson.seen[3].image.width // TOKEN).nonzero().float()
+        drawn = whole.reshape(-1, lesson.seen[3].image.width // TOKEN).nonzero().float()
         x1, y1, x2, y2 = zoom.regions[0]
         corners = [y1 // TOKEN, x1 // TOKEN, (y2 - 1) // TOKEN, (x2 - 1) // TOKEN]
         assert [*drawn.amin(0).tolist(), *drawn.amax(0).tolist()] == corners
-        stand = [spot.at for spot in lesson.turns[-1].spots if spot and isinstance(lesson.parts[spot.part], Seen)]
-        assert set(stand) <= set((region % 2).nonzero()[:, 0].tolist())
-        assert (rows.evidence[0, rows.ids[0] != image] == NOWHERE).all()
+        stands = answer_squares(lesson)
+        assert stands <= {spot.at for spot in lesson.turns[-1].spots if spot}
+        assert not stands or stands == set(region.nonzero()[:, 0].tolist())
+        assert (rows.shown[0, rows.ids[0] != image] == NOWHERE).all()
+        assert (rows.shown[rows.evidence != NOWHERE] == rows.evidence[rows.evidence != NOWHERE]).all()
 
 
 def test_a_picture_knows_of_no_question_that_comes_later(family: tuple[pages.DrawnPage, ...]) -> None:
     for lesson in taken("answering", family, 6, 6):
         (rows,) = Maker().collated("answering", [lesson]).rows
-        there = rows.evidence[0] == 1
+        there = rows.evidence[0] == 0
         first = rows.ids[0].tolist().index(make_tokenizer(PROTOCOL).convert_tokens_to_ids(IMAGE))
         assert set((there.nonzero()[:, 0] - first).tolist()) == {spot.at for spot in lesson.turns[0].evidence}
-        assert rows.evidence.max() <= 1
+        assert rows.shown.max() <= 0
 
 
 def test_a_word_that_is_seen_was_told_where_it_is_looked_for(family: tuple[pages.DrawnPage, ...]) -> None:
@@ -249,6 +258,27 @@ def test_a_word_that_is_seen_was_told_where_it_is_looked_for(family: tuple[pages
                 assert {class_of(first.lower()), class_of(first.upper())} & set(lesson.seen[0].glyphs[square])
         assert (rows.told[0, rows.ids[0] != image] == NOWHERE).all()
     assert told > 20
+
+
+def test_a_value_in_a_table_looks_for_the_name_of_its_row_and_the_head_of_its_column(
+    family: tuple[pages.DrawnPage, ...],
+) -> None:
+    """On the whole page, where the name stands at its left and the head above it."""
+    looked = 0
+    for lesson in taken("locating", family, 6, 12):
+        (rows,) = Maker().collated("locating", [lesson]).rows
+        (seen,) = lesson.seen
+        first = rows.ids[0].tolist().index(make_tokenizer(PROTOCOL).convert_tokens_to_ids(IMAGE))
+        across = seen.image.width // TOKEN
+        for token in (rows.cells[0, :, 0] != NOWHERE).nonzero()[:, 0].tolist():
+            square, name, head = (at - first for at in (token, *rows.cells[0, token].tolist()))
+            letters = [at for at, own in enumerate(seen.squares.tolist()) if own == square]
+            assert any(seen.page.letters[at].isdigit() for at in letters)
+            assert name % across < square % across
+            assert name // across == square // across
+            assert head // across < square // across
+            looked += 1
+    assert looked > 20
 
 
 def test_an_episode_is_played_to_its_answer(family: tuple[pages.DrawnPage, ...]) -> None:
@@ -318,8 +348,8 @@ def test_a_value_that_is_asked_for_stands_in_its_place(family: tuple[pages.Drawn
         queries = [asked.question.query for asked in page.asked]
         assert len(set(queries)) == len(queries)
         for asked in filter(lessons.is_value, page.asked):
-            (box,) = asked.places
-            cut = boxes.to_pixels(box, page.width, page.height)
+            *_, value = asked.places  # of a row, after its name
+            cut = boxes.to_pixels(value, page.width, page.height)
             middle = (page.places[:, :2] + page.places[:, 2:]) / 2
             inside = np.asarray(((middle > cut[:2]) & (middle < cut[2:])).all(axis=1))
             printed = "".join(letter for letter, own in zip(page.letters, inside, strict=True) if own)

@@ -23,7 +23,8 @@ def _numbers(text: str) -> list[str]:
 
 
 def _places(world: World, question: Question) -> list[str]:
-    return [world.text_in(e.file_name, e.page, box) for e in question.evidence for box in e.places]
+    """What stands in those of each page."""
+    return [" ".join(world.text_in(e.file_name, e.page, box) for box in e.places) for e in question.evidence]
 
 
 def test_the_gold_place_holds_the_answer(world: World) -> None:
@@ -44,6 +45,18 @@ def test_the_gold_place_holds_the_answer(world: World) -> None:
             assert _has(text, question.answer), (question, text)
         checked[question.source_type] += 1
     assert all(checked[source] >= 2 for source in ("table", "figures", "text", "chart", "layout")), checked
+
+
+def test_of_a_row_its_name_is_noted_and_the_value_that_is_asked_for(world: World) -> None:
+    checked = 0
+    for question in _single(world):
+        if question.source_type == "table":
+            (evidence,) = question.evidence
+            name, value = (world.text_in(evidence.file_name, evidence.page, box) for box in evidence.places)
+            assert name in question.query
+            assert _numbers(value) == [question.answer]  # and no other of its row
+            checked += 1
+    assert checked > 10
 
 
 def test_places_lie_in_their_regions_of_which_no_two_are_the_same(world: World) -> None:

@@ -45,18 +45,18 @@ def zoom(talk: Talk, regions: Sequence[Region], part: int, seen: Seen, thought: 
 
 
 def answer(talk: Talk, asked: Asked, page: DrawnPage, heard: int, part: int, seen: Seen, thought: str = "") -> None:
-    """With a note of what the evidence says; the answer is the last of it that is like it, a value ends its row."""
-    said = _evidence(asked, page)
-    noted = said.text if 0 < len(said.text) <= LONGEST_NOTE else asked.question.answer
-    reply = _written(Answer(asked.question.answer), thought, noted)
-    copied: dict[str, Spots] = {}
-    read = squares(part, seen, said.letters)
-    if noted == said.text:
-        copied["<information>"] = _heard(read, noted, heard, asked.question.query)
-    found = _last(asked.question.answer, noted)
+    """With a note of what the evidence says; the answer is the last of it that is like it, a value ends it."""
+    question, said = asked.question, _evidence(asked, page)
+    noted = said.text if 0 < len(said.text) <= LONGEST_NOTE else question.answer
+    reply = _written(Answer(question.answer), thought, noted)
+    read = _heard(squares(part, seen, said.letters), said.text, heard, question.query)
+    own = tuple(read[at] for at in _last(question.answer, said.text))
     start = reply.index("<information>") + len("<information>")
-    copied["<answer>"] = tuple(Spot(talk.number, start + at) for at in found)
-    talk.say(reply, copied, [spot for spot in read if spot])
+    copied = {
+        "<information>": read if noted == said.text else own,
+        "<answer>": tuple(Spot(talk.number, start + at) for at in _last(question.answer, noted)),
+    }
+    talk.say(reply, copied, [spot for spot in own or read if spot])
 
 
 def _evidence(asked: Asked, page: DrawnPage) -> Passage:

@@ -41,12 +41,16 @@ class Rows(NamedTuple):
     # (lessons, tokens, 3): at which tokens the first and the last letter of a token stand, and at which token of a text
     # it was heard; or NOWHERE
     spots: Tensor
-    # (lessons, tokens): of a picture's token twice the number of the turn that showed it, and one more if the reply
-    # rests on it; or NOWHERE
-    evidence: Tensor
+    # (lessons, tokens): of a picture's token the number of the turn that showed it, if its reply rests on some of them;
+    # or NOWHERE
+    shown: Tensor
+    evidence: Tensor  # likewise, of those tokens alone on which it rests
     # (lessons, tokens): of a picture's token that shows words, at which token of a text before it one of them was told;
     # UNTOLD where none was; or NOWHERE
     told: Tensor
+    # (lessons, tokens, 2): of a picture's token that shows a value in a table, at which tokens the name of its row and
+    # the head of its column begin; or NOWHERE
+    cells: Tensor
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ _TOLD = {
     "letters": "letters known by its tokens",
     "words": "tokens of words known where they begin",
     "recognised": "words in pictures looked for where they were told",
+    "related": "values in tables that look for their row's name and column's head",
     "found": "evidence that stands out in its picture",
     "pointed": "copied tokens looked for in their place",
     "said": "tokens said right, the true ones before them",

@@ -34,10 +34,11 @@ COUNTS = {
     "placed": 0.2,
     "found": 0.5,
     "recognised": 0.5,
+    "related": 0.5,
 }
 SILENT = COUNTS | {"strokes": 1.0, "letters": 1.0}
 # What is known of where a thing stands, and of what was heard of it, is put together before it is pointed to.
-RECOGNISING_LAYER, HEARING_LAYER, POINTING_LAYER = 1, 2, 4
+RECOGNISING_LAYER, HEARING_LAYER, RELATING_LAYER, POINTING_LAYER = 1, 2, 3, 4
 WARM = 100  # steps
 LAST = 0.05  # of the highest rate, at a stage's end
 
@@ -54,6 +55,7 @@ class Marks:
     pointed: float  # share of the tokens copied from somewhere that are looked for in their place; nan where none is
     placed: float  # share of a picture's tokens whose row and column the middle layer knows; nan where it is not asked
     recognised: float  # share of a picture's tokens that look for their word where it was told; nan where none was
+    related: float  # share of a table's values that look for their row's name, their column's head; nan where none is
     found: float  # share of the tokens with evidence that stand out from all others; nan where it is not asked
 
 
@@ -71,8 +73,9 @@ class Learner(nn.Module):
         self.words = nn.Linear(model.config.vision_config.out_hidden_size, model.config.text_config.hidden_size)
         self.places = nn.Linear(model.config.text_config.hidden_size, 2 * LONGEST)
         self.evidence = nn.Linear(model.config.text_config.hidden_size, 1)
-        self._recognising, self._hearing, self._pointing = (
-            Watched(model.model.language_model, n) for n in (RECOGNISING_LAYER, HEARING_LAYER, POINTING_LAYER)
+        self._recognising, self._hearing, self._relating, self._pointing = (
+            Watched(model.model.language_model, n)
+            for n in (RECOGNISING_LAYER, HEARING_LAYER, RELATING_LAYER, POINTING_LAYER)
         )
 
     def forward(self, batch: Batch) -> tuple[Tensor, Marks]:
@@ -127,7 +130,9 @@ class Learner(nn.Module):
             ):
                 tallies["pointed"].add(*watched.looked(head, spots))
             self._recognise(rows.told, tallies["recognised"])
-            self._find(rows.evidence, tallies["found"])
+            for head, of in ((0, 0), (-1, 1)):
+                tallies["related"].add(*self._relating.looked(head, rows.cells[..., of]))
+            self._find(rows.shown, rows.evidence, tallies["found"])
             if tokens:
                 logits = self.places(self._hearing.hidden[is_picture]).view(-1, LONGEST)
                 tallies["placed"].add(logits, (places[1:] - places[0])[:, is_picture].T.reshape(-1))  # row and column
@@ -140,14 +145,14 @@ class Learner(nn.Module):
         untold = cross_entropy(scores[~was_told], labels[~was_told], reduction="sum")
         recognised.cost(untold * EMPTY_COUNTS, EMPTY_COUNTS * int((~was_told).sum()))
 
-    def _find(self, of: Tensor, found: Tally) -> None:
+    def _find(self, shown: Tensor, evidence: Tensor, found: Tally) -> None:
         """What is asked for stands out, in the pictures of a turn, before it is looked for."""
         scores = self.evidence(self._pointing.hidden)[..., 0]
-        turns = int(of.max()) // 2 + 1
+        turns = int(shown.max()) + 1
         for turn in range(max(1, turns)):  # where nothing is asked too: all learners have gradients of the same weights
-            there = of == 2 * turn + 1
+            there = evidence == turn
             asked = there.any(-1)
-            logits = scores.masked_fill(of // 2 != turn, -math.inf)
+            logits = scores.masked_fill(shown != turn, -math.inf)
             found.stand_out(logits[asked], there[asked])
 
     def _say(self, rows: Rows, is_picture: Tensor, features: Tensor, grids: Tensor, said: Tally) -> Tensor:

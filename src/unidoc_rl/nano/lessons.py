@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Literal
 
@@ -15,7 +16,7 @@ from unidoc_rl import boxes
 from unidoc_rl.nano import acts
 from unidoc_rl.nano.glyphs import Rectangle
 from unidoc_rl.nano.model import TOKEN
-from unidoc_rl.nano.pages import Asked, DrawnPage
+from unidoc_rl.nano.pages import Asked, DrawnPage, one_of
 from unidoc_rl.nano.parts import (
     MOST,
     Opened,
@@ -30,7 +31,7 @@ from unidoc_rl.nano.parts import (
 from unidoc_rl.nano.playing import FEWEST, asking, playing, show, three
 from unidoc_rl.nano.regions import on_page, widened
 from unidoc_rl.nano.talk import Lesson, Talk, silent, squares
-from unidoc_rl.types import AnswerFormat, QuestionKind
+from unidoc_rl.types import AnswerFormat, Box, QuestionKind
 
 LONGEST = 240  # letters to be read aloud at once
 NUMBERS = (AnswerFormat.INT, AnswerFormat.FLOAT)
@@ -116,8 +117,7 @@ def rows(rng: Random, opened: Opened) -> Lesson | None:
     page = opened.page
     if not page.asked:
         return None
-    place = rng.choice(rng.choice(page.asked).places)
-    return _evidence(opened, widened(rng, [place], page), rng.choice(SIZES))
+    return _evidence(opened, widened(rng, _row(rng, page.asked), page), rng.choice(SIZES))
 
 
 def transcribing_evidence(rng: Random, opened: Opened) -> Lesson | None:
@@ -125,8 +125,14 @@ def transcribing_evidence(rng: Random, opened: Opened) -> Lesson | None:
     page = opened.page
     if not page.asked:
         return None
-    place = rng.choice(rng.choice(page.asked).places)
-    return _evidence(opened, boxes.to_pixels(place, page.width, page.height), FEWEST)
+    row = boxes.union(_row(rng, page.asked))
+    return _evidence(opened, boxes.to_pixels(row, page.width, page.height), FEWEST)
+
+
+def _row(rng: Random, asked: Sequence[Asked]) -> Sequence[Box]:
+    """From its name to its value; or what stands by itself."""
+    one = rng.choice(asked)
+    return one.places if is_value(one) else [rng.choice(one.places)]
 
 
 def _evidence(opened: Opened, cut: Rectangle, fewest: int) -> Lesson | None:
@@ -145,7 +151,7 @@ def answering(rng: Random, opened: Opened) -> Lesson | None:
     page = opened.page
     if not page.asked:
         return None
-    first = rng.choice(page.asked)
+    first = one_of(rng, page.asked)
     asked = _some([one for one in page.asked if one.regions == first.regions], first, rng, 2 * MORE)
     return _answers(opened.zoomed(widened(rng, first.regions, page), rng.choice(SIZES)), asked, page)
 
@@ -229,8 +235,11 @@ def choosing(rng: Random, pages: Sequence[DrawnPage], more: int = 2 * MORE) -> L
 
 
 def _some(asked: Sequence[Asked], first: Asked, rng: Random, count: int = MORE) -> list[Asked]:
-    others = [one for one in asked if one is not first]
-    return [first, *rng.sample(others, min(count - 1, len(others)))]
+    chosen, others = [first], [one for one in asked if one is not first]
+    while others and len(chosen) < count:
+        chosen.append(one_of(rng, others))
+        others.remove(chosen[-1])
+    return chosen
 
 
 ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
@@ -244,6 +253,7 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
     "rows": rows,
     "valuing": valuing,
     "answering": answering,
+    "finding": partial(reading_a_value, of="region"),
     "locating": locating,
     "asking": asking,
 }

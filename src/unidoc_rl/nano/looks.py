@@ -22,10 +22,15 @@ class Looks:
         self._encoder = encoder
         self._texts = encoder.tokenizer.batch_decode([[token] for token in range(len(encoder.tokenizer))])
 
-    def of(self, one: Encoded, lesson: Lesson) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each token, what batches.Rows has as spots, evidence and told."""
+    def of(self, one: Encoded, lesson: Lesson) -> tuple[Tensor, ...]:
+        """Of each token, what batches.Rows has as spots, shown, evidence, told and cells."""
         tokens = self._tokens(one.ids, lesson)
-        return self._spots(one, lesson, tokens), _evidence(one, lesson, tokens), self._told(one, lesson, tokens)
+        return (
+            self._spots(one, lesson, tokens),
+            *_evidence(one, lesson, tokens),
+            self._told(one, lesson, tokens),
+            _cells(one, lesson, tokens),
+        )
 
     def _spots(self, one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:
         """Of each token of a lesson, at which tokens the letters stand that it says."""
@@ -93,20 +98,34 @@ class Looks:
         return {word[0].lower(): at[word.start() + SHORTEST - 1] for word in reversed(words)}  # where it is said first
 
 
-def _evidence(one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:
+def _evidence(one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Of pictures that a reply follows at once: what comes later, they cannot know of."""
-    found = torch.full((len(one.ids),), NOWHERE)
+    shown, evidence = (torch.full((len(one.ids),), NOWHERE) for _ in range(2))
     start = 0
     for number, turn in enumerate(lesson.turns):
         told = [part for message in turn.told for part in message]
-        shown = [start + n for n, part in enumerate(told) if isinstance(part, Seen)]
+        pictures = [start + n for n, part in enumerate(told) if isinstance(part, Seen)]
         start += len(told) + 1  # the reply
         if turn.evidence:
-            for part in shown:
-                found[list(tokens[part])] = 2 * number
+            for part in pictures:
+                shown[list(tokens[part])] = number
             for spot in turn.evidence:
-                if spot.part in shown:
-                    found[tokens[spot.part][spot.at]] = 2 * number + 1
+                if spot.part in pictures:
+                    evidence[tokens[spot.part][spot.at]] = number
+    return shown, evidence
+
+
+def _cells(one: Encoded, lesson: Lesson, tokens: Mapping[int, Sequence[int]]) -> Tensor:
+    """Of values whose row's name and column's head are in the same picture."""
+    found = torch.full((len(one.ids), 2), NOWHERE)
+    for part, seen in enumerate(lesson.parts):
+        if isinstance(seen, Seen):
+            start = tokens[part][0]
+            for first, end, name, head in seen.page.cells.tolist():
+                of = sorted({int(seen.squares[name]), int(seen.squares[head])})
+                for square in {*seen.squares[first:end].tolist()} - {NOWHERE}:
+                    if of[0] != NOWHERE and of[-1] < square:
+                        found[start + square] = torch.tensor([start + seen.squares[name], start + seen.squares[head]])
     return found
 
 

@@ -20,6 +20,7 @@ import pypdfium2.raw as pdfium_c
 from numpy.typing import NDArray
 from PIL import Image
 
+from unidoc_rl import boxes
 from unidoc_rl.nano.disguise import disguised
 from unidoc_rl.params import SampleParams
 from unidoc_rl.sample import documents, world
@@ -32,6 +33,8 @@ DPI = 150
 QUALITY = 90  # of the picture file
 DISGUISED = 0.5  # of the families to learn from
 KEPT = 4  # families that are kept drawn, of some 20 pages each
+
+_Cell = tuple[Box, Box, Box]  # a value in a table, its row's name and its column's head
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,19 @@ class DrawnPage:
     places: NDArray[np.float32]  # (letters, 4): the pixels of each
     words: NDArray[np.int32]  # (words, 2): the first letter of each, and the one after its last
     pictures: NDArray[np.float32]  # (pictures, 4): where letters stand that `letters` does not tell
+    # (values, 4): of each in a table, its first letter, the one after its last, and the first of its row's name and of
+    # its column's head
+    cells: NDArray[np.int32]
     asked: tuple[Asked, ...]
 
     def image(self) -> Image.Image:
         return Image.open(io.BytesIO(self.jpeg)).convert("RGB")
+
+
+def one_of(rng: Random, asked: Sequence[Asked]) -> Asked:
+    """Each kind of question as often: a table has many values, and one head."""
+    kind = rng.choice(sorted({one.question.kind for one in asked}))
+    return rng.choice([one for one in asked if one.question.kind is kind])
 
 
 @lru_cache(KEPT)
@@ -76,12 +88,25 @@ def family(seed: int, index: int) -> tuple[DrawnPage, ...]:
             for question in everything(drawn, shown, seed, READABLE):
                 (evidence,) = question.evidence
                 asked.setdefault(evidence.page, []).append(Asked(question, evidence.regions, evidence.places))
-            pages += rendered(path, document.file_name, asked)
+            pages += rendered(path, document.file_name, asked, _cells(shown))
     return tuple(pages)
 
 
-def rendered(path: Path, file_name: str, asked: Mapping[int, Sequence[Asked]]) -> Iterator[DrawnPage]:
-    """The pages of a PDF file, and what is asked about them, by their numbers."""
+def _cells(shown: documents.Shown) -> Mapping[int, Sequence[_Cell]]:
+    """What stands in tables, by page."""
+    found: dict[int, list[_Cell]] = {}
+    for exhibit in shown.exhibits:
+        for row in exhibit.cells if exhibit.heads else ():
+            for place, head in zip(row, exhibit.heads, strict=True):
+                name, value = place.parts
+                found.setdefault(place.page, []).append((value, name, head.parts[0]))
+    return found
+
+
+def rendered(
+    path: Path, file_name: str, asked: Mapping[int, Sequence[Asked]], cells: Mapping[int, Sequence[_Cell]]
+) -> Iterator[DrawnPage]:
+    """The pages of a PDF file, what is asked about them and what stands in their tables, by their numbers."""
     document = pdfium.PdfDocument(path)
     try:
         for number in range(1, len(document) + 1):
@@ -103,11 +128,25 @@ def rendered(path: Path, file_name: str, asked: Mapping[int, Sequence[Asked]]) -
                 places,
                 words,
                 _flipped(pictures, scale, page.get_height()),
+                _first_letters(cells.get(number, ()), places, width, height),
                 tuple(asked.get(number, ())),
             )
             page.close()
     finally:
         document.close()
+
+
+def _first_letters(cells: Sequence[_Cell], places: NDArray[np.float32], width: int, height: int) -> NDArray[np.int32]:
+    """Of each, what DrawnPage has of it."""
+    middles = (places[:, :2] + places[:, 2:]) / 2
+
+    def inside(box: Box) -> NDArray[np.intp]:
+        cut = boxes.to_pixels(box, width, height)
+        return np.flatnonzero(((middles > cut[:2]) & (middles < cut[2:])).all(axis=1))
+
+    found = [[inside(box) for box in cell] for cell in cells]
+    rows = [(value[0], value[-1] + 1, name[0], head[0]) for value, name, head in found]
+    return np.array(rows, np.int32).reshape(-1, 4)
 
 
 def _flipped(corners: NDArray[np.float32], scale: float, height: float) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from unidoc_rl.agent import scripted
 from unidoc_rl.agent.dialect import system_prompt
 from unidoc_rl.nano import acts
 from unidoc_rl.nano.model import PROTOCOL, TOKEN
-from unidoc_rl.nano.pages import Asked, DrawnPage
+from unidoc_rl.nano.pages import Asked, DrawnPage, one_of
 from unidoc_rl.nano.parts import Opened, open_page
 from unidoc_rl.nano.regions import centre, covered, on_page, widened
 from unidoc_rl.nano.talk import RULES, Lesson, Part, Spot, Talk
@@ -54,7 +54,7 @@ def playing(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
     page = rng.choice(pages)
     if not page.asked:
         return None
-    one, found, opened = rng.choice(page.asked), three(rng, page, pages, FIRST), open_page(page)
+    one, found, opened = one_of(rng, page.asked), three(rng, page, pages, FIRST), open_page(page)
     number = found.index(page)
     talk = Talk(system_prompt(PROTOCOL))
     heard = talk.hear(one.question.query)

@@ -24,7 +24,7 @@ STAGES = (
     Stage("rows", {"rows": 3, "valuing": 2, "transcribing": 1, "copying": 2, "printing": 3}, 4000, 800, 1.5e-3, 7),
     Stage(
         "match",
-        {"recognising": 4, "answering": 6, "locating": 1, "choosing": 1, "playing": 1},
+        {"recognising": 4, "finding": 6, "answering": 2, "locating": 1, "choosing": 1, "playing": 1},
         3000,
         900,
         1.5e-3,
@@ -53,7 +53,7 @@ STAGES = (
     ),
     Stage(
         "pages",
-        {"playing": 3, "answering": 3, "rows": 1, "asking": 1, "locating": 1, "choosing": 1},
+        {"playing": 3, "finding": 3, "answering": 1, "rows": 1, "asking": 1, "locating": 1, "choosing": 1},
         2000,
         3000,
         1e-3,

@@ -129,7 +129,7 @@ def _question(draft: _Draft, uid: str, readable: float) -> Question:
                 page,
                 tuple(dict.fromkeys(place.region for place in places)),
                 any(place.pixels < readable for place in places),
-                tuple(place.box for place in places),
+                tuple(dict.fromkeys(part for place in places for part in place.parts)),
             )
             for (name, page), places in pages.items()
         ),

@@ -11,15 +11,16 @@ from unidoc_rl.sample.style import Style
 
 @dataclass(frozen=True, slots=True)
 class TableBoxes:
-    """Where a table stands. A cell's gold region is its row from the label's left edge to the value's right edge."""
+    """Where a table stands."""
 
     whole: Rect
-    header: Rect
+    heads: tuple[Rect, ...]  # the corner's, and each column's
     labels: tuple[Rect, ...]
     values: tuple[tuple[Rect, ...], ...]
 
-    def cell(self, row: int, column: int) -> Rect:
-        return around(self.labels[row], self.values[row][column])
+    def cell(self, row: int, column: int) -> tuple[Rect, Rect]:
+        """A value, with the name of its row: what stands between them says nothing of it."""
+        return self.labels[row], self.values[row][column]
 
 
 def row_height(size: float) -> float:
@@ -46,7 +47,7 @@ def table(
     top = y + _header_height(header, size)
     step_y = row_height(size)
     bottom = top + step_y * len(rows)
-    head = _header(sheet, Rect(x, y, x + width, top), corner, header, edges, size, style)
+    heads = _heads(sheet, Rect(x, y, x + width, top), corner, header, edges, size, style)
     _rules(sheet, Rect(x, top, x + width, bottom), len(rows), edges, size, style)
     pad, font = size * 0.6, style.fonts
     labels, cells = [], []
@@ -59,7 +60,7 @@ def table(
                 for edge, value in zip(edges, row, strict=True)
             )
         )
-    return TableBoxes(Rect(x, y, x + width, bottom), head, tuple(labels), tuple(cells))
+    return TableBoxes(Rect(x, y, x + width, bottom), heads, tuple(labels), tuple(cells))
 
 
 def _first_column(width: float, rows: Sequence[str], columns: int, size: float, style: Style) -> float:
@@ -72,10 +73,10 @@ def _header_height(header: Sequence[str], size: float) -> float:
     return size * (0.8 + 1.2 * max(text.count("\n") + 1 for text in header))
 
 
-def _header(
+def _heads(
     sheet: Sheet, rect: Rect, corner: str, header: Sequence[str], edges: Sequence[float], size: float, style: Style
-) -> Rect:
-    """The head of a table; returns what its words cover."""
+) -> tuple[Rect, ...]:
+    """The head of a table; returns what the words of each cell of it cover."""
     colours = style.palette
     dark = style.rules == "grid"
     if style.rules != "lines":
@@ -83,13 +84,15 @@ def _header(
     ink, pad = "#ffffff" if dark else colours.accent, size * 0.6
     covered = [sheet.text(rect.x1 + pad, rect.y1 + size * 0.4, corner, style.fonts.bold, size, ink)]
     for edge, text in zip(edges, header, strict=True):
-        for n, line in enumerate(text.split("\n")):
-            y = rect.y1 + size * (0.4 + 1.2 * n)
-            covered.append(sheet.text(edge - pad, y, line, style.fonts.bold, size, ink, "right"))
+        lines = [
+            sheet.text(edge - pad, rect.y1 + size * (0.4 + 1.2 * n), line, style.fonts.bold, size, ink, "right")
+            for n, line in enumerate(text.split("\n"))
+        ]
+        covered.append(around(*lines))
     if style.rules == "lines":
         sheet.line(rect.x1, rect.y1, rect.x2, rect.y1, colours.accent, 1.2)
         sheet.line(rect.x1, rect.y2, rect.x2, rect.y2, colours.accent, 0.6)
-    return around(*covered)
+    return tuple(covered)
 
 
 def _rules(sheet: Sheet, body: Rect, rows: int, edges: Sequence[float], size: float, style: Style) -> None:

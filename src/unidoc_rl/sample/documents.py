@@ -27,7 +27,7 @@ class Place:
     """Where something stands, and in which size."""
 
     page: int
-    box: Box
+    parts: tuple[Box, ...]
     pixels: float  # of its type, where the agent is shown the whole page
     region: Box  # what one would cut out to read it: the table or chart of which it is a part, or itself
 
@@ -38,6 +38,7 @@ class ShownExhibit:
     whole: Place
     cells: tuple[tuple[Place, ...], ...]
     header: Place | None  # of a table
+    heads: tuple[Place, ...]  # of its columns
     labels: tuple[Place, ...]  # of a table's rows
     note: Place | None
 
@@ -166,7 +167,7 @@ class _Page:
     def _subheading(self, x: float, y: float) -> float:
         size = self.style.body * 1.25
         rect = self.sheet.text(x, y, self.content.subheading, self.style.fonts.bold, size, self.style.palette.accent)
-        heading = ShownHeading(self.content.heading, self.content.subheading, self._place(rect, size))
+        heading = ShownHeading(self.content.heading, self.content.subheading, self._place([rect], size))
         self.shown.headings.append(heading)
         return rect.y2 + size * 0.5
 
@@ -253,7 +254,7 @@ class _Page:
         bottom, rects = self.sheet.paragraph(frame.x1, frame.y1, frame.width, texts, font, size, ink)
         for item, rect in zip(told, rects, strict=True):
             if isinstance(item, Statement):
-                place = self._place(rect, size)
+                place = self._place([rect], size)
                 if isinstance(item.says, Fact):
                     self.shown.facts.append((item.says, place))
                 else:
@@ -295,14 +296,16 @@ class _Page:
                 note_size,
                 self.style.palette.muted,
             )
-            note = self._place(rects[0], note_size)
+            note = self._place([rects[0]], note_size)
         columns = range(len(exhibit.columns))
-        table = around(drawn.whole, drawn.header)
+        top = around(*drawn.heads)
+        table = around(drawn.whole, top)
         rows = range(len(exhibit.rows))
         cells = tuple(tuple(self._place(drawn.cell(row, column), size, table) for column in columns) for row in rows)
-        labels = tuple(self._place(label, size, table) for label in drawn.labels)
-        whole, head = self._place(table, size), self._place(drawn.header, size, table)
-        self.shown.exhibits.append(ShownExhibit(exhibit, whole, cells, head, labels, note))
+        labels = tuple(self._place([label], size, table) for label in drawn.labels)
+        heads = tuple(self._place([head], size, table) for head in drawn.heads[1:])
+        whole, head = self._place([table], size), self._place([top], size, table)
+        self.shown.exhibits.append(ShownExhibit(exhibit, whole, cells, head, heads, labels, note))
         return bottom
 
     def _chart(self, exhibit: Exhibit, frame: Rect) -> float:
@@ -321,8 +324,10 @@ class _Page:
             rects = [Rect(r.x1 + frame.x1, r.y1 + frame.y1, r.x2 + frame.x1, r.y2 + frame.y1) for r in found]
         else:
             rects = charts.draw(self.sheet, frame.inset(6, 6), chart, self.style)
-        cells = tuple((self._place(rect, size, around(*rects)),) for rect in rects)
-        self.shown.exhibits.append(ShownExhibit(exhibit, self._place(around(*rects), size), cells, None, (), None))
+        cells = tuple((self._place([rect], size, around(*rects)),) for rect in rects)
+        self.shown.exhibits.append(
+            ShownExhibit(exhibit, self._place([around(*rects)], size), cells, None, (), (), None)
+        )
         return frame.y2
 
     def _cards(self, exhibit: Exhibit, frame: Rect) -> float:
@@ -338,11 +343,11 @@ class _Page:
             for column, unit, p in zip(exhibit.columns, exhibit.units, percent, strict=True)
         ]
         rects = blocks.cards(self.sheet, frame, labels, values, size, self.style, across)
-        cells = (tuple(self._place(rect, size) for rect in rects),)
-        self.shown.exhibits.append(ShownExhibit(exhibit, self._place(frame, size), cells, None, (), None))
+        cells = (tuple(self._place([rect], size) for rect in rects),)
+        self.shown.exhibits.append(ShownExhibit(exhibit, self._place([frame], size), cells, None, (), (), None))
         return frame.y2
 
-    def _place(self, rect: Rect, size: float, part_of: Rect | None = None) -> Place:
+    def _place(self, rects: Sequence[Rect], size: float, part_of: Rect | None = None) -> Place:
         width, height = self.style.page
-        box, region = (boxes.from_pixels(*one, width, height) for one in (rect, part_of or rect))
-        return Place(self.number, box, style.shown_pixels(size, width, height), region)
+        *parts, region = (boxes.from_pixels(*one, width, height) for one in (*rects, part_of or around(*rects)))
+        return Place(self.number, tuple(parts), style.shown_pixels(size, width, height), region)
