@@ -24,7 +24,7 @@ from unidoc_rl.nano.looks import UNTOLD
 from unidoc_rl.nano.model import PROTOCOL, TOKEN, make_tokenizer
 from unidoc_rl.nano.parts import Seen, open_page
 from unidoc_rl.nano.recipe import Stage
-from unidoc_rl.nano.talk import Lesson
+from unidoc_rl.nano.talk import Lesson, Turn
 from unidoc_rl.params import SampleParams
 from unidoc_rl.types import Answer, Search, Select, Zoom
 
@@ -201,9 +201,8 @@ def test_the_name_of_a_row_has_been_heard_in_the_question(family: tuple[pages.Dr
     assert told > 10
 
 
-def answer_squares(lesson: Lesson) -> set[int]:
+def answer_squares(turn: Turn) -> set[int]:
     """Where in the last picture the answer stands, which is copied from the note of it."""
-    turn = lesson.turns[-1]
     noted = [turn.spots[spot.at] for spot in turn.spots[turn.reply.index("<answer>") :] if spot]
     return {spot.at for spot in noted if spot}
 
@@ -216,17 +215,18 @@ def test_the_evidence_is_on_the_page_that_is_chosen_and_in_the_region_that_is_cu
     for lesson in taken("playing", family, 6, 4):
         (rows,) = maker.collated("playing", [lesson]).rows
         rests = rows.evidence[0, rows.ids[0] == image] != NOWHERE
-        *found, whole, region = torch.split(rests, [seen.tokens for seen in lesson.seen])
-        _, select, zoom, _ = [parse(turn.reply).action for turn in lesson.turns]
-        assert isinstance(select, Select)
-        assert [bool(page.any()) for page in found] == [n == select.number for n in range(3)]
-        assert isinstance(zoom, Zoom)
+        *found, whole, region = torch.split(rests, [seen.tokens for seen in lesson.seen])[:5]
+        select, zoom, answer = lesson.turns[1:4]
+        chosen, cut = parse(select.reply).action, parse(zoom.reply).action
+        assert isinstance(chosen, Select)
+        assert [bool(page.any()) for page in found] == [n == chosen.number for n in range(3)]
+        assert isinstance(cut, Zoom)
         drawn = whole.reshape(-1, lesson.seen[3].image.width // TOKEN).nonzero().float()
-        x1, y1, x2, y2 = zoom.regions[0]
+        x1, y1, x2, y2 = cut.regions[0]
         corners = [y1 // TOKEN, x1 // TOKEN, (y2 - 1) // TOKEN, (x2 - 1) // TOKEN]
         assert [*drawn.amin(0).tolist(), *drawn.amax(0).tolist()] == corners
-        stands = answer_squares(lesson)
-        assert stands <= {spot.at for spot in lesson.turns[-1].spots if spot}
+        stands = answer_squares(answer)
+        assert stands <= {spot.at for spot in answer.spots if spot}
         assert not stands or stands == set(region.nonzero()[:, 0].tolist())
         assert (rows.shown[0, rows.ids[0] != image] == NOWHERE).all()
         assert (rows.shown[rows.evidence != NOWHERE] == rows.evidence[rows.evidence != NOWHERE]).all()
@@ -281,12 +281,23 @@ def test_a_value_in_a_table_looks_for_the_name_of_its_row_and_the_head_of_its_co
     assert looked > 20
 
 
-def test_an_episode_is_played_to_its_answer(family: tuple[pages.DrawnPage, ...]) -> None:
-    known = {asked.question.query: asked.question for page in family for asked in page.asked}
+def test_an_episode_is_played_to_its_answer_and_goes_on_with_further_questions(
+    family: tuple[pages.DrawnPage, ...],
+) -> None:
+    known = {asked.question.query: (page, asked.question) for page in family for asked in page.asked}
     for lesson in taken("playing", family, 6, 6):
-        *before, answer = [parse(turn.reply).action for turn in lesson.turns]
-        assert [type(action) for action in before] == [Search, Select, Zoom]
-        assert answer == Answer(known[pairs(lesson)[0][0]].answer)
+        search, *after = [parse(turn.reply).action for turn in lesson.turns]
+        queries = [query for query, _ in pairs(lesson) if query in known]
+        assert type(search) is Search
+        assert len(after) == 3 * len(queries) > 3
+        for n, query in enumerate(queries):
+            select, zoom, answer = after[3 * n : 3 * n + 3]
+            page, question = known[query]
+            assert isinstance(select, Select)
+            assert lesson.seen[select.number].page is page
+            assert type(zoom) is Zoom
+            assert [seen.page for seen in lesson.seen[3 + 2 * n : 5 + 2 * n]] == [page, page]
+            assert answer == Answer(question.answer)
 
 
 def test_a_letter_is_in_the_place_in_which_its_middle_lies(family: tuple[pages.DrawnPage, ...]) -> None:

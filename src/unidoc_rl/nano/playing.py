@@ -19,6 +19,9 @@ from unidoc_rl.nano.talk import RULES, Lesson, Part, Spot, Talk
 QUESTIONS = 6  # to learn from what to search for
 FEWEST = PROTOCOL.min_pixels // TOKEN**2  # tokens of a picture
 FIRST = 0.7  # how often the page is the first that is found
+FURTHER = 3  # questions in an episode
+# Of a page that was found, by its number, and of a question: where its evidence stands, the middle and all of it.
+Choice = Callable[[int, Asked], tuple[Spot, list[Spot]]]
 
 
 def asking(rng: Random, opened: Opened) -> Lesson | None:
@@ -50,26 +53,36 @@ def _shaped(rng: Random, word: str) -> str:
 
 
 def playing(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
-    """An episode whose answer stands on one page."""
+    """An episode whose answer stands on one page; further questions about the pages that were found follow in it."""
     page = rng.choice(pages)
     if not page.asked:
         return None
-    one, found, opened = one_of(rng, page.asked), three(rng, page, pages, FIRST), open_page(page)
-    number = found.index(page)
+    one, found = one_of(rng, page.asked), three(rng, page, pages, FIRST)
     talk = Talk(system_prompt(PROTOCOL))
     heard = talk.hear(one.question.query)
     acts.search(talk, one.question.query, heard, rng.choice(scripted.STARTS))
     choice = show(talk, found)
+    _read(rng, talk, found, page, one, heard, choice)
+    for other in rng.choices([other for other in found if other.asked], k=FURTHER):
+        one = one_of(rng, other.asked)
+        _read(rng, talk, found, other, one, talk.hear(one.question.query), choice)
+    return talk.lesson()
+
+
+def _read(
+    rng: Random, talk: Talk, found: Sequence[DrawnPage], page: DrawnPage, one: Asked, heard: int, choice: Choice
+) -> None:
+    """What follows a search, up to the answer."""
+    number, opened = found.index(page), open_page(page)
     acts.select(talk, number, *choice(number, one), rng.choice(scripted.KEEPS).format(number=number))
     part = talk.hear(f"Page {number}: ", opened.whole)
     acts.zoom(talk, on_page(one, opened), part, opened.whole, rng.choice(scripted.ZOOMS))
     seen = opened.zoomed(widened(rng, one.regions, page), FEWEST)
     part = talk.hear("The region: ", seen)
     acts.answer(talk, one, page, heard, part, seen, rng.choice(scripted.ENDS))
-    return talk.lesson()
 
 
-def show(talk: Talk, found: Sequence[DrawnPage]) -> Callable[[int, Asked], tuple[Spot, list[Spot]]]:
+def show(talk: Talk, found: Sequence[DrawnPage]) -> Choice:
     """The pages that were found; tells where on one of them the evidence of a question stands: its middle, and all."""
     opened = [open_page(page) for page in found]
     told: list[Part] = ["Pages found:"]
