@@ -19,7 +19,6 @@ from unidoc_rl.nano.talk import RULES, Lesson, Part, Spot, Talk
 QUESTIONS = 6  # to learn from what to search for
 FEWEST = PROTOCOL.min_pixels // TOKEN**2  # tokens of a picture
 FIRST = 0.7  # how often the page is the first that is found
-FURTHER = 3  # questions in an episode
 # Of a page that was found, by its number, and of a question: where its evidence stands, the middle and all of it.
 Choice = Callable[[int, Asked], tuple[Spot, list[Spot]]]
 
@@ -53,7 +52,7 @@ def _shaped(rng: Random, word: str) -> str:
 
 
 def playing(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
-    """An episode whose answer stands on one page; further questions about the pages that were found follow in it."""
+    """An episode whose answer stands on one page, and a further question about the pages that were found."""
     page = rng.choice(pages)
     if not page.asked:
         return None
@@ -63,9 +62,9 @@ def playing(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
     acts.search(talk, one.question.query, heard, rng.choice(scripted.STARTS))
     choice = show(talk, found)
     _read(rng, talk, found, page, one, heard, choice)
-    for other in rng.choices([other for other in found if other.asked], k=FURTHER):
-        one = one_of(rng, other.asked)
-        _read(rng, talk, found, other, one, talk.hear(one.question.query), choice)
+    page = rng.choice([other for other in found if other.asked])
+    one = one_of(rng, page.asked)
+    _read(rng, talk, found, page, one, talk.hear(one.question.query), choice)
     return talk.lesson()
 
 
