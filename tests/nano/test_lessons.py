@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from dataclasses import replace
 from itertools import islice
 from random import Random
 
@@ -19,7 +20,7 @@ from unidoc_rl.agent.dialect import parse
 from unidoc_rl.agent.encoding import IMAGE, UNSAID
 from unidoc_rl.nano import lessons, pages, specimens
 from unidoc_rl.nano.batches import Maker
-from unidoc_rl.nano.glyphs import ACROSS, DOWN, EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs
+from unidoc_rl.nano.glyphs import ACROSS, DOWN, EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs, in_order
 from unidoc_rl.nano.looks import UNTOLD
 from unidoc_rl.nano.model import PROTOCOL, TOKEN, make_tokenizer
 from unidoc_rl.nano.parts import Seen, open_page
@@ -87,6 +88,16 @@ def test_read_aloud_is_what_stands_in_the_picture(family: tuple[pages.DrawnPage,
         said = len("".join(lesson.turns[0].reply.split()))
         # Two letters whose middles lie in one place count once; of a neighbour that is cut, a letter may be seen.
         assert 0.5 * said <= (seen.glyphs > EMPTY).sum() <= said + 8
+
+
+@settings(max_examples=5)
+@given(SEEDS)
+def test_token_by_token_a_line_has_its_letters_in_order(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
+    for lesson in taken("sounding", family, seed, 6):
+        (seen,) = lesson.seen
+        said = [class_of(letter) for letter in "".join(lesson.turns[0].reply.split())]
+        told = seen.letters[seen.letters > EMPTY].tolist()
+        assert any(told[at : at + len(said)] == said for at in range(len(told) - len(said) + 1))  # neighbours are cut
 
 
 @settings(max_examples=5)
@@ -315,6 +326,18 @@ def test_a_letter_is_in_the_place_in_which_its_middle_lies(family: tuple[pages.D
         assert (drawn[np.clip((down + near).astype(int), 0, high - 1), across.astype(int)] != EMPTY).all()
     empty = glyphs(page, (0, 0, 3, 3), TOKEN, TOKEN)
     assert (empty == EMPTY).all() or (empty == UNKNOWN).any()
+
+
+def test_nothing_is_told_of_letters_in_pictures(family: tuple[pages.DrawnPage, ...]) -> None:
+    page, half = family[2], family[2].width / 2
+    pictured = replace(page, pictures=np.array([[0, 0, half, page.height]], np.float32))
+    bare, told = (
+        in_order(one, (0, 0, page.width, page.height), 20 * TOKEN, 30 * TOKEN).reshape(30, 20, -1)
+        for one in (page, pictured)
+    )
+    assert (bare[:, :10] > EMPTY).any()
+    assert (told[:, :10] == UNKNOWN)[bare[:, :10] == EMPTY].all()
+    assert (told[:, 10:] == bare[:, 10:]).all()
 
 
 @settings(max_examples=4)

@@ -19,7 +19,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch
 from unidoc_rl.nano import lessons, pages, specimens
-from unidoc_rl.nano.glyphs import NOWHERE, PLACES
+from unidoc_rl.nano.glyphs import NOWHERE, PLACES, TURNS
 from unidoc_rl.nano.looks import Looks
 from unidoc_rl.nano.model import PROTOCOL, make_processor, make_tokenizer
 from unidoc_rl.nano.parts import Seen
@@ -60,11 +60,12 @@ class Batch:
     pixels: Tensor
     grids: Tensor  # (pictures, 3)
     glyphs: Tensor  # (tokens of pictures, PLACES)
+    letters: Tensor  # (tokens of pictures, TURNS)
     words: Tensor  # (pieces of words in pictures, 2): the token of a picture in which it begins, and its own
 
     def on(self, device: torch.device) -> Batch:
         rows = [Rows(*(tensor.to(device) for tensor in one)) for one in self.rows]
-        seen = (self.pixels, self.grids, self.glyphs, self.words)
+        seen = (self.pixels, self.grids, self.glyphs, self.letters, self.words)
         return Batch(self.task, rows, *(tensor.to(device) for tensor in seen))
 
 
@@ -126,14 +127,16 @@ class Maker:
         return Batch(task, rows, *self._look(seen))
 
     def _look(self, seen: Sequence[Seen]) -> tuple[Tensor, ...]:
-        """Pixels, grids, glyphs and words."""
+        """Pixels, grids, glyphs, letters and words."""
         if not seen:
-            return torch.empty(0), *(torch.empty(0, width, dtype=torch.long) for width in (3, PLACES, 2))
+            return torch.empty(0), *(torch.empty(0, width, dtype=torch.long) for width in (3, PLACES, TURNS, 2))
         made = self._encoder.processor(images=[one.image for one in seen], do_resize=False, return_tensors="pt")
-        glyphs = torch.from_numpy(np.concatenate([one.glyphs for one in seen]))
+        glyphs, letters = (
+            torch.from_numpy(np.concatenate(of)) for of in ([one.glyphs for one in seen], [one.letters for one in seen])
+        )
         starts = np.cumsum([0, *(one.tokens for one in seen[:-1])])
         words = [self._words(one, start) for one, start in zip(seen, starts, strict=True)]
-        return made["pixel_values"], made["image_grid_thw"], glyphs, torch.from_numpy(np.concatenate(words))
+        return made["pixel_values"], made["image_grid_thw"], glyphs, letters, torch.from_numpy(np.concatenate(words))
 
     def _words(self, seen: Seen, start: int) -> NDArray[np.int64]:
         """Of a picture whose tokens begin at this one."""

@@ -16,7 +16,7 @@ from unidoc_rl.nano.recipe import Stage
 SMOOTHED = 40  # marks of one kind
 _TOLD = {
     "strokes": "letters known by the vision tower's patches",
-    "letters": "letters known by its tokens",
+    "letters": "letters known by its tokens, one after the other",
     "words": "tokens of words known where they begin",
     "recognised": "words in pictures looked for where they were told",
     "related": "values in tables that look for their row's name and column's head",

@@ -3,6 +3,9 @@
 Every visual token is a square of 28 pixels, cut into places of 3.5 by 7 pixels; each place holds the letter whose
 middle lies in it, or none. To learn that is local and dense: each place of each picture teaches something. A middle
 close to an edge may be seen on either side of it: nobody reads by fractions of a pixel.
+
+That is what patches learn. The token that is made of four of them learns its letters one after the other: who reads
+aloud says what comes next, wherever in the token it stands.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from unidoc_rl.nano.pages import DrawnPage
 ACROSS, DOWN = 8, 4  # places of a token, even numbers: a token is made of two patches by two
 CLOSE = 0.25  # of a place
 PLACES = ACROSS * DOWN
+TURNS = 6  # letters that a token tells one after the other; print that has more in a token is hard to read
 _LETTERS = string.digits + string.ascii_letters + string.punctuation + "·–—“”‘’•€£"
 EMPTY, OTHER = 0, len(_LETTERS) + 1
 CLASSES = OTHER + 1
@@ -53,14 +57,25 @@ def glyphs(page: DrawnPage, cut: Rectangle, width: int, height: int) -> NDArray[
     at = np.floor(middles).astype(int)
     for letter in np.flatnonzero(_inside(at, across, down)):
         places[at[letter, 1], at[letter, 0]] = class_of(page.letters[letter])
-    left, top, right, bottom = cut
-    scale = np.array([across / (right - left), down / (bottom - top)])
-    for picture in page.pictures:
-        x1, y1 = np.maximum(np.floor((picture[:2] - [left, top]) * scale), 0).astype(int)
-        x2, y2 = np.maximum(np.ceil((picture[2:] - [left, top]) * scale), 0).astype(int)
-        places[y1:y2, x1:x2] = UNKNOWN
+    places[_pictured(page, cut, across, down)] = UNKNOWN
     tokens = places.reshape(down // DOWN, DOWN, across // ACROSS, ACROSS).swapaxes(1, 2)
     return tokens.reshape(-1, PLACES)
+
+
+def in_order(page: DrawnPage, cut: Rectangle, width: int, height: int) -> NDArray[np.int64]:
+    """(tokens, TURNS): the letters of each token as they are read."""
+    across, down = width // TOKEN, height // TOKEN
+    where = squares(page, cut, width, height)
+    by_token = np.argsort(where, kind="stable")  # a page's letters are in the order of reading
+    by_token = by_token[where[by_token] != NOWHERE]
+    tokens = where[by_token]
+    turns = np.arange(len(tokens)) - np.searchsorted(tokens, tokens)
+    told = np.full((across * down, TURNS), EMPTY)
+    told[_pictured(page, cut, across, down).ravel()] = UNKNOWN
+    for letter, token, turn in zip(by_token, tokens, turns, strict=True):
+        if turn < TURNS:
+            told[token, turn] = class_of(page.letters[letter])
+    return told
 
 
 def of_patches(glyphs: Tensor) -> Tensor:
@@ -74,6 +89,18 @@ def _middles(page: DrawnPage, cut: Rectangle, across: int, down: int) -> NDArray
     left, top, right, bottom = cut
     middles = (page.places[:, :2] + page.places[:, 2:]) / 2
     return (middles - [left, top]) * [across / (right - left), down / (bottom - top)]
+
+
+def _pictured(page: DrawnPage, cut: Rectangle, across: int, down: int) -> NDArray[np.bool_]:
+    """(down, across): where letters may stand that the page does not tell of."""
+    there = np.zeros((down, across), dtype=bool)
+    left, top, right, bottom = cut
+    scale = np.array([across / (right - left), down / (bottom - top)])
+    for picture in page.pictures:
+        x1, y1 = np.maximum(np.floor((picture[:2] - [left, top]) * scale), 0).astype(int)
+        x2, y2 = np.maximum(np.ceil((picture[2:] - [left, top]) * scale), 0).astype(int)
+        there[y1:y2, x1:x2] = True
+    return there
 
 
 def _inside(at: NDArray[np.int64], across: int, down: int) -> NDArray[np.bool_]:

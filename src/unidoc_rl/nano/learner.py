@@ -17,11 +17,11 @@ from unidoc_rl.agent.encoding import UNSAID
 from unidoc_rl.agent.eyes import remember
 from unidoc_rl.agent.pictures import LONGEST
 from unidoc_rl.nano.batches import Batch, Rows
-from unidoc_rl.nano.glyphs import CLASSES, EMPTY, NOWHERE, PLACES, of_patches
+from unidoc_rl.nano.glyphs import CLASSES, EMPTY, NOWHERE, PLACES, TURNS, of_patches
 from unidoc_rl.nano.looks import UNTOLD
 from unidoc_rl.nano.model import MERGE
+from unidoc_rl.nano.quick import quicken
 from unidoc_rl.nano.recipe import Stage
-from unidoc_rl.nano.tower import quicken
 
 EMPTY_COUNTS = 0.1  # most places are empty
 # How much each of the marks counts; letters alone, where nothing is said, count as much as what is said does.
@@ -49,7 +49,7 @@ class Marks:
 
     loss: float
     strokes: float  # share of the letters in pictures that the vision tower's patches know; nan where it is frozen
-    letters: float  # likewise, the tokens that are made of them
+    letters: float  # likewise, one after the other, the tokens that are made of them
     words: float  # share of the tokens of their words that it knows where they begin
     said: float  # share of the tokens to be said that come first; nan where nothing is
     pointed: float  # share of the tokens copied from somewhere that are looked for in their place; nan where none is
@@ -65,11 +65,11 @@ class Learner(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        quicken(model.model.visual)
+        quicken(model)
         remember(model.model.visual)
         # What four patches learn alike is learned four times as soon as by the token that is made of them.
         self.strokes = nn.Linear(model.config.vision_config.hidden_size, PLACES // MERGE**2 * CLASSES)
-        self.letters = nn.Linear(model.config.vision_config.out_hidden_size, PLACES * CLASSES)
+        self.letters = nn.Linear(model.config.vision_config.out_hidden_size, TURNS * CLASSES)
         self.words = nn.Linear(model.config.vision_config.out_hidden_size, model.config.text_config.hidden_size)
         self.places = nn.Linear(model.config.text_config.hidden_size, 2 * LONGEST)
         self.evidence = nn.Linear(model.config.text_config.hidden_size, 1)
@@ -83,7 +83,7 @@ class Learner(nn.Module):
         features, patches = self._look(batch)
         if features.requires_grad:
             _know(self.strokes(patches), of_patches(batch.glyphs), tallies["strokes"])
-            _know(self.letters(features), batch.glyphs, tallies["letters"])
+            _know(self.letters(features), batch.letters, tallies["letters"])
             self._words(features, batch, tallies["words"])
         if batch.rows:
             self._speech(features, batch, tallies)
@@ -233,9 +233,9 @@ class Watched:
         return scores.float().masked_fill(later > at[:, None], -math.inf) * attention.scaling, spots[spots != NOWHERE]
 
 
-def _know(logits: Tensor, glyphs: Tensor, known: Tally) -> None:
-    """Of each place, which letter it holds."""
-    logits, labels = logits.view(-1, CLASSES), glyphs.view(-1)
+def _know(logits: Tensor, letters: Tensor, known: Tally) -> None:
+    """Of each place, or in each one's turn, which letter there is."""
+    logits, labels = logits.view(-1, CLASSES), letters.view(-1)
     is_letter, is_empty = labels > EMPTY, labels == EMPTY
     known.add(logits[is_letter], labels[is_letter])
     known.cost(cross_entropy(logits[is_empty].float(), labels[is_empty], reduction="sum") * EMPTY_COUNTS)

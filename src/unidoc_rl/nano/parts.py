@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unidoc_rl.agent.pictures import shown_size
-from unidoc_rl.nano.glyphs import NOWHERE, Rectangle, glyphs, squares
+from unidoc_rl.nano.glyphs import NOWHERE, Rectangle, glyphs, in_order, squares
 from unidoc_rl.nano.model import PROTOCOL, TOKEN
 from unidoc_rl.nano.pages import DrawnPage
 
@@ -27,6 +27,7 @@ class Seen:
 
     image: Image.Image
     glyphs: NDArray[np.int64]
+    letters: NDArray[np.int64]  # of each token, one after the other
     squares: NDArray[np.int64]  # of each letter of the page, the token in which it stands
     page: DrawnPage
 
@@ -75,7 +76,8 @@ class Opened:
     def _seen(self, cut: Rectangle, width: int, height: int) -> Seen:
         image = self._image.resize((width, height), Image.Resampling.BICUBIC, cut, reducing_gap=3.0)
         page = self.page
-        return Seen(image, glyphs(page, cut, width, height), squares(page, cut, width, height), page)
+        at = page, cut, width, height
+        return Seen(image, glyphs(*at), in_order(*at), squares(*at), page)
 
 
 def some_words(
