@@ -71,10 +71,10 @@ def in_order(page: DrawnPage, cut: Rectangle, width: int, height: int) -> NDArra
     tokens = where[by_token]
     turns = np.arange(len(tokens)) - np.searchsorted(tokens, tokens)
     told = np.full((across * down, TURNS), EMPTY)
-    told[_pictured(page, cut, across, down).ravel()] = UNKNOWN
     for letter, token, turn in zip(by_token, tokens, turns, strict=True):
         if turn < TURNS:
             told[token, turn] = class_of(page.letters[letter])
+    told[_pictured(page, cut, across, down).ravel()] = UNKNOWN  # whose turn it is, too
     return told
 
 

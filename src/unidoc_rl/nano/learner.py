@@ -20,8 +20,8 @@ from unidoc_rl.nano.batches import Batch, Rows
 from unidoc_rl.nano.glyphs import CLASSES, EMPTY, NOWHERE, PLACES, TURNS, of_patches
 from unidoc_rl.nano.looks import UNTOLD
 from unidoc_rl.nano.model import MERGE
-from unidoc_rl.nano.quick import quicken
 from unidoc_rl.nano.recipe import Stage
+from unidoc_rl.nano.tower import quicken
 
 EMPTY_COUNTS = 0.1  # most places are empty
 # How much each of the marks counts; letters alone, where nothing is said, count as much as what is said does.
@@ -65,7 +65,7 @@ class Learner(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        quicken(model)
+        quicken(model.model.visual)
         remember(model.model.visual)
         # What four patches learn alike is learned four times as soon as by the token that is made of them.
         self.strokes = nn.Linear(model.config.vision_config.hidden_size, PLACES // MERGE**2 * CLASSES)
