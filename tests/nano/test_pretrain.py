@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import re
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.nano.pretraining import SEED, STAGES
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.nano.curves import draw
 from unidoc_rl.nano.learner import Marks, rate
+from unidoc_rl.nano.pretrain import pretrain
 
 SCRIPT = Path(__file__).with_name("pretraining.py")
 
@@ -70,6 +75,16 @@ def test_killed_and_run_again_it_ends_with_the_same_weights(tmp_path: Path) -> N
     assert resumed == undisturbed
     assert sorted(step for task in resumed.values() for step in task) == list(range(sum(s.steps for s in STAGES)))
     assert f"--seed {SEED}" in (killed / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_state_of_other_stages_is_not_gone_on_with(tmp_path: Path) -> None:
+    out = tmp_path / "nano"
+    saved = tmp_path / ".nano.work" / f"state-{SEED}.pt"
+    with pytest.raises(UnidocError, match="lower its rate"):
+        pretrain(out, SEED, None, [*STAGES[:1], replace(STAGES[1], rate=math.nan)], saved_every=2)
+    with pytest.raises(UnidocError, match=re.escape(f"{saved}: was saved by a version that has other stages")):
+        pretrain(out, SEED, None, STAGES, saved_every=2)
 
 
 def reached(saved: Path) -> tuple[int, int]:

@@ -129,6 +129,11 @@ class _Work:
     def resume(self) -> None:
         if self._plan.state.exists():
             saved = torch.load(self._plan.state, weights_only=True, map_location=self._device)
+            if saved.get("of") != self._of():
+                raise UnidocError(
+                    f"{self._plan.state}: was saved by a version that has other stages or weights; let that one finish "
+                    "it, or delete it to begin anew"
+                )
             self.state = _State(**saved["state"])
             self._learner.load_state_dict(saved["learner"])
             self._optimizer.load_state_dict(saved["optimizer"])
@@ -211,7 +216,12 @@ class _Work:
         state = {name: getattr(self.state, name) for name in _State.__slots__}
         learner, chosen = self._learner.state_dict(), self._optimizer.state_dict()
         with storage.replacing(self._plan.state) as new:
-            torch.save({"state": state, "learner": learner, "optimizer": chosen}, new)
+            torch.save({"of": self._of(), "state": state, "learner": learner, "optimizer": chosen}, new)
+
+    def _of(self) -> Mapping[str, Any]:
+        """What a state serves, and no other."""
+        shapes = {name: list(weight.shape) for name, weight in self._learner.state_dict().items()}
+        return {"stages": [asdict(stage) for stage in self._plan.stages], "weights": shapes}
 
 
 def _mark(stage: Stage, state: _State, task: str, marks: Marks) -> dict[str, Any]:
