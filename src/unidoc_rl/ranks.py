@@ -28,6 +28,11 @@ def first() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def count() -> str:
+    """How many they are: a step of more learns from more, so that none goes on with what fewer have begun."""
+    return os.environ.get("WORLD_SIZE", "1")
+
+
 @contextmanager
 def writing(out: str | Path, marker: str, inputs: Callable[[], str]) -> Iterator[Output]:
     """`storage.writing`, by the first of them. `inputs`: of which what a killed run has left may serve again."""
@@ -55,7 +60,7 @@ def tracked(name: str, address: str | None, note: Path) -> Iterator[tracking.Run
 @contextmanager
 def _met() -> Iterator[None]:
     """All of them can talk to each other; alone, there is nobody to talk to."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if count() == "1":
         yield
         return
     if torch.cuda.is_available():

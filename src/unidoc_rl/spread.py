@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from transformers import Trainer
 
+from unidoc_rl.agent.loading import place
 from unidoc_rl.checkpoints import a_full_disk_told
 from unidoc_rl.errors import UnidocError
 
@@ -58,6 +59,11 @@ def arguments(deepspeed: str, *, rounded: bool) -> dict[str, Any]:
     }
 
 
+def learns_itself(deepspeed: str, lora: int) -> bool:
+    """Whether it is a model's own weights that a step changes; not low-rank ones beside them, nor DeepSpeed's copy."""
+    return deepspeed == "none" and not lora
+
+
 def adapter(network: Any, rank: int, *, frozen: bool) -> Any:
     """LoRA for all linear layers, but for those of the vision tower and projector where they are frozen; None at 0."""
     if not rank:
@@ -77,6 +83,10 @@ def save(trainer: Trainer, folder: Path) -> None:
         return
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
+        weights = None
+    elif not trainer.is_deepspeed_enabled:
+        _, played_in = place()
+        model = model.to(played_in)
         weights = None
     with a_full_disk_told(folder):
         model.save_pretrained(folder, state_dict=weights)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from unidoc_rl.params import Params
+from unidoc_rl.params import AgentParams, Params
 
 CARD = "README.md"
 CURVE = "curve.csv"
@@ -22,6 +22,23 @@ def marks(folder: Path, stage: str) -> dict[str, float]:
     """How its training went in the end."""
     told: dict[str, float] = json.loads((folder / marker(stage)).read_text(encoding="utf-8"))["marks"]
     return told
+
+
+def unlike(folder: Path, params: AgentParams) -> list[str]:
+    """How the protocol is another than the one that a policy was trained with; of somebody else's, nothing is known.
+
+    Regions may be widened as one likes: the policy has no part in it.
+    """
+    noted = next((file for stage in CURVES if (file := folder / marker(stage)).is_file()), None)
+    if noted is None:
+        return []
+    learned = json.loads(noted.read_text(encoding="utf-8"))["params"]["agent"]
+    now = params.model_dump(mode="json", exclude={"widen"})
+    return [
+        f"was trained with agent.{name}={learned[name]}, and here it is {value}"
+        for name, value in now.items()
+        if learned.get(name, value) != value
+    ]
 
 
 def note(

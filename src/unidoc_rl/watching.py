@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -38,19 +38,18 @@ def last_marks(trainer: Trainer, kinds: tuple[str, ...]) -> dict[str, float]:
 
 
 def course(trainer: Trainer, name: str) -> dict[str, float]:
-    """Of a figure that is told now and then: at the start, the best, and the last."""
-    told = [float(row[name]) for row in trainer.state.log_history if name in row]
-    return {f"{name}_first": told[0], f"{name}_best": max(told), f"{name}_last": told[-1]} if told else {}
+    """Of a figure that is told now and then: before the first step, the best of the checkpoints, and the last."""
+    first, *told = [float(row[name]) for row in trainer.state.log_history if name in row]
+    return {f"{name}_first": first, f"{name}_best": max(told), f"{name}_last": told[-1]}
 
 
-def finite(loss: Tensor, stage: str, step: int, of: Iterable[str]) -> Tensor:
-    """The loss, where it is a number; else what to do about it."""
-    if not torch.isfinite(loss):
+def finite(what: str, value: Tensor | float, stage: str, step: int, of: Iterable[str]) -> None:
+    """Stops before anything is learned from what is no number, and says what to do about it."""
+    if not math.isfinite(value):
         raise UnidocError(
-            f"{stage}: step {step}: the loss is {float(loss)}, of the questions {', '.join(of)}; "
-            f"the last checkpoint is kept; lower {stage}.rate, and run again"
+            f"{stage}: step {step}: the {what} is {float(value)}, of the questions {', '.join(of)}; the last checkpoint "
+            f"is kept; lower {stage}.rate and run again, which begins anew"
         )
-    return loss
 
 
 class _Watch(TrainerCallback):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,21 @@ from hypothesis import strategies as st
 
 from tests.agent.world import QUESTION
 from unidoc_rl.grpo import credit
-from unidoc_rl.types import Action, Answer, Outcome, Reply, Said, Scores, Search, Select, Trajectory, Turn, Zoom
+from unidoc_rl.types import (
+    Action,
+    Answer,
+    Malformed,
+    Outcome,
+    Picture,
+    Reply,
+    Said,
+    Scores,
+    Search,
+    Select,
+    Trajectory,
+    Turn,
+    Zoom,
+)
 
 NAN = float("nan")
 TWO_GROUPS = np.array([0, 0, 0, 1, 1])
@@ -17,7 +33,11 @@ REWARDS = np.array([1.0, 0.0, 0.5, 0.2, NAN])
 
 
 def episode(*actions: Action) -> Trajectory:
-    turns = tuple(Turn(Reply("", 1, 1, 0), Said("", "", action), (), 0) for action in actions)
+    shown = (Picture("a_1", 28, 28),)
+    turns = tuple(
+        Turn(Reply("", 1, 1, 0), Said("", "", action), () if isinstance(action, Malformed) else shown, 0)
+        for action in actions
+    )
     return Trajectory(QUESTION, 0, "p", turns, Outcome.ANSWERED, "", Scores(1.0, {}, ""))
 
 
@@ -51,16 +71,34 @@ def test_groups_without_signal_are_counted() -> None:
     assert credit.without_signal(np.array([NAN, NAN, 0.3, 0.3]), np.array([4, 4, 7, 7])) == 1.0
 
 
-def test_a_turn_has_the_parts_that_it_could_influence() -> None:
+ZOOM = Zoom(((0, 0, 1, 1),))
+
+
+@pytest.mark.parametrize(
+    ("actions", "expected"),
+    [
+        (
+            [Search("a"), Select(1), ZOOM, Search("b"), Answer("x")],
+            ["search", "select", "region", "search region", "select region"],  # it left pages as they were
+        ),
+        ([Search("a"), Malformed(""), Select(0), Answer("x")], ["search", "", "select", "region"]),
+        ([Search("a"), Select(1), Select(0), Answer("x")], ["search", "select", "select", "region"]),  # the last counts
+        ([Search("a"), Search("b"), ZOOM], ["search", "search select region", "region select"]),
+        ([Answer("x")], ["search select region"]),
+        ([Select(0), ZOOM, Answer("x")], ["", "", "search select region"]),  # nothing was there yet
+    ],
+)
+def test_a_turn_has_the_parts_that_it_could_influence(actions: list[Action], expected: list[str]) -> None:
     outcome = {"answer", "format"}
-    played = episode(Search("a"), Select(1), Zoom(((0, 0, 1, 1),)), Search("b"), Answer("x"))
-    assert credit.influenced(played) == [
-        outcome | {"search"},
-        outcome | {"select"},
-        outcome | {"region"},
-        outcome | {"search", "region"},  # it left the page without another zoom
-        outcome | {"select"},  # it let the first page stand
-    ]
+    assert credit.influenced(episode(*actions)) == [outcome | set(parts.split()) for parts in expected]
+
+
+def test_what_finds_nothing_leaves_nothing_to_select_from() -> None:
+    found = episode(Search("a"), Search("b"), Answer("x"))
+    missed = replace(found, turns=(found.turns[0], replace(found.turns[1], observation=()), found.turns[2]))
+    last = credit.influenced(missed)[-1]
+    assert credit.influenced(found)[-1] == {"answer", "format", "select", "region"}
+    assert last == {"answer", "format", "search", "select", "region"}  # it might have searched again
 
 
 def test_turns_share_out_the_episode_s_advantage_by_hand() -> None:

@@ -25,7 +25,7 @@ from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.trajectories import pictures_of
-from unidoc_rl.errors import UnidocError
+from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.grpo.trainer import AgentTrainer, Game
 from unidoc_rl.index.client import SearchClient
 from unidoc_rl.index.search import Index
@@ -44,7 +44,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def trainer(learnable: Learnable, search: Searcher, judge: Judge, checkpoints: Path, *turns: str) -> AgentTrainer:
     """Of a model that writes these turns; the last of some samples is another."""
     asked = questions.read(learnable.folder / "rl.jsonl")
-    network, encoder = student(learnable.model, frozen=True)
+    network, encoder = student(learnable.model, AGENT, frozen=True)
     pictures = Pictures(learnable.corpus, AGENT)
 
     def script(episode: Episode) -> Sequence[str]:
@@ -95,6 +95,17 @@ def test_nothing_is_learned_where_every_episode_is_void(learnable: Learnable, tm
         one = trainer(learnable, client, by_rules, tmp_path, "<search>bees</search>", "<answer>honey</answer>")
         with pytest.raises(UnidocError, match=r"grpo: validation: every episode is void: search service .*: away"):
             one.go_on()
+
+
+@pytest.mark.slow
+def test_of_a_batch_that_search_leaves_in_part_the_rest_is_learned_from(learnable: Learnable, tmp_path: Path) -> None:
+    def away(queries: Sequence[Query], k: int) -> list[list[Hit]]:
+        raise Away("search service: away")
+
+    one = trainer(learnable, away, by_rules, tmp_path, "<search>bees</search>")  # every other sample answers
+    made = one._generate_and_score_completions([{"number": 0}] * 4)
+    assert made["tool_mask"].bool().any(dim=1).tolist() == [True, False, True, False]
+    assert (made["advantages"][~made["tool_mask"].bool()] == 0).all()
 
 
 # --- judge ------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from unidoc_rl.types import Outcome, Scores, Trajectory
 
 AGENT = AgentParams(turns=3, turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
 PARAMS = GrpoParams(steps=2, questions=1, group=4, together=2, rate=1e-2, save_steps=1, credit="turn")
+NAN = torch.tensor(float("nan"), requires_grad=True)
 QUESTIONS = [QUESTION, replace(QUESTION, uid="q2", query="What is steel?", answer="iron")]
 
 
@@ -156,13 +157,20 @@ def test_low_rank_changes_begin_as_the_model_does_and_are_merged(
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_stops_it_and_names_the_questions(
-    world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("what", "loss"), [("loss", lambda _: NAN), ("gradient", lambda one: (one * 0).sqrt())])
+def test_what_is_no_number_stops_it_and_names_the_questions(
+    world: World,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    loss: Callable[[torch.Tensor], torch.Tensor],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(AgentTrainer, "compute_loss", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True))
+    real = AgentTrainer.compute_loss
+    monkeypatch.setattr(AgentTrainer, "compute_loss", lambda *given, **how: loss(real(*given, **how)))
     params = Params(agent=AGENT, grpo=PARAMS)
-    with pytest.raises(UnidocError, match=r"grpo: step 1: the loss is nan, of the questions q\d; .*lower grpo.rate"):
+    with pytest.raises(UnidocError, match=rf"grpo: step 1: the {what} is nan, of the questions q\d; .*lower grpo.rate"):
         grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
     assert not (tmp_path / "out").exists()
 

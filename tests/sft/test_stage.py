@@ -14,7 +14,8 @@ from transformers import AutoModelForImageTextToText
 
 from tests.agent.models import write_policy
 from tests.agent.world import World, played
-from unidoc_rl.agent import trajectories
+from unidoc_rl import spread
+from unidoc_rl.agent import loading, trajectories
 from unidoc_rl.agent.dialect import system_prompt
 from unidoc_rl.agent.encoding import UNSAID, Encoder, batch, with_a_picture
 from unidoc_rl.agent.environment import conversation
@@ -184,6 +185,82 @@ def test_a_loss_that_is_no_number_stops_it_and_names_the_questions_of_its_batch(
     monkeypatch.setattr(Imitation, "compute_loss", of_whole_episodes)
     with pytest.raises(UnidocError, match=r"sft: step 1: the loss is nan, of the questions q0; .*lower sft.rate"):
         sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", params(model))
+
+
+@pytest.mark.slow
+def test_a_gradient_that_is_no_number_stops_it_and_the_last_checkpoint_is_kept(
+    world: World, model: Path, episodes: list[Trajectory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trajectories.write(tmp_path / "sft.jsonl", episodes)
+    real = Imitation.compute_loss
+
+    def soon_steep(trainer: Imitation, *given: Any, **how: Any) -> torch.Tensor:
+        loss: torch.Tensor = real(trainer, *given, **how)
+        return (loss * 0).sqrt() if trainer.state.global_step == 1 else loss  # 0, and its slope is none
+
+    monkeypatch.setattr(Imitation, "compute_loss", soon_steep)
+    often = params(model).model_copy(update={"sft": PARAMS.model_copy(update={"model": str(model), "save_steps": 1})})
+    with pytest.raises(UnidocError, match=r"sft: step 2: the gradient is nan, of the questions .*lower sft.rate"):
+        sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", often)
+    (kept,) = (tmp_path / ".out.work" / "checkpoints").glob("checkpoint-*")
+    weights = load_file(kept / "model.safetensors")
+    assert kept.name == "checkpoint-1"
+    assert all(weight.isfinite().all() for weight in weights.values())
+
+
+@pytest.mark.slow
+def test_small_changes_are_learned_where_bfloat16_would_round_them_away(
+    world: World, model: Path, episodes: list[Trajectory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for module in (loading, spread):  # as on a GPU
+        monkeypatch.setattr(module, "place", lambda: ("cpu", torch.bfloat16))
+    trajectories.write(tmp_path / "sft.jsonl", episodes)
+    learned: dict[str, torch.Tensor] = {}
+    real = spread.save
+
+    def save(trainer: Imitation, folder: Path) -> None:
+        learned.update({name: weight.clone() for name, weight in trainer.model.state_dict().items()})
+        real(trainer, folder)
+
+    monkeypatch.setattr(spread, "save", save)
+    slow = PARAMS.model_copy(update={"model": str(model), "rate": 1e-6, "epochs": 3.0})
+    sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", Params(agent=AGENT, sft=slow))
+    network, _ = loading.student(model, AGENT, frozen=True)
+    moved = [learned[name] != weight for name, weight in network.named_parameters() if weight.requires_grad]
+    assert torch.cat([one.flatten() for one in moved]).float().mean() > 0.5
+    written = load_file(tmp_path / "out" / "model.safetensors")
+    assert {weight.dtype for weight in written.values()} == {torch.bfloat16}  # as it is played
+
+
+def test_a_policy_is_taught_the_protocol_that_it_has_learned(
+    world: World, model: Path, episodes: list[Trajectory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trajectories.write(tmp_path / "sft.jsonl", episodes)
+    agent = AGENT.model_copy(update={"turns": 4})
+    once = PARAMS.model_copy(update={"model": str(model), "epochs": 1.0})
+    sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", Params(agent=agent, sft=once))
+    assert system_prompt(agent) in Encoder.of(tmp_path / "out").write([("user", ["What?"])], begin_turn=True)
+
+
+@pytest.mark.parametrize(
+    ("patch", "expected"),
+    [
+        (28, r"^agent\.patch: a token of \S+ is 32 pixels wide; set agent\.patch=32"),
+        (32, r"sft\.jsonl: \w+: a picture is \d+ x \d+ pixels, .* 32 wide; curate again with agent\.patch=32"),
+    ],
+)
+def test_pictures_for_another_model_are_an_error_before_any_step(
+    world: World, episodes: list[Trajectory], tmp_path: Path, patch: int, expected: str
+) -> None:
+    agent = AGENT.model_copy(update={"patch": 32})
+    wide = write_policy(tmp_path / "wide", agent, "qwen3_vl")
+    trajectories.write(tmp_path / "sft.jsonl", episodes)
+    told = Params(agent=AGENT.model_copy(update={"patch": patch}), sft=PARAMS.model_copy(update={"model": str(wide)}))
+    with pytest.raises(UnidocError, match=expected):
+        sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", told)
 
 
 def test_deepspeed_without_torchrun_is_an_error_before_any_work(world: World, model: Path, tmp_path: Path) -> None:

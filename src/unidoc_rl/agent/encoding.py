@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.types import Role
 
 IMAGE = "<|image_pad|>"  # in the chat templates of the family, once a picture
@@ -103,6 +104,12 @@ class Encoder:
     def square(self) -> int:
         """Pixels on each side of what is one token."""
         return int(self.processor.patch_size * self.processor.merge_size)
+
+    def refuse_other_patches(self, patch: int, name: str) -> None:
+        if patch % self.square:
+            raise UnidocError(
+                f"agent.patch: a token of {name} is {self.square} pixels wide; set agent.patch={self.square}"
+            )
 
     def save(self, folder: Path) -> None:
         self.tokenizer.save_pretrained(folder)

@@ -62,10 +62,6 @@ class TransformersPolicy:
         seed: int = 0,
         records: bool = False,
     ) -> None:
-        if params.patch % encoder.square:
-            raise UnidocError(
-                f"agent.patch: a token of {name} is {encoder.square} pixels wide; set agent.patch={encoder.square}"
-            )
         self._model = model
         self._encoder = encoder
         self.name = name
@@ -90,7 +86,7 @@ class TransformersPolicy:
         seed: int = 0,
     ) -> TransformersPolicy:
         """Of a folder as save_pretrained writes it, with tokenizer and image processor."""
-        model, encoder = load(folder)
+        model, encoder = load(folder, params)
         return cls(model, encoder, folder.resolve().name, show, params, temperature=temperature, seed=seed)
 
     def recorded(self, episode: Episode) -> Encoded:
@@ -124,7 +120,7 @@ class TransformersPolicy:
         if not whole.startswith(read.text):
             raise UnidocError(
                 f"{self.name}: its chat template does not write a longer conversation as it began; "
-                "save the policy with the dialect's template"
+                "the dialect's does: `unidoc sft` and `unidoc grpo` save it with what they make"
             )
         pictures = [part for message in messages for part in message.content if isinstance(part, Picture)]
         with ThreadPoolExecutor() as threads:

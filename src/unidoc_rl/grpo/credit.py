@@ -7,13 +7,13 @@ but for the running deviation, which is kept between steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unidoc_rl.types import Search, Select, Trajectory, Zoom
+from unidoc_rl.agent.trajectories import pictures_of
+from unidoc_rl.types import Answer, Search, Select, Trajectory, Zoom
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -65,22 +65,29 @@ def without_signal(values: Floats, groups: Ints) -> float:
 
 
 def influenced(trajectory: Trajectory) -> list[frozenset[str]]:
-    """Of each turn, the parts of the reward on which it had an influence.
+    """Of each turn, the parts of the reward on which it had an influence: by what it does, and by what it leaves undone.
 
-    A search shows pages; the turn after it selects one of them, or lets the first stand; the turns at a page that was
-    settled on zoom into it, or do not. Whether the answer is right, and the form, hang on all of them.
+    A search shows pages, the first of which is in view. A turn may select one of them, or let the first stand, by
+    zooming, searching again or answering. It may zoom into the page in view, or leave it as it is. Who answers before
+    anything was found has left all of that undone. Whether the answer is right, and the form, hang on all turns.
     """
     parts = []
-    actions = [turn.said.action for turn in trajectory.turns]
-    for former, action in pairwise([None, *actions]):
-        own = {"answer", "format"}
-        if isinstance(action, Search):
-            own.add("search")
-        if isinstance(former, Search):
-            own.add("select")
-        if isinstance(former, (Select, Zoom)) or isinstance(action, Zoom):
-            own.add("region")
-        parts.append(frozenset(own))
+    to_select: set[str] = set()  # while the last search's pages are there to be selected from
+    to_zoom: set[str] = set()  # while a page is in view
+    for turn in trajectory.turns:
+        own: set[str] = set()
+        match turn.said.action:
+            case Search():
+                own = {"search"} | to_select | to_zoom
+                found = bool(pictures_of(turn))
+                to_select, to_zoom = ({"select"}, {"region"}) if found else (set(), set())
+            case Select() if to_zoom:
+                own, to_select = {"select"}, set()
+            case Zoom() if to_zoom:
+                own, to_select = {"region"} | to_select, set()
+            case Answer():
+                own = (to_select | to_zoom) or {"search", "select", "region"}
+        parts.append(frozenset(own | {"answer", "format"}))
     return parts
 
 

@@ -44,10 +44,16 @@ def grpo(
 
     def inputs() -> str:
         sections = (params.grpo, params.agent, params.rewards)
-        return key(learned, validation, folder / PAGES, place_of(index), begun, *sections)
+        return key(learned, validation, folder / PAGES, place_of(index), begun, *sections, ranks.count())
 
     with ranks.writing(out, trained.marker(STAGE), inputs) as output, searching(index) as search:
-        network, encoder = student(begun, frozen=params.grpo.frozen, remembers=params.grpo.deepspeed != spread.ZERO3)
+        network, encoder = student(
+            begun,
+            params.agent,
+            frozen=params.grpo.frozen,
+            precise=spread.learns_itself(params.grpo.deepspeed, params.grpo.lora),
+            remembers=params.grpo.deepspeed != spread.ZERO3,
+        )
         pictures = Pictures(folder, params.agent)
 
         def player(playing: Any, seed: int, temperature: float) -> TransformersPolicy:

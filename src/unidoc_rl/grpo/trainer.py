@@ -104,7 +104,13 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         loss: Tensor = super().training_step(*args, **kwargs)
-        return finite(loss, "grpo", self.state.global_step + 1, self._asked)
+        finite("loss", loss, "grpo", self.state.global_step + 1, self._asked)
+        return loss
+
+    def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+        norm = super()._get_grad_norm(*args, **kwargs)
+        finite("gradient", norm, "grpo", self.state.global_step + 1, self._asked)
+        return norm
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Plays the validation questions, each once and as in earnest; every process its share."""
@@ -133,9 +139,13 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
             first = self.accelerator.process_index * len(questions)  # other processes may play the same question
             episodes.append(self._game.environment.reset(question, first + samples[question.uid]))
             samples[question.uid] += 1
-        with unwrap_model_for_generation(
-            self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
-        ) as model:
+        rounded = self.accelerator.autocast()  # around it all: weights are rounded once, and not for every token
+        with (
+            rounded,
+            unwrap_model_for_generation(
+                self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
+            ) as model,
+        ):
             model.eval()
             playing = model.get_base_model() if is_peft_model(model) else model
             policy = self._game.policy(playing, self._params.seed + self.state.global_step, temperature)
@@ -197,9 +207,9 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
         said = torch.zeros_like(real)
         worth = torch.zeros(real.shape)
         for row, (one, start, turns, trajectory) in enumerate(zip(recorded, begun, advantages, played, strict=True)):
-            counted = torch.tensor(one.said) & (trajectory.outcome is not Outcome.VOID)
-            said[row, start : start + len(one.ids)] = counted.long()
-            worth[row, start : start + len(one.ids)] = _spread(one.said, turns)
+            if trajectory.outcome is not Outcome.VOID:  # of one that broke off, the last that was drawn is no turn
+                said[row, start : start + len(one.ids)] = torch.tensor(one.said).long()
+                worth[row, start : start + len(one.ids)] = _spread(one.said, turns)
         output: dict[str, Any] = {
             "prompt_ids": ids[:, :prompt],
             "prompt_mask": real[:, :prompt],

@@ -131,4 +131,5 @@ def _ends(curve: Curve) -> tuple[float, float]:
 
 
 def _best(tried: Sequence[Mapping[str, float]], name: str) -> float:
-    return max(tried, key=lambda row: row[name])["step"]
+    """Of which checkpoint; before the first step there is none."""
+    return max((row for row in tried if row["step"]), key=lambda row: row[name])["step"]

@@ -22,6 +22,7 @@ from unidoc_rl.agent.encoding import Encoded, Encoder, batch, with_a_picture
 from unidoc_rl.agent.environment import conversation
 from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
+from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.checkpoints import Resuming
 from unidoc_rl.corpus import PAGES
 from unidoc_rl.errors import UnidocError
@@ -73,10 +74,17 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
     model, folder = _begun_with(params.sft.model), storage.local_folder(corpus)
 
     def inputs() -> str:
-        return key(learned, folder / PAGES, model, params.sft, params.agent)
+        return key(learned, folder / PAGES, model, params.sft, params.agent, ranks.count())
 
     with ranks.writing(out, trained.marker(STAGE), inputs) as output:
-        network, encoder = student(model, frozen=params.sft.frozen, remembers=params.sft.deepspeed != spread.ZERO3)
+        network, encoder = student(
+            model,
+            params.agent,
+            frozen=params.sft.frozen,
+            precise=spread.learns_itself(params.sft.deepspeed, params.sft.lora),
+            remembers=params.sft.deepspeed != spread.ZERO3,
+        )
+        _refuse_other_patches(learned, read, encoder)
         examples = Examples(read, encoder, Pictures(folder, params.agent), params.agent)
         trainer = Imitation(
             network,
@@ -86,7 +94,7 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
             processing_class=encoder.tokenizer,
             peft_config=spread.adapter(network, params.sft.lora, frozen=params.sft.frozen),
         )
-        trainer.examples = examples
+        trainer.examples, trainer.asked = examples, []
         with ranks.tracked(STAGE, params.services.mlflow, output.work / "run") as run:
             given = {"trajectories": learned, "corpus": folder / PAGES, "model": model}
             watch(trainer, "imitating", run, params.sft.model_dump(), given)
@@ -100,6 +108,16 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
     return marks
 
 
+def _refuse_other_patches(learned: Path, read: Sequence[Trajectory], encoder: Encoder) -> None:
+    for one in read:
+        for picture in (picture for turn in one.turns for picture in pictures_of(turn)):
+            if picture.width % encoder.square or picture.height % encoder.square:
+                raise UnidocError(
+                    f"{learned}: {one.question.uid}: a picture is {picture.width} x {picture.height} pixels, and a token "
+                    f"of the model {encoder.square} wide; curate again with agent.patch={encoder.square}"
+                )
+
+
 def _begun_with(model: str | None) -> Path:
     return folder_of(model, "sft.model", "a model of the Qwen-VL family") if model else WEIGHTS
 
@@ -108,6 +126,7 @@ class Imitation(Resuming, SFTTrainer):  # type: ignore[misc]
     """TRL's, which goes on, and stops where the loss is no number."""
 
     examples: Examples
+    asked: list[str]  # questions of the step, so far
 
     def carried(self) -> dict[str, int]:
         return {"tokens": int(self._total_train_tokens)}
@@ -116,9 +135,17 @@ class Imitation(Resuming, SFTTrainer):  # type: ignore[misc]
         self._total_train_tokens = carried["tokens"]
 
     def training_step(self, model: Any, inputs: dict[str, Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        numbers = inputs.pop(NUMBERS)
+        asked = self.examples.asked(inputs.pop(NUMBERS))
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
-        return finite(loss, "sft", self.state.global_step + 1, self.examples.asked(numbers))
+        finite("loss", loss, STAGE, self.state.global_step + 1, asked)
+        self.asked += asked
+        return loss
+
+    def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
+        norm = super()._get_grad_norm(*args, **kwargs)
+        finite("gradient", norm, STAGE, self.state.global_step + 1, self.asked)
+        self.asked = []
+        return norm
 
 
 def _config(params: SftParams, checkpoints: Path) -> SFTConfig:
