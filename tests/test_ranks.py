@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.test_checkpoints import GRPO, SFT
-from tests.trainings import Learnable, learn_together, marks, told
+from tests.trainings import Learnable, learn, learn_together, marks, told
+
+LONGER = {"sft": SFT["sft"] | {"epochs": 4.0}}  # four steps of two each
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stage", "sections"), [("sft", SFT), ("grpo", GRPO)])
+@pytest.mark.parametrize(("stage", "sections"), [("sft", LONGER), ("grpo", GRPO)])
 def test_a_rank_that_is_lost_changes_nothing(
     learnable: Learnable, tmp_path: Path, stage: str, sections: dict[str, Any]
 ) -> None:
     params = learnable.params(**sections)
     whole, killed = tmp_path / "whole" / stage, tmp_path / "killed" / stage
-    learn_together(learnable, stage, whole, params)
-    learn_together(learnable, stage, killed, params, dies=("in a step", 5))
+    assert not learn_together(learnable, stage, whole, params)
+    assert learn_together(learnable, stage, killed, params, dies=("in a step", 5))  # the checkpoint is of the second
     assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert marks(killed, stage) == marks(whole, stage)
     assert told(killed.parent) == told(whole.parent)
     assert sorted(path.name for path in killed.parent.iterdir()) == [".mlflow", stage]
+
+
+@pytest.mark.slow
+def test_two_do_not_go_on_with_what_one_has_begun(learnable: Learnable, tmp_path: Path) -> None:
+    """A step of theirs learns from twice as much: they would leave half of it out."""
+    params = learnable.params(**LONGER)
+    whole, begun = tmp_path / "whole" / "sft", tmp_path / "begun" / "sft"
+    learn_together(learnable, "sft", whole, params)
+    assert learn(learnable, "sft", begun, params, ("between steps", 3)) == -signal.SIGKILL
+    learn_together(learnable, "sft", begun, params)
+    assert (begun / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

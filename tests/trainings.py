@@ -184,8 +184,8 @@ def marks(out: Path, stage: str) -> Any:
 
 def learn_together(
     learnable: Learnable, stage: str, out: Path, params: Params, dies: tuple[str, int] | None = None
-) -> None:
-    """By two processes, as torchrun starts them: anew, where one of them has died."""
+) -> bool:
+    """By two processes, as torchrun starts them: anew, where one of them has died. Whether it had to be."""
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     out.parent.mkdir(exist_ok=True)
@@ -200,8 +200,15 @@ def learn_together(
         start_method="forkserver",
     )
     elastic_launch(config, _learn_ranked)(learnable, stage, out, params, dies)
+    return _begun_anew(out).exists()
 
 
 def _learn_ranked(learnable: Learnable, stage: str, out: Path, params: Params, dies: tuple[str, int] | None) -> None:
-    second_of_first_start = (os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]) == ("1", "0")
-    _learn(learnable, stage, out, params, dies if second_of_first_start else None)
+    rank, restarts = os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]
+    if restarts != "0":
+        _begun_anew(out).touch()
+    _learn(learnable, stage, out, params, dies if (rank, restarts) == ("1", "0") else None)
+
+
+def _begun_anew(out: Path) -> Path:
+    return out.parent.with_name(f"{out.parent.name} begun anew")

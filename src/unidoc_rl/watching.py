@@ -47,8 +47,8 @@ def finite(what: str, value: Tensor | float, stage: str, step: int, of: Iterable
     """Stops before anything is learned from what is no number, and says what to do about it."""
     if not math.isfinite(value):
         raise UnidocError(
-            f"{stage}: step {step}: the {what} is {float(value)}, of the questions {', '.join(of)}; the last checkpoint "
-            f"is kept; lower {stage}.rate and run again, which begins anew"
+            f"{stage}: step {step}: the {what} is {float(value)}, of the questions {', '.join(of)}; the last "
+            f"checkpoint is kept; lower {stage}.rate and run again, which begins anew"
         )
 
 

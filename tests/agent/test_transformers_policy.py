@@ -15,12 +15,13 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from tests.agent.models import Told, write_policy
 from tests.agent.world import QUESTION, World
+from unidoc_rl import trained
 from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.loading import load
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.params import AgentParams
+from unidoc_rl.params import AgentParams, Params
 from unidoc_rl.types import Box, Content, Message, Picture, Reply, Role
 
 PARAMS = AgentParams(turn_tokens=16, min_pixels=4 * 28 * 28, max_pixels=12 * 28 * 28)
@@ -103,7 +104,7 @@ def test_who_writes_longer_than_the_others_writes_on_without_them(folder: Path, 
     params = PARAMS.model_copy(update={"turn_tokens": 40})
     pictures = Pictures(world.corpus, params)
     told = [f"<search>{words}</search>" for words in ("bees", "ships", "bees and bees", "ships", "bees and ships")]
-    policy = Told(lambda episode: told[episode.sample :][:1], *load(folder), "told", pictures.show, params)
+    policy = Told(lambda episode: told[episode.sample :][:1], *load(folder, PARAMS), "told", pictures.show, params)
     environment = world.environment(params)
     episodes = [environment.reset(replace(QUESTION, query="Bees? " * (1 + n)), n) for n in range(5)]
     environment.step(episodes, [reply for reply in policy.reply(episodes) if isinstance(reply, Reply)])
@@ -153,3 +154,16 @@ def test_what_is_no_policy_is_told(folder: Path, world: World, tmp_path: Path) -
         TransformersPolicy.of(tmp_path / "half", Pictures(world.corpus, PARAMS).show, PARAMS)
     with pytest.raises(UnidocError, match=r"set agent\.patch=28"):
         TransformersPolicy.of(folder, Pictures(world.corpus, PARAMS).show, AgentParams(patch=32))
+
+
+def test_a_policy_that_is_played_otherwise_than_it_was_trained_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = shutil.copytree(folder, tmp_path / "mine")
+    trained.note(mine, "sft", Params(agent=PARAMS), {}, "another", [])
+    load(mine, PARAMS.model_copy(update={"widen": 28}))  # which is the environment's
+    assert "agent." not in capsys.readouterr().err
+    load(mine, PARAMS.model_copy(update={"turns": 3, "coordinates": "thousandths"}))
+    told = capsys.readouterr().err
+    assert "mine: was trained with agent.turns=10, and here it is 3" in told
+    assert "mine: was trained with agent.coordinates=pixels, and here it is thousandths" in told

@@ -84,7 +84,7 @@ def earned(played: Sequence[Trajectory]) -> list[Trajectory]:
 
 
 def ours(world: Small, asked: Sequence[Question], steps: int, out: Path) -> AgentTrainer:
-    network, encoder = student(WEIGHTS, frozen=True)
+    network, encoder = student(WEIGHTS, PROTOCOL, frozen=True)
     pictures = Pictures(world.corpus, PROTOCOL)
 
     def player(model: Any, seed: int, temperature: float) -> TransformersPolicy:
@@ -171,7 +171,7 @@ class Stock:
 
 
 def stock(world: Small, asked: Sequence[Question], order: Sequence[int], steps: int, out: Path) -> GRPOTrainer:
-    network, encoder = student(WEIGHTS, frozen=True)
+    network, encoder = student(WEIGHTS, PROTOCOL, frozen=True)
     tokenizer = encoder.tokenizer
     tokenizer.response_template = response_template([name for name in ACTING if name != "answer"])  # that ends it
     pictures = Pictures(world.corpus, PROTOCOL)

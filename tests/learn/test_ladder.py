@@ -14,7 +14,7 @@ from tests.browser import PHONE, Tab
 from tests.learn.dying import AGENT, learn_until_killed, small
 from tests.trainings import PROCESSES
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.learn import ladder, report
+from unidoc_rl.learn import ladder, report, table
 from unidoc_rl.learn.ladder import learn
 from unidoc_rl.learn.rows import ROWS
 from unidoc_rl.params import Params, load
@@ -119,3 +119,8 @@ def test_what_cannot_be_climbed_is_told_before_any_work(tmp_path: Path, section:
     with pytest.raises(UnidocError, match=f"{section}.{key}: "):
         learn(tmp_path / "out", 1, Params.model_validate({section: {key: value}}))
     assert not (tmp_path / "out").exists()
+
+
+def test_what_it_began_with_is_no_checkpoint_that_could_be_the_best() -> None:
+    tried = [{"step": step, "eval_accuracy": value} for step, value in enumerate([0.5, 0.2, 0.3])]
+    assert table._best(tried, "eval_accuracy") == 2

@@ -16,6 +16,7 @@ from unidoc_rl.nano.batches import Maker
 from unidoc_rl.nano.evaluate import MEASURES, SEED
 from unidoc_rl.nano.parts import Seen
 from unidoc_rl.nano.talk import Lesson
+from unidoc_rl.params import AgentParams
 
 COUNT = 24
 
@@ -27,7 +28,7 @@ def families() -> list[list[pages.DrawnPage]]:
 
 def surprise(lessons: list[Lesson]) -> float:
     """Nats a token, by which the right replies surprise it."""
-    model, encoder = load(WEIGHTS)
+    model, encoder = load(WEIGHTS, AgentParams())
     maker = Maker(encoder)
     losses = []
     for lesson in lessons:

@@ -228,7 +228,8 @@ def test_small_changes_are_learned_where_bfloat16_would_round_them_away(
     slow = PARAMS.model_copy(update={"model": str(model), "rate": 1e-6, "epochs": 3.0})
     sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", Params(agent=AGENT, sft=slow))
     network, _ = loading.student(model, AGENT, frozen=True)
-    moved = [learned[name] != weight for name, weight in network.named_parameters() if weight.requires_grad]
+    begun = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    moved = [learned[name] != weight.to(learned[name].dtype) for name, weight in begun.items()]
     assert torch.cat([one.flatten() for one in moved]).float().mean() > 0.5
     written = load_file(tmp_path / "out" / "model.safetensors")
     assert {weight.dtype for weight in written.values()} == {torch.bfloat16}  # as it is played

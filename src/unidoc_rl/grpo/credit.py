@@ -65,7 +65,7 @@ def without_signal(values: Floats, groups: Ints) -> float:
 
 
 def influenced(trajectory: Trajectory) -> list[frozenset[str]]:
-    """Of each turn, the parts of the reward on which it had an influence: by what it does, and by what it leaves undone.
+    """Of each turn, the parts of the reward on which it had an influence, by what it did or by what it left undone.
 
     A search shows pages, the first of which is in view. A turn may select one of them, or let the first stand, by
     zooming, searching again or answering. It may zoom into the page in view, or leave it as it is. Who answers before

@@ -113,8 +113,8 @@ def _refuse_other_patches(learned: Path, read: Sequence[Trajectory], encoder: En
         for picture in (picture for turn in one.turns for picture in pictures_of(turn)):
             if picture.width % encoder.square or picture.height % encoder.square:
                 raise UnidocError(
-                    f"{learned}: {one.question.uid}: a picture is {picture.width} x {picture.height} pixels, and a token "
-                    f"of the model {encoder.square} wide; curate again with agent.patch={encoder.square}"
+                    f"{learned}: {one.question.uid}: a picture is {picture.width} x {picture.height} pixels, and a "
+                    f"token of the model {encoder.square} wide; curate again with agent.patch={encoder.square}"
                 )
 
 
