@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import is_peft_model
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -14,6 +15,8 @@ from unidoc_rl import progress, tracking
 from unidoc_rl.errors import UnidocError
 
 SENT_EVERY = 20  # rows of figures
+LARGE = 1_000_000_000  # weights, of a model for which the defaults of params.yaml are not meant
+HIGH = 0.00002  # a rate, for one
 
 
 def watch(
@@ -29,6 +32,16 @@ def watch(
         run.params(params)
         run.inputs(inputs)
         trainer.add_callback(_Watch(what, run))
+        _tell_of_a_high_rate(trainer, what)
+
+
+def _tell_of_a_high_rate(trainer: Trainer, what: str) -> None:
+    """Low-rank changes want a high one."""
+    weights, rate = trainer.model.num_parameters(), trainer.args.learning_rate
+    if weights >= LARGE and rate > HIGH and not is_peft_model(trainer.model):
+        progress.tell(
+            f"{what}: a rate of {rate:g} may ruin a model of {weights / 1e9:.1f} B weights: params.yaml names one for it"
+        )
 
 
 def last_marks(trainer: Trainer, kinds: tuple[str, ...]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText
 
 from tests.agent.models import write_policy
 from tests.agent.world import World, played
-from unidoc_rl import spread
+from unidoc_rl import spread, watching
 from unidoc_rl.agent import loading, trajectories
 from unidoc_rl.agent.dialect import system_prompt
 from unidoc_rl.agent.encoding import UNSAID, Encoder, batch, with_a_picture
@@ -244,6 +244,22 @@ def test_a_policy_is_taught_the_protocol_that_it_has_learned(
     once = PARAMS.model_copy(update={"model": str(model), "epochs": 1.0})
     sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", Params(agent=agent, sft=once))
     assert system_prompt(agent) in Encoder.of(tmp_path / "out").write([("user", ["What?"])], begin_turn=True)
+
+
+def test_a_rate_that_is_for_small_models_is_told(
+    world: World,
+    model: Path,
+    episodes: list[Trajectory],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(watching, "LARGE", 50_000)
+    trajectories.write(tmp_path / "sft.jsonl", episodes)
+    once = PARAMS.model_copy(update={"model": str(model), "epochs": 1.0})
+    sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", Params(agent=AGENT, sft=once))
+    assert "imitating: a rate of 0.005 may ruin a model of 0.0 B weights" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
