@@ -9,19 +9,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.test_checkpoints import GRPO, SFT
+from tests.test_checkpoints import GRPO
+from tests.test_ranks import LONGER
 from tests.trainings import Learnable, learn_together, marks
 
 
-@pytest.mark.parametrize("zero", ["zero2", "zero3"])
-@pytest.mark.parametrize(("stage", "sections"), [("sft", SFT), ("grpo", GRPO)])
+@pytest.mark.parametrize(("zero", "death"), [("zero2", ("in a step", 5)), ("zero3", ("after the last step", 1))])
+@pytest.mark.parametrize(("stage", "sections"), [("sft", LONGER), ("grpo", GRPO)])
 def test_it_learns_goes_on_and_writes_what_ddp_does(
-    learnable: Learnable, tmp_path: Path, stage: str, sections: dict[str, Any], zero: str
+    learnable: Learnable, tmp_path: Path, stage: str, sections: dict[str, Any], zero: str, death: tuple[str, int]
 ) -> None:
     plain, shared = tmp_path / "plain" / stage, tmp_path / "shared" / stage
     learn_together(learnable, stage, plain, learnable.params(**sections))
     both = {stage: sections[stage] | {"deepspeed": zero}}
-    learn_together(learnable, stage, shared, learnable.params(**both), dies=("after the last step", 1))
+    assert learn_together(learnable, stage, shared, learnable.params(**both), dies=death)
     written, expected = (load_file(out / "model.safetensors") for out in (shared, plain))
     assert written.keys() == expected.keys()
     for name, weight in expected.items():

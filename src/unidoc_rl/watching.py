@@ -56,9 +56,12 @@ def course(trainer: Trainer, name: str) -> dict[str, float]:
     return {f"{name}_first": first, f"{name}_best": max(told), f"{name}_last": told[-1]}
 
 
-def finite(what: str, value: Tensor | float, stage: str, step: int, of: Iterable[str]) -> None:
-    """Stops before anything is learned from what is no number, and says what to do about it."""
-    if not math.isfinite(value):
+def finite(what: str, value: Tensor | float | None, stage: str, step: int, of: Iterable[str]) -> None:
+    """Stops before what is no number is learned from and saved, and says what to do about it.
+
+    None: DeepSpeed has not told it.
+    """
+    if value is not None and not math.isfinite(value):
         raise UnidocError(
             f"{stage}: step {step}: the {what} is {float(value)}, of the questions {', '.join(of)}; the last "
             f"checkpoint is kept; lower {stage}.rate and run again, which begins anew"
