@@ -260,6 +260,12 @@ def test_nothing_reaches_our_pods_but_what_is_allowed(overlay: str) -> None:
         assert {port["port"] for port in service["spec"]["ports"]} <= ports
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_pod_is_told_of_the_services_beside_it(overlay: str) -> None:
+    """By variables made of their names: vLLM takes VLLM_PORT for its own, and does not start."""
+    assert {template["spec"].get("enableServiceLinks") for template in pods(overlay).values()} == {False}
+
+
 def test_a_laptop_needs_no_gpu() -> None:
     assert GPU not in str([template["spec"]["containers"] for template in pods("kind").values()])
     assert GPU in str(pods("gpu")["vllm"]["spec"]["containers"])
