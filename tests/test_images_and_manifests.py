@@ -73,6 +73,10 @@ def test_what_an_image_holds_is_compiled_before_it_is_first_imported(dockerfile:
     assert any("python -m compileall" in value for value in ran["RUN"])
 
 
+def test_vllm_starts_without_a_compiler_for_gpus() -> None:
+    assert ("ENV", "VLLM_USE_FLASHINFER_SAMPLER=0") in instructions(REPOSITORY / "images" / "vllm" / "Dockerfile")
+
+
 def test_hadolint_finds_nothing() -> None:
     done = tool("hadolint", *DOCKERFILES)
     assert done.returncode == 0, done.stdout
