@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
+from mlflow.server.security_utils import is_allowed_host_header
 
 from components.base import image
 from pipelines.pipeline import KEYS, SHARED_VOLUME
@@ -208,6 +209,16 @@ def test_the_servers_that_the_docs_name_are_there() -> None:
     told = {*re.findall(r"`http://(\w+):(\d+)", (REPOSITORY / "docs" / "kubeflow.md").read_text())}
     services = of_kind("gpu", "Service")
     assert {(name, str(port["port"])) for name, one in services.items() for port in one["spec"]["ports"]} == told
+
+
+@pytest.mark.parametrize(
+    ("host", "answered"),
+    [("mlflow:5000", True), ("localhost:5000", True), ("127.0.0.1:5001", True), ("elsewhere.example:5000", False)],
+)
+def test_mlflow_answers_those_who_come_by_a_name_of_its_own_or_through_kubectl(host: str, answered: bool) -> None:
+    (container,) = pods("base")["mlflow"]["spec"]["containers"]
+    (hosts,) = re.findall(r"--allowed-hosts=(\S+)", " ".join(container["command"]))
+    assert is_allowed_host_header(hosts.split(","), host) == answered
 
 
 def test_the_search_service_is_a_command_of_ours_and_not_taken_away_whole() -> None:
