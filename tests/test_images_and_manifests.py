@@ -240,6 +240,15 @@ def test_what_the_pipeline_mounts_and_starts_is_what_the_manifests_have() -> Non
     assert GPU in [toleration["key"] for toleration in pods("base")["node"]["spec"]["tolerations"]]
 
 
+def test_a_lost_pod_costs_each_node_one_try_of_its_own() -> None:
+    (runtime,) = of_kind("base", "TrainingRuntime").values()
+    (job,) = (one["template"]["spec"] for one in runtime["spec"]["template"]["spec"]["replicatedJobs"])
+    assert "backoffLimit" not in job  # it counts all nodes together
+    assert job["backoffLimitPerIndex"] > 1
+    assert job["maxFailedIndexes"] == 0  # the others would wait for one that comes no more
+    assert job["template"]["spec"]["restartPolicy"] == "Never"  # else Kubernetes refuses a limit of each
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_container_can_do_no_more_than_it_needs(overlay: str) -> None:
     for name, template in pods(overlay).items():
