@@ -171,6 +171,19 @@ def test_everything_is_ours_and_in_one_namespace(overlay: str) -> None:
         assert {subject["namespace"] for subject in binding["subjects"]} == spaces
 
 
+def test_an_overlay_s_own_index_replaces_the_pods(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "manifests", tmp_path, dirs_exist_ok=True)
+    with (tmp_path / "gpu" / "kustomization.yaml").open("a") as file:
+        own = "{name: unidoc-rl-search, behavior: merge, literals: [INDEX=s3://team/index]}"
+        file.write(f"configMapGenerator:\n  - {own}\n")
+    ours = built(tmp_path / "gpu")
+    held = {one["metadata"]["name"]: one["data"] for one in ours if one["kind"] == "ConfigMap"}
+    (search,) = (one for one in ours if one["kind"] == "Deployment" and one["metadata"]["name"] == "search")
+    name = search["spec"]["template"]["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"]
+    assert held[name] == {"INDEX": "s3://team/index"}
+    assert name not in of_kind("gpu", "ConfigMap")  # so the template is another one
+
+
 def test_another_profile_s_namespace_is_named_once(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "manifests", tmp_path, dirs_exist_ok=True)
     file = tmp_path / "gpu" / "kustomization.yaml"
@@ -230,6 +243,14 @@ def test_the_search_service_is_a_command_of_ours_and_not_taken_away_whole() -> N
     search = of_kind("gpu", "Deployment")["search"]["spec"]
     assert budget["spec"]["selector"] == search["selector"]
     assert budget["spec"]["maxUnavailable"] < search["replicas"]
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_search_waits_for_the_index_that_the_docs_tell_to_make() -> None:
+    told = re.findall(r"`unidoc index .*--out (\S+)`", (REPOSITORY / "docs" / "kubeflow.md").read_text())
+    served = [one["data"]["INDEX"] for one in of_kind("base", "ConfigMap").values() if "INDEX" in one["data"]]
+    assert told == served
+    assert of_kind("kind", "Deployment")["search"]["spec"]["replicas"] == 0
 
 
 def test_what_the_pipeline_mounts_and_starts_is_what_the_manifests_have() -> None:
