@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
+from mlflow.server.security_utils import is_allowed_host_header
 
 from components.base import image
 from pipelines.pipeline import KEYS, SHARED_VOLUME
@@ -71,6 +72,10 @@ def test_what_an_image_holds_is_compiled_before_it_is_first_imported(dockerfile:
     ran = {name: [value for step, value in instructions(dockerfile) if step == name] for name in ("ENV", "RUN")}
     assert "UV_COMPILE_BYTECODE=1" in ran["ENV"] or any("python -I imported.py" in value for value in ran["RUN"])
     assert any("python -m compileall" in value for value in ran["RUN"])
+
+
+def test_vllm_starts_without_a_compiler_for_gpus() -> None:
+    assert ("ENV", "VLLM_USE_FLASHINFER_SAMPLER=0") in instructions(REPOSITORY / "images" / "vllm" / "Dockerfile")
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -166,6 +171,19 @@ def test_everything_is_ours_and_in_one_namespace(overlay: str) -> None:
         assert {subject["namespace"] for subject in binding["subjects"]} == spaces
 
 
+def test_an_overlay_s_own_index_replaces_the_pods(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "manifests", tmp_path, dirs_exist_ok=True)
+    with (tmp_path / "gpu" / "kustomization.yaml").open("a") as file:
+        own = "{name: unidoc-rl-search, behavior: merge, literals: [INDEX=s3://team/index]}"
+        file.write(f"configMapGenerator:\n  - {own}\n")
+    ours = built(tmp_path / "gpu")
+    held = {one["metadata"]["name"]: one["data"] for one in ours if one["kind"] == "ConfigMap"}
+    (search,) = (one for one in ours if one["kind"] == "Deployment" and one["metadata"]["name"] == "search")
+    name = search["spec"]["template"]["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"]
+    assert held[name] == {"INDEX": "s3://team/index"}
+    assert name not in of_kind("gpu", "ConfigMap")  # so the template is another one
+
+
 def test_another_profile_s_namespace_is_named_once(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "manifests", tmp_path, dirs_exist_ok=True)
     file = tmp_path / "gpu" / "kustomization.yaml"
@@ -206,6 +224,16 @@ def test_the_servers_that_the_docs_name_are_there() -> None:
     assert {(name, str(port["port"])) for name, one in services.items() for port in one["spec"]["ports"]} == told
 
 
+@pytest.mark.parametrize(
+    ("host", "answered"),
+    [("mlflow:5000", True), ("localhost:5000", True), ("127.0.0.1:5001", True), ("elsewhere.example:5000", False)],
+)
+def test_mlflow_answers_those_who_come_by_a_name_of_its_own_or_through_kubectl(host: str, answered: bool) -> None:
+    (container,) = pods("base")["mlflow"]["spec"]["containers"]
+    (hosts,) = re.findall(r"--allowed-hosts=(\S+)", " ".join(container["command"]))
+    assert is_allowed_host_header(hosts.split(","), host) == answered
+
+
 def test_the_search_service_is_a_command_of_ours_and_not_taken_away_whole() -> None:
     (container,) = pods("gpu")["search"]["spec"]["containers"]
     program, command, *arguments = container["command"]
@@ -215,6 +243,14 @@ def test_the_search_service_is_a_command_of_ours_and_not_taken_away_whole() -> N
     search = of_kind("gpu", "Deployment")["search"]["spec"]
     assert budget["spec"]["selector"] == search["selector"]
     assert budget["spec"]["maxUnavailable"] < search["replicas"]
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_search_waits_for_the_index_that_the_docs_tell_to_make() -> None:
+    told = re.findall(r"`unidoc index .*--out (\S+)`", (REPOSITORY / "docs" / "kubeflow.md").read_text())
+    served = [one["data"]["INDEX"] for one in of_kind("base", "ConfigMap").values() if "INDEX" in one["data"]]
+    assert told == served
+    assert of_kind("kind", "Deployment")["search"]["spec"]["replicas"] == 0
 
 
 def test_what_the_pipeline_mounts_and_starts_is_what_the_manifests_have() -> None:
@@ -223,6 +259,15 @@ def test_what_the_pipeline_mounts_and_starts_is_what_the_manifests_have() -> Non
     (node,) = pods("base")["node"]["spec"]["containers"]
     assert str(SHARED) in [mount["mountPath"] for mount in node["volumeMounts"]]
     assert GPU in [toleration["key"] for toleration in pods("base")["node"]["spec"]["tolerations"]]
+
+
+def test_a_lost_pod_costs_each_node_one_try_of_its_own() -> None:
+    (runtime,) = of_kind("base", "TrainingRuntime").values()
+    (job,) = (one["template"]["spec"] for one in runtime["spec"]["template"]["spec"]["replicatedJobs"])
+    assert "backoffLimit" not in job  # it counts all nodes together
+    assert job["backoffLimitPerIndex"] > 1
+    assert job["maxFailedIndexes"] == 0  # the others would wait for one that comes no more
+    assert job["template"]["spec"]["restartPolicy"] == "Never"  # else Kubernetes refuses a limit of each
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -258,6 +303,12 @@ def test_nothing_reaches_our_pods_but_what_is_allowed(overlay: str) -> None:
             assert template["metadata"]["labels"][NAME] in chosen["values"]
     for service in of_kind(overlay, "Service").values():
         assert {port["port"] for port in service["spec"]["ports"]} <= ports
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_pod_is_told_of_the_services_beside_it(overlay: str) -> None:
+    """By variables made of their names: vLLM takes VLLM_PORT for its own, and does not start."""
+    assert {template["spec"].get("enableServiceLinks") for template in pods(overlay).values()} == {False}
 
 
 def test_a_laptop_needs_no_gpu() -> None:
