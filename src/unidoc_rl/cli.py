@@ -267,10 +267,10 @@ def curate(
 
     QUESTIONS is a file with answers and gold pages, here or on S3, as `unidoc sample` makes it, or as MMLongBench-Doc,
     SlideVQA and ViDoSeek publish theirs; or a folder of train.json, validation.json and test.json, the last two of
-    which are handed on. A teacher plays each of them several times; what is wrong, broken, needless,
-    repeated or known too early is left out, counted, and kept with its reason. What is made: sft.jsonl (episodes to
-    imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to look at. Killed, it goes
-    on with what was played.
+    which are handed on, without what cannot be played over CORPUS. A teacher plays each of them several times; what is
+    wrong, broken, needless, repeated or known too early is left out, counted, and kept with its reason. What is made:
+    sft.jsonl (episodes to imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to look at. Killed,
+    it goes on with what was played.
 
     The teacher plays what the annotations say, or it is a vision model behind an OpenAI-compatible server
     (curate.teacher; OPENAI_API_KEY carries the key), which needs answers and gold pages alone. Without QUESTIONS, or

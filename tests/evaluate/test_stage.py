@@ -383,6 +383,19 @@ def test_what_was_once_judged_is_not_asked_for_by_another_evaluation(
         assert len(chat.asked) == 6
 
 
+def test_questions_that_cannot_be_played_are_refused_before_any_work(small: Small, tmp_path: Path) -> None:
+    asked, index, out = tmp_path / "test.json", str(small.index), tmp_path / "out"
+    first, *_ = (one for one in small.asked() if one.evidence)
+    gone = replace(first, uid="gone", evidence=(replace(first.evidence[0], page=99),))
+    questions.write(asked, [first, gone, replace(gone, uid="gone too")])
+    with pytest.raises(UnidocError) as raised:
+        evaluate(asked, small.corpus, index, "no such policy", out, Params())
+    assert str(raised.value).startswith(f"{asked}: 2 of its 3 questions cannot be played over {small.corpus}, gone")
+    assert f"page {questions.gold_pages(gone)[0]} is not in the corpus" in str(raised.value)
+    assert "unidoc curate" in str(raised.value)
+    assert not [*tmp_path.glob(".out.work")]
+
+
 def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> None:
     asked, index, out = small.file(Split.TEST), str(small.index), tmp_path / "out"
     with pytest.raises(UnidocError, match="a policy of the name grpo is evaluated already"):
