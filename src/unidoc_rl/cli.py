@@ -600,9 +600,9 @@ def ask(
 
     if save is not None:
         framed.check(save)
-    params = _load(params_file, overrides).agent
-    pictures = Pictures(storage.local_folder(corpus), params)
-    with searching(index, tries=TRIES, documents=documents) as search:
+    params, folder = _load(params_file, overrides).agent, storage.local_folder(corpus)
+    pictures = Pictures(folder, params)
+    with searching(index, folder, tries=TRIES, documents=documents) as search:
         search([Query(question)], 1)  # a wrong document or a service that is away shows before a model is loaded
         player = open_policy(policy, pictures, params, tries=TRIES)
         see = (lambda _: None) if as_json else _tell
@@ -635,7 +635,7 @@ def _tell(turn: Turn) -> None:
 @click.option(
     "--corpus",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The corpus folder, which the paths of pictures in answers to GET then begin with.",
+    help="The corpus folder that it was made of, which the paths of pictures in answers to GET then begin with.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is everywhere.")
 @click.option("--port", default=8002, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
@@ -654,7 +654,7 @@ def serve_index(index: str, corpus: Path | None, host: str, port: int, queue: in
     from unidoc_rl.index.search import Index
     from unidoc_rl.index.service import serve
 
-    serve(lambda: Index(index), index, host=host, port=port, images=corpus, queue=queue)
+    serve(lambda: Index(index, corpus=corpus), index, host=host, port=port, images=corpus, queue=queue)
 
 
 @cli.command()

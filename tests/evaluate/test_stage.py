@@ -22,8 +22,10 @@ from PIL import Image
 
 from tests.agent.chat import Body, Chat, Given, completion
 from tests.agent.models import write_policy
+from tests.agent.world import QUESTION
 from tests.browser import PHONE, Tab
 from tests.conftest import Bucket
+from tests.index.test_stage import make_corpus
 from tests.servers import closed_port
 from tests.small import Small
 from unidoc_rl import questions, s3
@@ -394,6 +396,14 @@ def test_questions_that_cannot_be_played_are_refused_before_any_work(small: Smal
     assert f"page {questions.gold_pages(gone)[0]} is not in the corpus" in str(raised.value)
     assert "unidoc curate" in str(raised.value)
     assert not [*tmp_path.glob(".out.work")]
+
+
+def test_an_index_of_other_documents_is_refused(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    corpus = make_corpus(tmp_path)
+    questions.write(tmp_path / "test.json", [QUESTION])
+    with pytest.raises(UnidocError, match=r"was made of other documents .*: page bees_1 is not in the index\)"):
+        evaluate(tmp_path / "test.json", corpus, str(small.index), "scripted", tmp_path / "out", Params())
 
 
 def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def evaluate(
     folder = storage.local_folder(corpus)
     read = questions.read_playable(asked, folder)
     places = _found(_named([policy, *beside], params.evaluate.baselines), params)
-    with storage.writing(out, marker=EVALUATION) as output, searching(index) as search:
+    with storage.writing(out, marker=EVALUATION) as output, searching(index, folder) as search:
         known = [Path(place) if Path(place).is_dir() else place for place in places.values()]
         output.goes_on_with(key(asked, folder / PAGES, place_of(index), *known, params.agent))
         pictures = Pictures(folder, params.agent)

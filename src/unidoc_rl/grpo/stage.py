@@ -42,7 +42,7 @@ def grpo(
         sections = (params.grpo, params.agent, params.rewards)
         return key(learned, validation, folder / PAGES, place_of(index), begun, *sections)
 
-    with ranks.writing(out, trained.marker(STAGE), inputs) as output, searching(index) as search:
+    with ranks.writing(out, trained.marker(STAGE), inputs) as output, searching(index, folder) as search:
         network, encoder = student(begun, frozen=params.grpo.frozen, remembers=params.grpo.deepspeed != spread.ZERO3)
         pictures = Pictures(folder, params.agent)
 
