@@ -415,7 +415,8 @@ def evaluate(
     QUESTIONS is a file as `unidoc curate` takes it; or vidoseek, slidevqa or mmlongbench, which the hub has, or the
     folder of a copy. Each is played once. Accuracy comes with its interval, by kind of question, source and hops;
     beside it stand what was found, kept and zoomed into, what it cost, and why the rest went wrong. `scripted` plays
-    the annotations: what can be reached with this index. Killed, it goes on with what was played.
+    the annotations: what can be reached with this index. Killed, it goes on with what was played; run again where some
+    episodes were void, it plays those alone.
 
     \b
         unidoc evaluate questions/test.json --corpus corpus --index index --policy grpo --beside sft \\
