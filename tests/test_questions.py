@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.index.test_stage import make_corpus
 from unidoc_rl import questions
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.types import AnswerFormat, Box, Evidence, Question
@@ -135,3 +137,23 @@ def test_what_is_no_question_file_is_named(file: Path, content: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnidocError, match=r"nothing\.json: no question file"):
         questions.read(tmp_path / "nothing.json")
+
+
+def test_it_is_told_why_a_question_cannot_be_played(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path)
+    second = Evidence("bees.pdf", 2, (), None)
+    there = Question("there", "Who?", "Bees", AnswerFormat.STR, "", "", "bees.pdf", (second,))
+    asked = {
+        "there": there,
+        "nowhere said": replace(there, evidence=()),
+        "unanswerable": replace(there, answer_format=AnswerFormat.NONE, evidence=()),
+        "of no document": replace(there, answer_format=AnswerFormat.NONE, file_name="", evidence=()),
+        "page": replace(there, evidence=(second, Evidence("bees.pdf", 3, (), None))),
+        "document": replace(there, answer_format=AnswerFormat.NONE, file_name="wasps.pdf", evidence=()),
+        "answer": replace(there, answer=" "),
+    }
+    assert questions.unplayable([replace(one, uid=uid) for uid, one in asked.items()], corpus) == {
+        "page": "page bees_3 is not in the corpus",
+        "document": "document wasps is not in the corpus",
+        "answer": "its answer is empty",
+    }

@@ -267,10 +267,10 @@ def curate(
 
     QUESTIONS is a file with answers and gold pages, here or on S3, as `unidoc sample` makes it, or as MMLongBench-Doc,
     SlideVQA and ViDoSeek publish theirs; or a folder of train.json, validation.json and test.json, the last two of
-    which are handed on. A teacher plays each of them several times; what is wrong, broken, needless,
-    repeated or known too early is left out, counted, and kept with its reason. What is made: sft.jsonl (episodes to
-    imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to look at. Killed, it goes
-    on with what was played.
+    which are handed on, without what cannot be played over CORPUS. A teacher plays each of them several times; what is
+    wrong, broken, needless, repeated or known too early is left out, counted, and kept with its reason. What is made:
+    sft.jsonl (episodes to imitate), rl.jsonl (questions for rewards), rejected.jsonl, and card.html to look at. Killed,
+    it goes on with what was played.
 
     The teacher plays what the annotations say, or it is a vision model behind an OpenAI-compatible server
     (curate.teacher; OPENAI_API_KEY carries the key), which needs answers and gold pages alone. Without QUESTIONS, or
@@ -415,7 +415,8 @@ def evaluate(
     QUESTIONS is a file as `unidoc curate` takes it; or vidoseek, slidevqa or mmlongbench, which the hub has, or the
     folder of a copy. Each is played once. Accuracy comes with its interval, by kind of question, source and hops;
     beside it stand what was found, kept and zoomed into, what it cost, and why the rest went wrong. `scripted` plays
-    the annotations: what can be reached with this index. Killed, it goes on with what was played.
+    the annotations: what can be reached with this index. Killed, it goes on with what was played; run again where some
+    episodes were void, it plays those alone.
 
     \b
         unidoc evaluate questions/test.json --corpus corpus --index index --policy grpo --beside sft \\
@@ -600,9 +601,9 @@ def ask(
 
     if save is not None:
         framed.check(save)
-    params = _load(params_file, overrides).agent
-    pictures = Pictures(storage.local_folder(corpus), params)
-    with searching(index, tries=TRIES, documents=documents) as search:
+    params, folder = _load(params_file, overrides).agent, storage.local_folder(corpus)
+    pictures = Pictures(folder, params)
+    with searching(index, folder, tries=TRIES, documents=documents) as search:
         search([Query(question)], 1)  # a wrong document or a service that is away shows before a model is loaded
         player = open_policy(policy, pictures, params, tries=TRIES)
         see = (lambda _: None) if as_json else _tell
@@ -635,7 +636,7 @@ def _tell(turn: Turn) -> None:
 @click.option(
     "--corpus",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The corpus folder, which the paths of pictures in answers to GET then begin with.",
+    help="The corpus folder that it was made of, which the paths of pictures in answers to GET then begin with.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 is everywhere.")
 @click.option("--port", default=8002, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
@@ -654,7 +655,7 @@ def serve_index(index: str, corpus: Path | None, host: str, port: int, queue: in
     from unidoc_rl.index.search import Index
     from unidoc_rl.index.service import serve
 
-    serve(lambda: Index(index), index, host=host, port=port, images=corpus, queue=queue)
+    serve(lambda: Index(index, corpus=corpus), index, host=host, port=port, images=corpus, queue=queue)
 
 
 @cli.command()

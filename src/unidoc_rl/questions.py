@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from unidoc_rl import benchmarks
+from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.names import document_name, page_id
 from unidoc_rl.types import AnswerFormat, Box, Evidence, Question
@@ -72,6 +73,37 @@ class _Example(BaseModel):
 def read(path: Path) -> list[Question]:
     """The questions of a file, in its order."""
     return list(_read(path))
+
+
+def read_playable(path: Path, corpus: Path) -> list[Question]:
+    """Likewise; a file without questions, or with one that cannot be played over this corpus, is an error."""
+    asked = read(path)
+    if not asked:
+        raise UnidocError(f"{path}: holds no question")
+    away = unplayable(asked, corpus)
+    if away:
+        uid, why = next(iter(away.items()))
+        raise UnidocError(
+            f"{path}: {len(away)} of its {len(asked)} questions cannot be played over {corpus}, {uid} first: {why}; "
+            "ingest its document, or hand the questions through `unidoc curate`, which leaves such ones out"
+        )
+    return asked
+
+
+def unplayable(asked: Iterable[Question], corpus: Path) -> dict[str, str]:
+    """Those that nobody can be right about with the pages of this corpus, by their uids, and why."""
+    pages = Corpus(corpus)
+    known, documents = set(pages.column("id")), set(pages.column("document"))
+    found: dict[str, str] = {}
+    for one in asked:
+        missing = [page for page in gold_pages(one) if page not in known]
+        if missing:
+            found[one.uid] = f"page {missing[0]} is not in the corpus"
+        elif not one.answer.strip():
+            found[one.uid] = "its answer is empty"
+        elif not one.evidence and one.file_name and (about := document_of(one.file_name)) not in documents:
+            found[one.uid] = f"document {about} is not in the corpus"
+    return found
 
 
 def write(path: Path, questions: Iterable[Question]) -> int:

@@ -321,6 +321,9 @@ def test_questions_that_cannot_be_played_are_listed(
     questions.write(tmp_path / "asked.jsonl", [gone])
     with pytest.raises(UnidocError, match="none of its 1 questions can be played"):
         curate(tmp_path / "asked.jsonl", small.corpus, str(small.index), tmp_path / "other", Params())
+    questions.write(tmp_path / "asked.jsonl", [])
+    with pytest.raises(UnidocError, match=r"asked\.jsonl: holds no question"):
+        curate(tmp_path / "asked.jsonl", small.corpus, str(small.index), tmp_path / "other", Params())
 
 
 @pytest.mark.slow
@@ -337,6 +340,38 @@ def test_of_a_folder_what_nothing_is_learned_from_is_handed_on(
     assert curate(mine, small.corpus, str(small.index), tmp_path / "out", Params()).questions == 1
     assert (tmp_path / "out" / "test.json").read_bytes() == (mine / "test.json").read_bytes()
     assert not (tmp_path / "out" / "validation.json").exists()
+
+
+@pytest.mark.slow
+def test_what_nothing_is_learned_from_is_handed_on_as_far_as_it_can_be_played(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine, out = tmp_path / "mine", tmp_path / "out"
+    mine.mkdir()
+    some = [one for one in small.asked() if one.evidence][:4]
+    gone = replace(some[2], evidence=(replace(some[2].evidence[0], page=99),))
+    said_nowhere = replace(some[3], evidence=())  # an answer is known, and that is enough to measure one by
+    questions.write(mine / "train.json", some[:1])
+    questions.write(mine / "validation.json", [some[1], gone, said_nowhere])
+    questions.write(mine / "test.json", some[1:2])
+    done = unidoc_curate(mine, small)
+    assert done.exit_code == LEFT_OUT
+    assert "1 questions cannot be played; out/report.json names each, and why" in done.output
+    report = json.loads((out / "report.json").read_text())
+    assert report["left_out"] == {gone.uid: f"validation.json: page {gold_pages(gone)[0]} is not in the corpus"}
+    assert (report["questions"], report["played"]) == (1, Params().curate.attempts)
+    assert questions.read(out / "validation.json") == [some[1], said_nowhere]
+    assert (out / "test.json").read_bytes() == (mine / "test.json").read_bytes()
+    parts = [tmp_path / f"part{place}" for place in (1, 2)]
+    for place, folder in enumerate(parts, start=1):
+        assert not curate(mine, small.corpus, str(small.index), folder, Params(), shard=Shard(place, 2)).left_out
+    together = curate(mine, small.corpus, str(small.index), tmp_path / "together", Params(), parts=parts)
+    assert together.left_out == report["left_out"]
+    assert (tmp_path / "together" / "validation.json").read_bytes() == (out / "validation.json").read_bytes()
+    questions.write(mine / "test.json", [gone])
+    with pytest.raises(UnidocError, match=r"test\.json: none of its 1 questions can be played .*: page .* is not in"):
+        curate(mine, small.corpus, str(small.index), out, Params())
 
 
 @pytest.mark.slow

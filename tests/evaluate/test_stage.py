@@ -22,8 +22,10 @@ from PIL import Image
 
 from tests.agent.chat import Body, Chat, Given, completion
 from tests.agent.models import write_policy
+from tests.agent.world import QUESTION
 from tests.browser import PHONE, Tab
 from tests.conftest import Bucket
+from tests.index.test_stage import make_corpus
 from tests.servers import closed_port
 from tests.small import Small
 from unidoc_rl import questions, s3
@@ -330,6 +332,47 @@ def test_who_was_not_answered_counts_as_void_and_what_was_has_its_cost(
 
 
 @pytest.mark.slow
+def test_run_again_it_plays_what_was_void_alone(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    first, second, third = some = [one for one in small.asked() if one.evidence][:3]
+    away = [first.query]
+    questions.write(tmp_path / "test.json", some)
+
+    def answer(body: Body) -> Given:
+        text = json.dumps(body, ensure_ascii=False)
+        return (302, {"Location": "/"}, "") if any(one in text for one in away) else completion("<answer>so</answer>")
+
+    def played(turns: int = 6) -> tuple[Counter[str], list[dict[str, Any]]]:
+        """How often each question was asked, and what both have come to."""
+        del chat.asked[:]
+        params = Params(agent=AgentParams(turns=turns), evaluate=EvaluateParams(baselines=["rag"]))
+        evaluate(tmp_path / "test.json", small.corpus, str(small.index), chat.url, out, params)
+        texts = [json.dumps(body, ensure_ascii=False) for body in chat.asked]
+        asked = Counter(one.uid for one in some for text in texts if one.query in text)
+        table = json.loads((out / "evaluation.json").read_text())
+        return asked, list(table.values())
+
+    out = tmp_path / "evaluation"
+    with Chat(answer).running() as chat:
+        assert [one["void"] for one in played()[1]] == [1, 1]
+        kept = {one.question.uid: one for one in trajectories.read(out / "episodes.jsonl")}
+        away[:] = [second.query]  # which was played
+        asked, both = played()
+        assert asked == {first.uid: 2}
+        assert [(one["void"], one["accuracy"]["count"]) for one in both] == [(0, 3), (0, 3)]
+        now = {one.question.uid: one for one in trajectories.read(out / "episodes.jsonl")}
+        assert [now[one.uid] for one in (second, third)] == [kept[one.uid] for one in (second, third)]
+        assert played()[0] == {first.uid: 2, second.uid: 2, third.uid: 2}  # none was void: all of them anew
+        assert played(turns=5)[0] == {first.uid: 2, second.uid: 2, third.uid: 2}  # they play by other rules
+        (out / "evaluation.json").write_text("{")
+        assert played(turns=5)[0] == {first.uid: 2, second.uid: 2, third.uid: 2}
+        assert "evaluation.json: is damaged" in capfd.readouterr().err
+
+
+@pytest.mark.slow
 def test_an_earlier_evaluation_stands_beside_with_what_it_has_played(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,6 +424,27 @@ def test_what_was_once_judged_is_not_asked_for_by_another_evaluation(
         assert len(chat.asked) == 4  # once more of what was not understood
         evaluated("two", RewardParams(judge=judge, of="outcome"))
         assert len(chat.asked) == 6
+
+
+def test_questions_that_cannot_be_played_are_refused_before_any_work(small: Small, tmp_path: Path) -> None:
+    asked, index, out = tmp_path / "test.json", str(small.index), tmp_path / "out"
+    first, *_ = (one for one in small.asked() if one.evidence)
+    gone = replace(first, uid="gone", evidence=(replace(first.evidence[0], page=99),))
+    questions.write(asked, [first, gone, replace(gone, uid="gone too")])
+    with pytest.raises(UnidocError) as raised:
+        evaluate(asked, small.corpus, index, "no such policy", out, Params())
+    assert str(raised.value).startswith(f"{asked}: 2 of its 3 questions cannot be played over {small.corpus}, gone")
+    assert f"page {questions.gold_pages(gone)[0]} is not in the corpus" in str(raised.value)
+    assert "unidoc curate" in str(raised.value)
+    assert not [*tmp_path.glob(".out.work")]
+
+
+def test_an_index_of_other_documents_is_refused(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    corpus = make_corpus(tmp_path)
+    questions.write(tmp_path / "test.json", [QUESTION])
+    with pytest.raises(UnidocError, match=r"was made of other documents .*: page bees_1 is not in the index\)"):
+        evaluate(tmp_path / "test.json", corpus, str(small.index), "scripted", tmp_path / "out", Params())
 
 
 def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> None:

@@ -235,6 +235,46 @@ def overwrite(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-8].ljust(path.stat().st_size, b"\0"))
 
 
+def test_an_index_of_other_documents_is_refused_where_their_pages_are_looked_at(tmp_path: Path) -> None:
+    corpus, made = make_corpus(tmp_path), tmp_path / "index"
+    index(corpus, made, WORDS)
+    Index(made, corpus=corpus).close()
+
+    def difference() -> str:
+        ingest(tmp_path / "docs", corpus, PLAIN)
+        with pytest.raises(UnidocError) as raised:
+            Index(made, corpus=corpus)
+        told = re.fullmatch(r"(.+): was made of .* than (.+) \(first difference: (.+)\); run .*", str(raised.value))
+        assert told
+        assert told.groups()[:2] == (str(made), str(corpus))
+        return told[3]
+
+    files.write_pdf(tmp_path / "docs/salt.pdf", text="Salt is mined")
+    assert difference() == "page salt_1 is not in the index"
+    files.write_pdf(tmp_path / "docs/salt.pdf", text="Salt is boiled")
+    index(corpus, made, WORDS)
+    assert difference() == "the document of page salt_1 has changed"
+    (tmp_path / "docs/salt.pdf").unlink()
+    assert difference() == "page salt_1 is not in the corpus"
+    served = CliRunner().invoke(cli, ["serve-index", str(made), "--corpus", str(corpus), "--port", "0"])
+    assert "page salt_1 is not in the corpus" in str(served.exception)
+    index(corpus, made, WORDS)
+    Index(made, corpus=corpus).close()
+
+
+@pytest.mark.slow
+def test_rows_in_milvus_are_not_opened_for_other_documents(tmp_path: Path) -> None:
+    corpus, uri = make_corpus(tmp_path), str(tmp_path / "rows/milvus.db")
+    index(corpus, tmp_path / "index", IndexParams(retrievers=["dense"], uri=uri))
+    Index(tmp_path / "index", corpus=corpus).close()
+    (tmp_path / "docs/bees.pdf").unlink()
+    ingest(tmp_path / "docs", corpus, PLAIN)
+    with pytest.raises(UnidocError, match=r"first difference: page bees_1 is not in the corpus"):
+        Index(tmp_path / "index", corpus=corpus)
+    index(corpus, tmp_path / "index", IndexParams(retrievers=["dense"], uri=uri))  # nobody has it open
+    Index(tmp_path / "index", corpus=corpus).close()
+
+
 @pytest.mark.parametrize("victim", ["index.json", "pages.parquet", "bm25/pages.npy", "dense/codes.npy"])
 @pytest.mark.parametrize("damage", [Path.unlink, cut, overwrite])
 def test_a_damaged_index_is_told_and_made_anew(

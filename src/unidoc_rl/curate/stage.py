@@ -7,8 +7,8 @@ trajectories/report.json      how many came through every filter
 trajectories/card.html        the same to look at, with some of the episodes
 trajectories/questions.json   where no questions were given: those that the teacher wrote, and
 trajectories/dropped.jsonl    those of them that are not asked, each with the reason
-trajectories/validation.json  of a folder of questions, what nothing is learned from, handed on; where the teacher
-trajectories/test.json        writes, and none are given, those about documents of their own
+trajectories/validation.json  of a folder of questions, what nothing is learned from, handed on as far as it can be
+trajectories/test.json        played; where the teacher writes, and none are given, those about documents of their own
 
 The teacher plays each question several times; candidates come in shuffled order, so that their place teaches nothing.
 Killed, it goes on with the episodes that it had played. An endpoint is asked nothing twice, not by later runs either.
@@ -29,7 +29,7 @@ from statistics import fmean
 
 from unidoc_rl import questions, storage, tracking
 from unidoc_rl.agent import trajectories
-from unidoc_rl.corpus import PAGES, Corpus
+from unidoc_rl.corpus import PAGES
 from unidoc_rl.curate import REPORT, SFT, card, part, writing
 from unidoc_rl.curate.filters import REASONS, TOO_EASY, TOO_HARD, Traits, labelled, reason, surplus, traits
 from unidoc_rl.curate.part import Given, Part
@@ -86,7 +86,10 @@ def curate(
         where = f"{asked}: holds no {TRAIN}" if asked else "no questions"
         raise UnidocError(f"{where}: name a file of them, or a teacher that writes some (curate.teacher)")
     folder = storage.local_folder(corpus)
-    playable, left_out = _playable(to_learn, folder) if to_learn else (None, {})
+    playable, left_out = _playable(to_learn, folder, taught=True) if to_learn else (None, {})
+    if to_learn and not playable:
+        raise UnidocError(f"{to_learn}: holds no question")
+    handed_on = {file: _playable(file, folder, taught=False) for file in held_out.values()}
     inputs = key(asked or "none", folder / PAGES, place_of(index), params.curate, params.agent, params.rewards)
     missing = [split for split in HELD_OUT if split not in held_out]
     given = Given(playable, missing, folder, index, params, inputs)
@@ -106,9 +109,7 @@ def curate(
                 alone = output.work / "part"
                 alone.mkdir(exist_ok=True)
                 there = {alone: part.make(given, part.WHOLE, alone, output.work)}
-            for file in held_out.values():
-                shutil.copy(file, output.new)
-            report = _collected(there, given, left_out, output.new)
+            report = _collected(there, given, left_out, _hand_on(handed_on, output.new), output.new)
             run.metrics([(0, _counts(report))])
             run.file(output.new / card.FILE)
     return report
@@ -122,38 +123,45 @@ def _files(asked: Path | None) -> tuple[Path | None, dict[Split, Path]]:
     return there.pop(Split.TRAIN, None), there
 
 
-def _playable(asked: Path, corpus: Path) -> tuple[list[Question], dict[str, str]]:
-    """Questions whose pages are there, and why the others cannot be played."""
-    read, pages = questions.read(asked), Corpus(corpus)
-    known, documents = set(pages.column("id")), set(pages.column("document"))
-    left_out: dict[str, str] = {}
+def _playable(asked: Path, corpus: Path, *, taught: bool) -> tuple[list[Question], dict[str, str]]:
+    """The questions of a file, and why the others of it cannot be played; `taught`: by who must know the gold pages."""
+    read = questions.read(asked)
+    left_out = questions.unplayable(read, corpus)
     for one in read:
-        missing = [page for page in questions.gold_pages(one) if page not in known]
-        if missing:
-            left_out[one.uid] = f"page {missing[0]} is not in the corpus"
-        elif not one.answer.strip():
-            left_out[one.uid] = "its answer is empty"
-        elif not one.evidence and one.answer_format is not AnswerFormat.NONE:
-            left_out[one.uid] = "nobody has said on which page its answer stands"
-        elif not one.evidence and one.file_name and (about := questions.document_of(one.file_name)) not in documents:
-            left_out[one.uid] = f"document {about} is not in the corpus"
-    if len(left_out) == len(read):
-        raise UnidocError(f"{asked}: none of its {len(read)} questions can be played over {corpus}: {_first(left_out)}")
+        if taught and not one.evidence and one.answer_format is not AnswerFormat.NONE:
+            left_out.setdefault(one.uid, "nobody has said on which page its answer stands")
+    if read and len(left_out) == len(read):
+        first = ": ".join(next(iter(left_out.items())))
+        raise UnidocError(f"{asked}: none of its {len(read)} questions can be played over {corpus}: {first}")
     return [one for one in read if one.uid not in left_out], left_out
 
 
-def _first(left_out: Mapping[str, str]) -> str:
-    return next((f"{uid}: {why}" for uid, why in left_out.items()), "it is empty")
+def _hand_on(files: Mapping[Path, tuple[list[Question], dict[str, str]]], out: Path) -> dict[str, str]:
+    """Writes the questions of these files that can be played; returns why the others cannot."""
+    left_out: dict[str, str] = {}
+    for file, (playable, away) in files.items():
+        if away:
+            questions.write(out / file.name, playable)
+            left_out |= {uid: f"{file.name}: {why}" for uid, why in away.items()}
+        else:
+            shutil.copy(file, out)
+    return left_out
 
 
-def _collected(parts: Mapping[Path, Part], given: Given, left_out: Mapping[str, str], out: Path) -> Report:
+def _collected(
+    parts: Mapping[Path, Part],
+    given: Given,
+    left_out: Mapping[str, str],
+    not_handed_on: Mapping[str, str],
+    out: Path,
+) -> Report:
     """Fills `out` with what the parts are together."""
     params, asked = given.params, given.asked
     report = Report(0)
     if asked is None:
         asked = _written(parts, given.held_out, out, report, params)
     away = {uid: why for one in parts.values() for uid, why in one.left_out.items()}
-    report.left_out = {**left_out, **{one.uid: away[one.uid] for one in asked if one.uid in away}}
+    report.left_out = {**not_handed_on, **left_out, **{one.uid: away[one.uid] for one in asked if one.uid in away}}
     report.questions = len(asked) + len(left_out)
     rated = {uid: fmean(right) for one in parts.values() for uid, right in one.rated.items()}
     report.rated = {one.uid: rated[one.uid] for one in asked if one.uid in rated}

@@ -6,7 +6,7 @@ evaluation/evaluation.json       every number, with its interval; what it was ma
 evaluation/metrics.json          the main ones, for `dvc metrics show`
 evaluation/report.html           the same to look at
 
-Killed, it goes on with the episodes that were played.
+Killed, it goes on with the episodes that were played; run again where some were void, it plays those alone.
 """
 
 from __future__ import annotations
@@ -55,14 +55,13 @@ def evaluate(
     beside: Sequence[str] = (),
 ) -> Evaluation:
     """Makes the folder `out`; `beside`: whom to compare with on the same questions; `champion` is the registry's."""
-    read = questions.read(asked)
-    if not read:
-        raise UnidocError(f"{asked}: holds no question")
-    places = _found(_named([policy, *beside], params.evaluate.baselines), params)
     folder = storage.local_folder(corpus)
-    with storage.writing(out, marker=EVALUATION) as output, searching(index) as search:
+    read = questions.read_playable(asked, folder)
+    places = _found(_named([policy, *beside], params.evaluate.baselines), params)
+    with storage.writing(out, marker=EVALUATION) as output, searching(index, folder) as search:
         known = [Path(place) if Path(place).is_dir() else place for place in places.values()]
-        output.goes_on_with(key(asked, folder / PAGES, place_of(index), *known, params.agent))
+        of = key(asked, folder / PAGES, place_of(index), *known, params.agent)
+        output.goes_on_with(of)
         pictures = Pictures(folder, params.agent)
         with tracking.run("evaluate", params.services.mlflow, output.work / "run") as run:
             rules = {**params.evaluate.model_dump(), **params.agent.model_dump(), "judge": params.rewards.judge}
@@ -70,10 +69,10 @@ def evaluate(
             run.params({"policy": policy, **played_by})
             inputs = run.inputs({"questions": asked, "corpus": folder / PAGES, "index": place_of(index), **places})
             players = _players(places, read, folder, search, pictures, params)
-            found = _measured(players, read, output, params)
+            found = _measured(players, read, output, _left_void(output.former, of), params)
             own = next(iter(found))
             compared = {name: difference(*paired(one, found[own])) for name, one in found.items() if name != own}
-            _write(output.new, found, compared, inputs)
+            _write(output.new, found, compared, inputs, of)
             _report(output.new, found, compared, places, read, folder)
             run.result(metrics(found[own]))
             for name in compared:
@@ -89,9 +88,13 @@ def _measured(
     players: Iterable[tuple[str, tuple[Environment, Policy | Path]]],
     asked: Sequence[Question],
     output: storage.Output,
+    before: Mapping[str, Path],
     params: Params,
 ) -> dict[str, Evaluation]:
-    """Lets everyone play, the one that is evaluated first; of who has played before, the episodes are at this path."""
+    """Lets everyone play, the one that is evaluated first; of who has played before, the episodes are at this path.
+
+    `before`: what was played for the former result, whose void episodes are played again.
+    """
     judge = open_judge(params.rewards.judge)
     known = {*asked}
     found: dict[str, Evaluation] = {}
@@ -100,6 +103,9 @@ def _measured(
         if isinstance(player, Path):
             played = player
         else:
+            if name in before and not played.exists():
+                with storage.replacing(played) as new:
+                    trajectories.write(new, _not_void(before[name], player))
             void = rollouts(asked, 1, environment, player, params.evaluate.at_once, played)[Outcome.VOID]
         mine = (one for one in trajectories.read(played) if one.question in known)
         kept = output.new / (f"{name}.jsonl" if found else EPISODES)
@@ -113,8 +119,34 @@ def _measured(
     return found
 
 
+def _left_void(former: Path | None, of: str) -> dict[str, Path]:
+    """What everyone has played for a former result of the same inputs, where some of it is void."""
+    if former is None:
+        return {}
+    try:
+        table: dict[str, dict[str, object]] = json.loads((former / EVALUATION).read_text(encoding="utf-8"))
+    except ValueError as error:
+        progress.tell(f"{former / EVALUATION}: is damaged ({error}): all is played again")
+        return {}
+    if not any(one["void"] for one in table.values() if one.get("key") == of):
+        return {}
+    own, *others = table
+    return {own: former / EPISODES, **{name: former / f"{name}.jsonl" for name in others}}
+
+
+def _not_void(file: Path, player: Policy) -> Iterator[Trajectory]:
+    """Its own: an address may serve another model by now."""
+    for one in trajectories.read(file):
+        if one.outcome is not Outcome.VOID and one.policy == player.name:
+            yield one
+
+
 def _write(
-    folder: Path, found: Mapping[str, Evaluation], compared: Mapping[str, Difference], inputs: Mapping[str, str]
+    folder: Path,
+    found: Mapping[str, Evaluation],
+    compared: Mapping[str, Difference],
+    inputs: Mapping[str, str],
+    key: str,
 ) -> None:
     """The numbers, for programs: of each its own, what they are of, and what became of each question."""
     own = next(iter(found))
@@ -124,7 +156,7 @@ def _write(
             "policy": inputs.get(name, inputs[own]),
             **{what: inputs[what] for what in ("questions", "corpus", "index")},
         }
-        table[name] = {**asdict(one), "rows": {row.uid: _row(row) for row in one.rows}, "inputs": of}
+        table[name] = {**asdict(one), "rows": {row.uid: _row(row) for row in one.rows}, "inputs": of, "key": key}
         if name in compared:  # with its questions in the place of how many they are
             table[name]["compared"] = {**asdict(compared[name]), **changed(one, found[own])}
     (folder / EVALUATION).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")

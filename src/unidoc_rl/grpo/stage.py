@@ -14,7 +14,6 @@ from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.corpus import PAGES
-from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo.trainer import AgentTrainer, Game
 from unidoc_rl.index.searching import place_of, searching
 from unidoc_rl.params import Params
@@ -36,17 +35,14 @@ def grpo(
 ) -> dict[str, float]:
     """Makes the policy `out` of another one and a question file; returns how it went in the end."""
     spread.check(params.grpo.deepspeed)
-    asked, tested = questions.read(learned), questions.read(validation)
-    for file, read in ((learned, asked), (validation, tested)):
-        if not read:
-            raise UnidocError(f"{file}: holds no question")
     begun, folder = storage.local_folder(policy), storage.local_folder(corpus)
+    asked, tested = (questions.read_playable(file, folder) for file in (learned, validation))
 
     def inputs() -> str:
         sections = (params.grpo, params.agent, params.rewards)
         return key(learned, validation, folder / PAGES, place_of(index), begun, *sections, ranks.count())
 
-    with ranks.writing(out, trained.marker(STAGE), inputs) as output, searching(index) as search:
+    with ranks.writing(out, trained.marker(STAGE), inputs) as output, searching(index, folder) as search:
         network, encoder = student(
             begun,
             params.agent,

@@ -78,6 +78,17 @@ def read(folder: Path) -> Catalogue:
         raise UnidocError(f"{folder / PAGES}: is damaged ({error}); run `unidoc index` again") from error
 
 
+def difference(index: Catalogue, pages: Catalogue) -> str | None:
+    """The first page by which an index differs from what a corpus holds, and how; None where there is none."""
+    for page, key in zip(pages.ids, pages.keys, strict=True):
+        number = index.number_of_id.get(page)
+        if number is None:
+            return f"page {page} is not in the index"
+        if index.keys[number] != key:
+            return f"the document of page {page} has changed"
+    return next((f"page {page} is not in the corpus" for page in index.ids if page not in pages.number_of_id), None)
+
+
 def spans(names: Sequence[str], longest: int) -> list[tuple[int, int]]:
     """The ranges of neighbours with the same name, none longer than that."""
     found: list[tuple[int, int]] = []

@@ -49,11 +49,22 @@ class Encoder(Protocol):
 class Index:
     """An open index, to be called as types.Searcher says; it is closed by its user."""
 
-    def __init__(self, folder: str | Path, retrievers: Sequence[Retriever] | None = None) -> None:
-        """Searches by all retrievers that the index was made for, or by these."""
+    def __init__(
+        self, folder: str | Path, retrievers: Sequence[Retriever] | None = None, *, corpus: Path | None = None
+    ) -> None:
+        """Searches by all retrievers that the index was made for, or by these.
+
+        `corpus`: where its pages are looked at; one of other documents is an error.
+        """
         self._folder = storage.local_folder(folder)
         self._manifest = manifest.read(self._folder)
         self._pages = catalogue.read(self._folder)
+        differs = catalogue.difference(self._pages, catalogue.of_corpus(corpus)) if corpus else None
+        if differs:
+            raise UnidocError(
+                f"{folder}: was made of other documents than {corpus} (first difference: {differs}); "
+                "run `unidoc index` again"
+            )
         chosen = self._manifest.retrievers if retrievers is None else retrievers
         for name in chosen:
             if name not in self._manifest.retrievers:

@@ -22,10 +22,10 @@ def place_of(index: str) -> Path | str:
 
 
 @contextmanager
-def searching(index: str, *, tries: int = TRIES, documents: Collection[str] = ()) -> Iterator[Searcher]:
-    """Only in these documents, where any are named."""
+def searching(index: str, corpus: Path, *, tries: int = TRIES, documents: Collection[str] = ()) -> Iterator[Searcher]:
+    """Only in these documents, where any are named. `corpus`: what a folder must have been made of."""
     only = frozenset(documents) or None
-    with closing(SearchClient(index, tries=tries) if _served(index) else Index(index)) as opened:
+    with closing(SearchClient(index, tries=tries) if _served(index) else Index(index, corpus=corpus)) as opened:
         yield lambda queries, k: opened([replace(query, documents=query.documents or only) for query in queries], k)
 
 
