@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from tests.test_checkpoints import GRPO
@@ -23,10 +22,10 @@ def test_it_learns_goes_on_and_writes_what_ddp_does(
     learn_together(learnable, stage, plain, learnable.params(**sections))
     both = {stage: sections[stage] | {"deepspeed": zero}}
     assert learn_together(learnable, stage, shared, learnable.params(**both), dies=death)
-    written, expected = (load_file(out / "model.safetensors") for out in (shared, plain))
+    begun, written, expected = (load_file(out / "model.safetensors") for out in (learnable.model, shared, plain))
     assert written.keys() == expected.keys()
-    for name, weight in expected.items():
-        assert torch.allclose(written[name], weight, atol=1e-3), name
+    for name, weight in expected.items():  # which may have been computed in bfloat16
+        assert (written[name] - weight).norm() <= 0.1 * (weight - begun[name]).norm(), name
     assert marks(shared, stage)["loss" if stage == "sft" else "reward"] == pytest.approx(
         marks(plain, stage)["loss" if stage == "sft" else "reward"], abs=1e-3
     )
