@@ -105,7 +105,9 @@ class AgentParams(Section):
     max_pixels: int = Field(512 * 28 * 28, ge=28 * 28, description="and at most so many")
     patch: int = Field(28, ge=1, le=256, description="sides of a picture as shown are multiples of this")
     regions: int = Field(8, ge=1, le=100, description="that a zoom may show at once")
-    widen: int = Field(0, ge=0, le=1000, description="pixels, as shown, by which a region is widened; 28 to evaluate")
+    widen: int = Field(
+        0, ge=0, le=1000, description="pixels, as shown, by which a region is widened, but not while it learns"
+    )
     coordinates: Literal["pixels", "thousandths"] = Field(
         "pixels", description="how boxes are written: pixels of the picture as shown (Qwen2.5-VL), or 0-1000 (Qwen3-VL)"
     )
@@ -122,6 +124,10 @@ class AgentParams(Section):
         if not self.patch**2 <= self.max_pixels >= self.min_pixels:
             raise ValueError("max_pixels must be min_pixels at least, and patch x patch")
         return self
+
+    def learning(self) -> AgentParams:
+        """For an agent that is to learn where a region ends."""
+        return self.model_copy(update={"widen": 0})
 
 
 class RewardParams(Section):

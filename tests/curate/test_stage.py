@@ -27,6 +27,7 @@ from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rollouts import play
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import NOT_ANSWERABLE, STARTS, Mistakes, Scripted
+from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.cli import LEFT_OUT, cli
 from unidoc_rl.curate.filters import REASONS, Traits, answer_in_question, leaked_answer, reason, repetition, surplus
 from unidoc_rl.curate.part import shuffled
@@ -54,7 +55,7 @@ from unidoc_rl.types import (
 )
 
 AGENT = AgentParams()
-TWICE = Params(curate=CurateParams(attempts=2))
+TWICE = Params(curate=CurateParams(attempts=2), agent=AgentParams(widen=28))  # which is for those that are evaluated
 ASKED = Question("q", "How many?", "1", AnswerFormat.INT, "", "", "report", (Evidence("report", 1, (), None),))
 FAULTS = {  # of the teacher, and the filters that name them
     "answer": {"wrong_answer"},
@@ -254,6 +255,8 @@ def test_what_is_kept_is_right_and_what_is_not_says_why(made: Path) -> None:
     assert len({(one.question.uid, *written(one)) for one in kept}) == len(kept)
     assert report["rejected"]["twin"]
     assert {one.uid for one in questions.read(made / "rl.jsonl")} >= {one.question.uid for one in kept}
+    zoomed = [picture for one in kept for turn in one.turns for picture in pictures_of(turn) if picture.boxes]
+    assert {picture.margin for picture in zoomed} == {0}
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def make(given: Given, shard: Shard, out: Path, work: Path) -> Part:
     """Fills `out`; what was played stays in `work` for a run that goes on."""
     params, corpus = _shared_out(given.params, shard), given.corpus
     with searching(given.index, corpus) as search:
-        pictures = Pictures(corpus, params.agent)
+        pictures = Pictures(corpus, params.agent.learning())
         teaching = Teaching(corpus, pictures, work, params) if params.curate.teacher else None
         judge = teaching.judge() if teaching else open_judge(params.rewards.judge)
         drafts: list[Draft] = []

@@ -50,7 +50,7 @@ def grpo(
             precise=spread.learns_itself(params.grpo.deepspeed, params.grpo.lora),
             remembers=params.grpo.deepspeed != spread.ZERO3,
         )
-        pictures = Pictures(folder, params.agent)
+        pictures = Pictures(folder, params.agent.learning())
 
         def player(playing: Any, seed: int, temperature: float) -> TransformersPolicy:
             return TransformersPolicy(
