@@ -55,12 +55,13 @@ def evaluate(
     beside: Sequence[str] = (),
 ) -> Evaluation:
     """Makes the folder `out`; `beside`: whom to compare with on the same questions; `champion` is the registry's."""
+    storage.keep_apart(out, asked, corpus, index, *([policy] if policy not in (SCRIPTED, CHAMPION) else []))
     read = questions.read(asked)
     if not read:
         raise UnidocError(f"{asked}: holds no question")
     places = _found(_named([policy, *beside], params.evaluate.baselines), params)
     folder = storage.local_folder(corpus)
-    with storage.writing(out, marker=EVALUATION) as output, searching(index) as search:
+    with storage.writing(out, EVALUATION, EPISODES) as output, searching(index) as search:
         known = [Path(place) if Path(place).is_dir() else place for place in places.values()]
         output.goes_on_with(key(asked, folder / PAGES, place_of(index), *known, params.agent))
         pictures = Pictures(folder, params.agent)

@@ -35,6 +35,7 @@ def grpo(
     params: Params,
 ) -> dict[str, float]:
     """Makes the policy `out` of another one and a question file; returns how it went in the end."""
+    storage.keep_apart(out, learned, validation, corpus, index, policy)
     spread.check(params.grpo.deepspeed)
     asked, tested = questions.read(learned), questions.read(validation)
     for file, read in ((learned, asked), (validation, tested)):
@@ -46,7 +47,7 @@ def grpo(
         sections = (params.grpo, params.agent, params.rewards)
         return key(learned, validation, folder / PAGES, place_of(index), begun, *sections)
 
-    with ranks.writing(out, trained.marker(STAGE), inputs) as output, searching(index) as search:
+    with ranks.writing(out, STAGE, inputs) as output, searching(index) as search:
         network, encoder = student(begun, frozen=params.grpo.frozen, remembers=params.grpo.deepspeed != spread.ZERO3)
         pictures = Pictures(folder, params.agent)
 

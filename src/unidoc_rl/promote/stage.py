@@ -36,13 +36,14 @@ class Promotion:
 
 def promote(policy: str | Path, evaluation: str | Path, out: str | Path, params: Params) -> Promotion:
     """The same promotion again changes nothing."""
+    storage.keep_apart(out, policy, evaluation)
     folder, measured = storage.local_folder(policy), storage.local_folder(evaluation) / EVALUATION
     table = _table(measured)
     tags = {POLICY: identity(folder), "evaluation": identity(measured)}
     own = _own(table, policy, tags[POLICY], measured)
     registry = Registry(params.promote.name, params.services.mlflow)
     with (
-        storage.writing(out, marker=PROMOTION) as output,
+        storage.writing(out, PROMOTION) as output,
         tracking.run("promote", params.services.mlflow, output.work / "run") as run,
     ):
         run.params(params.promote.model_dump())
