@@ -25,17 +25,19 @@ from unidoc_rl.provenance import identity
 
 PARAMS = Params()
 NAME = PARAMS.promote.name
+PLAYED = {"questions": "q", "corpus": "c", "index": "i"}  # their digests
 
 
 def evaluated(values: Mapping[str, float], void: int = 0, kind: str = "lookup", seconds: float = 1.0) -> dict[str, Any]:
     accuracy = {"value": sum(values.values()) / len(values), "low": 0, "high": 1, "count": len(values)}
     rows = {uid: {"value": value, "kind": kind} for uid, value in values.items()}
-    return {"accuracy": accuracy, "void": void, "figures": {"seconds": {"value": seconds}}, "rows": rows}
+    figures = {"seconds": {"value": seconds}}
+    return {"accuracy": accuracy, "void": void, "figures": figures, "rows": rows, "inputs": dict(PLAYED)}
 
 
 def of(place: Path) -> dict[str, Any]:
     """What an evaluation says it was made from."""
-    return {"inputs": {"policy": identity(place), "questions": "q", "corpus": "c", "index": "i"}}
+    return {"inputs": {"policy": identity(place), **PLAYED}}
 
 
 def right(count: int, of: int = 40) -> dict[str, float]:
@@ -66,6 +68,22 @@ def test_each_gate_holds_back_what_it_is_for() -> None:
     assert chart.said.endswith(of_few)
     others = evaluated({f"x{n}": 1.0 for n in range(9)})
     assert failed(evaluated(right(40)), others, params) == ["gain"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (["questions"], "other questions"),
+        (["corpus", "index"], "other documents, another index"),
+        (["index"], "another index"),
+    ],
+)
+def test_questions_of_the_same_uids_are_not_compared_where_they_are_others(changed: list[str], told: str) -> None:
+    champion = evaluated(right(20))
+    champion["inputs"] |= dict.fromkeys(changed, "other")
+    (gain,) = [gate for gate in gates(evaluated(right(40)), champion, PARAMS.promote) if not gate.passed]
+    said = f"the champion was evaluated on {told}; evaluate with --beside champion, which plays the same"
+    assert (gain.name, gain.said) == ("gain", said)
 
 
 @pytest.mark.slow
