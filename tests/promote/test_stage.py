@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tests.servers import closed_port
 from unidoc_rl import cli
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.mlflow_server import PARENT, opened
-from unidoc_rl.params import Params, PromoteParams
+from unidoc_rl.params import Params, PromoteParams, ServiceParams
 from unidoc_rl.promote.gates import FEWEST, gates
 from unidoc_rl.promote.registry import STALE_SECONDS, Registry
 from unidoc_rl.promote.stage import Promotion, promote, roll_back
@@ -211,6 +212,21 @@ def test_without_a_previous_champion_there_is_no_way_back(tmp_path: Path, monkey
     promoted(tmp_path, "only", right(10))
     with pytest.raises(UnidocError, match="has no previous champion"):
         roll_back(PARAMS)
+
+
+def test_a_registry_that_is_away_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    place, measured = policy(tmp_path, "one", right(10))
+    with closed_port() as port:
+        address = f"http://127.0.0.1:{port}"
+        away = Params(services=ServiceParams(mlflow=address))
+        told = rf"services\.mlflow: MLflow at {address} cannot be asked \(.*start it, or name its address"
+        with pytest.raises(UnidocError, match=told):
+            promote(place, measured, tmp_path / "out", away)
+        with pytest.raises(UnidocError, match=told):
+            roll_back(away)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
