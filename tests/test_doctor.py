@@ -123,7 +123,7 @@ def test_servers_that_never_answer_are_given_up(aws: None, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("name", "address"),
     [
-        *product(HTTP, ["host:8000", "file:///etc/passwd", "http://"]),
+        *product(["endpoint", "kfp"], ["host:8000", "file:///etc/passwd", "http://"]),
         *product(["milvus", *HTTP], ["http://host:port", "http://[::1"]),
     ],
 )

@@ -26,7 +26,10 @@ RANGES = {
     "ingest.max_pages": (1, 1_000_000),
     "ingest.page_seconds": (1, 3600),
 }
-TEXTS = ("index.encoder", "index.late_encoder", "curate.weak", "sft.model")  # or null
+TEXTS = (  # or null
+    *("index.encoder", "index.late_encoder", "curate.weak", "sft.model"),
+    *("services.s3", "services.endpoint", "services.kfp"),
+)
 IMAGE_FORMATS = get_args(IngestParams.model_fields["image_format"].annotation)
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
@@ -42,7 +45,7 @@ valid = st.builds(
         layout=st.booleans(),
         may_leave_out=st.integers(0, 10**6),
     ),
-    services=st.builds(ServiceParams, mlflow=st.none() | texts, s3=st.none() | texts),
+    services=st.builds(ServiceParams, mlflow=st.none() | texts.map("http://host/{}".format), s3=st.none() | texts),
 )
 
 
@@ -114,7 +117,7 @@ def test_a_number_out_of_range_is_answered_with_the_nearest_that_is_possible(fil
 def _also_possible(key: str, value: Any) -> bool:
     """What is taken although its type is not the default's."""
     if isinstance(value, str):
-        return key.startswith("services.") or key in TEXTS
+        return key in TEXTS
     return type(value) in (int, float) and _in_range(key, value)
 
 
@@ -158,6 +161,20 @@ def test_a_wrong_choice_is_answered_with_the_choices(file: Path, given_format: s
 @pytest.mark.parametrize("uri", ["milvus:19530", "milvus", "s3://bucket/milvus.db", ".db"])
 def test_an_address_of_no_milvus_is_answered_with_what_one_looks_like(file: Path, uri: str) -> None:
     assert "(of Milvus: http://host:19530, or a Lite folder.db" in refusal(file, {"index": {"uri": uri}})
+
+
+@pytest.mark.parametrize("address", ["localhost:5000", "mlflow", "http://", "file:///mlruns", "mlflow.db"])
+def test_an_address_of_no_mlflow_is_answered_with_what_one_looks_like(file: Path, address: str) -> None:
+    told = refusal(file, {"services": {"mlflow": address}})
+    assert told.startswith(
+        f"{file}: services.mlflow: {address!r} is not possible; expected a text or null (http://host"
+    )
+
+
+@pytest.mark.parametrize("address", ["http://host:5000", "https://host/mlflow", "sqlite:///mlflow.db"])
+def test_an_address_of_mlflow_is_taken(file: Path, address: str) -> None:
+    file.write_text(f"services: {{mlflow: '{address}'}}")
+    assert params.load(file).services.mlflow == address
 
 
 @given(scalars.filter(lambda value: value is not None) | st.lists(scalars))

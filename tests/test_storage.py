@@ -93,6 +93,40 @@ def test_what_is_not_ours_is_not_replaced(tmp_path: Path, kind: str) -> None:
     assert theirs.read_bytes() == b"sea"
 
 
+def test_a_folder_that_holds_one_marker_of_several_is_not_ours(tmp_path: Path) -> None:
+    out = tmp_path / "website"
+    make(out, "one")
+    with (
+        pytest.raises(UnidocError, match=r"website: exists, and holds no pages\.parquet: not ours"),
+        storage.writing(out, MARKER, "pages.parquet"),
+    ):
+        pass
+    with storage.writing(out, MARKER, "deep/page") as output:
+        assert output.former == out
+
+
+@pytest.mark.parametrize(
+    ("out", "read", "told"),
+    [
+        ("corpus", "corpus", "corpus: is, or lies inside, corpus"),
+        ("corpus/index", "corpus", "corpus/index: is, or lies inside, corpus"),
+        ("corpus", "corpus/list.txt", "corpus/list.txt: is, or lies inside, corpus"),
+        ("corpus/../corpus", "corpus", "corpus/../corpus: is, or lies inside, corpus"),
+        ("s3://bucket/corpus/", "s3://bucket/corpus", "s3://bucket/corpus/: is, or lies inside, s3://bucket/corpus"),
+        ("s3://bucket/a/index", "s3://bucket/a", "s3://bucket/a/index: is, or lies inside, s3://bucket/a"),
+    ],
+)
+def test_a_result_in_the_place_of_what_it_is_made_of_is_refused(out: str, read: str, told: str) -> None:
+    with pytest.raises(UnidocError, match=f"^{told}; keep what a stage reads and what it makes apart"):
+        storage.keep_apart(out, "elsewhere", read)
+
+
+def test_a_result_beside_what_it_is_made_of_is_allowed() -> None:
+    storage.keep_apart("corpus", "corpora", "http://corpus:8000", "s3://corpus/a")
+    storage.keep_apart(".", "http://host:8000")
+    storage.keep_apart("s3://bucket/corpus", "s3://bucket/corpora", "bucket/corpus")
+
+
 def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnidocError, match=r"file/corpus: cannot be written .*name another folder"):
@@ -498,7 +532,7 @@ def test_a_connection_that_always_breaks_is_an_error_and_leaves_no_half_file(
 
 def test_what_a_killed_run_left_serves_the_same_inputs_only(tmp_path: Path) -> None:
     for inputs, kept in (("a", False), ("a", True), ("b", False)):
-        with contextlib.suppress(Killed), storage.writing(tmp_path / "out", marker=MARKER) as output:
+        with contextlib.suppress(Killed), storage.writing(tmp_path / "out", MARKER) as output:
             output.goes_on_with(inputs)
             assert (output.work / "played.jsonl").exists() == (output.work / "checkpoints").exists() == kept
             (output.work / "played.jsonl").touch()

@@ -20,7 +20,7 @@ PARAMS = Params(pipeline=PipelineParams(nodes=2, gpus=4, memory="64Gi", hours=2)
 RUNTIME = Runtime(
     "unidoc-rl", RuntimeTrainer(TrainerType.CUSTOM_TRAINER, "torch", "image"), RuntimeKind.TRAINING_RUNTIME
 )
-NODES_WRITE = {"sft.json": "{}", "model.safetensors": "weights"}
+NODES_WRITE = {"sft.json": "{}", "curve.csv": "step,loss", "model.safetensors": "weights"}
 
 
 @pytest.fixture

@@ -178,6 +178,10 @@ def _experiment_of(client: MlflowClient, artifacts: str | None) -> str:
     return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
 
 
+def place(address: str | None) -> str:
+    return address or str(FOLDER / DATABASE)
+
+
 def away() -> tuple[type[Exception], ...]:
     """What is raised where MLflow, or where it keeps files, cannot be reached or refuses."""
     from boto3.exceptions import Boto3Error

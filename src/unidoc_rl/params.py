@@ -337,7 +337,9 @@ class PipelineParams(Section):
 class ServiceParams(Section):
     """Servers that are used where named; `unidoc doctor` asks each of them whether it is there."""
 
-    mlflow: str | None = Field(None, description="http://host:5000; a local sqlite file where null")
+    mlflow: str | None = Field(
+        None, pattern=r"^(https?://.+|sqlite:///.+)$", description="http://host:5000; a local sqlite file where null"
+    )
     s3: str | None = Field(
         None, description="s3://bucket/prefix that must be readable; server and keys come from AWS_*"
     )

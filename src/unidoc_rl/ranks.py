@@ -16,7 +16,7 @@ from torch.distributed import ProcessGroup
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from unidoc_rl import storage, tracking
+from unidoc_rl import storage, tracking, trained
 from unidoc_rl.storage import Output
 
 # Whoever lets go of a group last waits for its thread. DDP does so with Python's lock in its hand, for which that
@@ -34,11 +34,11 @@ def count() -> str:
 
 
 @contextmanager
-def writing(out: str | Path, marker: str, inputs: Callable[[], str]) -> Iterator[Output]:
+def writing(out: str | Path, stage: str, inputs: Callable[[], str]) -> Iterator[Output]:
     """`storage.writing`, by the first of them. `inputs`: of which what a killed run has left may serve again."""
     with _met():
         if first():
-            with storage.writing(out, marker) as output:
+            with storage.writing(out, *trained.markers(stage)) as output:
                 output.goes_on_with(inputs())
                 _wait()
                 yield output

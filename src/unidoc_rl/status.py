@@ -11,6 +11,7 @@ from typing import Any
 
 from unidoc_rl import corpus, questions
 from unidoc_rl.curate import REPORT
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.index import manifest
 from unidoc_rl.promote import PROMOTION
@@ -33,16 +34,32 @@ def lines(artifacts: Path) -> Iterator[str]:
     }
     for name, describe in folders.items():
         folder = artifacts / name
-        yield f"{folder}: {describe(folder) if folder.is_dir() else 'not made yet'}"
+        yield f"{folder}: {_told(folder, describe) if folder.is_dir() else 'not made yet'}"
+
+
+def _told(folder: Path, describe: Callable[[Path], str]) -> str:
+    """Of a folder that cannot be read, why: the others are told of all the same."""
+    try:
+        return describe(folder)
+    except (UnidocError, OSError, ValueError) as error:
+        why = " ".join(str(error).split())
+    except (LookupError, TypeError, AttributeError):
+        why = "one of its files has another form"
+    return f"not what this stage makes: {why}"
 
 
 def _documents(folder: Path) -> str:
-    sizes = [path.stat().st_size for path in folder.glob("*.pdf")]
+    """With those in folders below it, which `ingest` finds too."""
+    files = [path for path in folder.rglob("*") if path.suffix.lower() == ".pdf" and path.is_file()]
+    sizes = [path.stat().st_size for path in files]
     return f"{len(sizes)} PDF files, {sum(sizes) / 1e6:.1f} MB"
 
 
 def _questions(folder: Path) -> str:
-    found = {split: questions.read(folder / f"{split}.json") for split in Split}
+    """Of the files that are there: a teacher writes those that are not."""
+    found = {split: questions.read(file) for split in Split if (file := folder / f"{split}.json").exists()}
+    if not found:
+        raise UnidocError(f"holds none of {', '.join(f'{split}.json' for split in Split)}")
     kinds = Counter(question.kind for split in found.values() for question in split)
     counts = ", ".join(f"{len(split)} {name}" for name, split in found.items())
     return f"{counts}; kinds: {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}"

@@ -12,10 +12,10 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TextIO
 
 from unidoc_rl import s3
@@ -64,11 +64,27 @@ def written_by_another(out: str | Path) -> Output:
     return Output(work / "new", None, work)
 
 
+def keep_apart(out: str | Path, *inputs: str | Path) -> None:
+    """A result among what it is made of would change that; what stands where the result is to be, would be removed."""
+    for one in inputs:
+        for inner, outer in ((out, one), (one, out)):
+            if _place(inner).is_relative_to(_place(outer)):
+                raise UnidocError(
+                    f"{inner}: is, or lies inside, {outer}; keep what a stage reads and what it makes apart"
+                )
+
+
+def _place(path: str | Path) -> PurePath:
+    """An address stays as it is."""
+    return PurePath(path) if "://" in str(path) else Path(path).resolve()
+
+
 @contextmanager
-def writing(out: str | Path, marker: str) -> Iterator[Output]:
+def writing(out: str | Path, *markers: str) -> Iterator[Output]:
     """Gives the folders to work in; leaving it without an error puts `new` in the place of `out`.
 
-    `marker` is the file by which a former result is known: a folder without it is somebody's, and not replaced.
+    `markers` are files that a result of this stage holds, and nothing else holds them all: a folder in which one of
+    them is missing is somebody's, or another stage's, and not replaced.
     """
     target = _target(out)
     if target.is_mount():
@@ -81,7 +97,7 @@ def writing(out: str | Path, marker: str) -> Iterator[Output]:
             s3.refuse_foreign(str(out))
             if not unsent.exists() or _half(target).exists():
                 s3.pull(str(out), target, _half(target))
-        former = _former(target, out, marker)
+        former = _former(target, out, markers)
         new = work / "new"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
@@ -190,13 +206,14 @@ def _recover(target: Path, work: Path) -> None:
     shutil.rmtree(former, ignore_errors=True)
 
 
-def _former(target: Path, out: str | Path, marker: str) -> Path | None:
+def _former(target: Path, out: str | Path, markers: Sequence[str]) -> Path | None:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return None
-    if not (target / marker).is_file():
-        raise UnidocError(
-            f"{out}: exists, and holds no {marker}: not ours to replace; name another folder, or remove it"
-        )
+    for marker in markers:
+        if not (target / marker).is_file():
+            raise UnidocError(
+                f"{out}: exists, and holds no {marker}: not ours to replace; name another folder, or remove it"
+            )
     return target
 
 

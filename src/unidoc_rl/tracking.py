@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from unidoc_rl import progress, provenance
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.journal import Journal
-from unidoc_rl.mlflow_server import DATABASE, FOLDER, Server, away
+from unidoc_rl.mlflow_server import FOLDER, Server, away, place
 from unidoc_rl.params import ServiceParams
 
 UNSENT = "unsent"
@@ -94,7 +94,7 @@ class Run:
         except away() as error:
             if not self._again:
                 progress.tell(
-                    f"MLflow at {_place(self._address)} cannot be told ({error}); what it is to know is kept in "
+                    f"MLflow at {place(self._address)} cannot be told ({error}); what it is to know is kept in "
                     f"{self._journal.folder}, and `unidoc track --retry` sends it"
                 )
             self._again = time.monotonic() + PATIENCE
@@ -185,13 +185,9 @@ def _sent_again(journal: Journal, address: str | None) -> None:
         Server(address).take(journal)
     except away() as error:
         raise UnidocError(
-            f"MLflow at {_place(address)} cannot be told ({error}); {journal.folder} is kept: try again later"
+            f"MLflow at {place(address)} cannot be told ({error}); {journal.folder} is kept: try again later"
         ) from error
     journal.remove()
-
-
-def _place(address: str | None) -> str:
-    return address or str(FOLDER / DATABASE)
 
 
 def tags() -> dict[str, str]:

@@ -18,6 +18,11 @@ def marker(stage: str) -> str:
     return f"{stage}.json"
 
 
+def markers(stage: str) -> tuple[str, str]:
+    """The files by which its policy's folder is known."""
+    return marker(stage), CURVE
+
+
 def marks(folder: Path, stage: str) -> dict[str, float]:
     """How its training went in the end."""
     told: dict[str, float] = json.loads((folder / marker(stage)).read_text(encoding="utf-8"))["marks"]

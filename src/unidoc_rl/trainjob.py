@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from unidoc_rl import cluster, provenance, s3, storage, tracking
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.params import Params, PipelineParams
-from unidoc_rl.trained import marker
+from unidoc_rl.trained import marker, markers
 
 if TYPE_CHECKING:
     from kubeflow.common.types import KubernetesBackendConfig
@@ -77,7 +77,7 @@ def train(
         raise UnidocError(
             f"{folder}: TrainJob {job} is complete, and no policy is there: see that its nodes have the volume"
         )
-    with storage.writing(out, marker=marker(stage)) as output:
+    with storage.writing(out, *markers(stage)) as output:
         shutil.copytree(folder / "out", output.new, dirs_exist_ok=True)
     _remove(client, job)
     shutil.rmtree(folder)

@@ -61,3 +61,10 @@ def test_no_trajectories_are_no_data_set(small: Small, tmp_path: Path) -> None:
     with pytest.raises(UnidocError, match="holds no trajectories"):
         export(tmp_path / "sft.jsonl", small.corpus, tmp_path / "out", AGENT)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_data_sets_of_llama_factory_itself_are_not_replaced(small: Small, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/dataset_info.json").write_text("{}")
+    with pytest.raises(UnidocError, match=r"data: exists, and holds no sharegpt\.jsonl: not ours"):
+        export(tmp_path / "sft.jsonl", small.corpus, tmp_path / "data", AGENT)

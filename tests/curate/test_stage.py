@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -343,6 +344,15 @@ def test_of_a_folder_what_nothing_is_learned_from_is_handed_on(
     assert curate(mine, small.corpus, str(small.index), tmp_path / "out", Params()).questions == 1
     assert (tmp_path / "out" / "test.json").read_bytes() == (mine / "test.json").read_bytes()
     assert not (tmp_path / "out" / "validation.json").exists()
+
+
+def test_a_corpus_is_never_replaced_by_trajectories(small: Small, tmp_path: Path) -> None:
+    """Both hold a report.json."""
+    other = shutil.copytree(small.corpus, tmp_path / "corpus")
+    for out, why in (other, "exists, and holds no sft.jsonl: not ours"), (small.corpus, "is, or lies inside"):
+        with pytest.raises(UnidocError, match=why):
+            curate(small.file(Split.TRAIN), small.corpus, str(small.index), out, TWICE)
+        assert (out / "pages.parquet").exists()
 
 
 @pytest.mark.slow

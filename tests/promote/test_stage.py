@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tests.servers import closed_port
 from unidoc_rl import cli
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.mlflow_server import PARENT, opened
-from unidoc_rl.params import Params, PromoteParams
+from unidoc_rl.params import Params, PromoteParams, ServiceParams
 from unidoc_rl.promote.gates import FEWEST, gates
 from unidoc_rl.promote.registry import STALE_SECONDS, Registry
 from unidoc_rl.promote.stage import Promotion, promote, roll_back
@@ -25,17 +26,19 @@ from unidoc_rl.provenance import identity
 
 PARAMS = Params()
 NAME = PARAMS.promote.name
+PLAYED = {"questions": "q", "corpus": "c", "index": "i"}  # their digests
 
 
 def evaluated(values: Mapping[str, float], void: int = 0, kind: str = "lookup", seconds: float = 1.0) -> dict[str, Any]:
     accuracy = {"value": sum(values.values()) / len(values), "low": 0, "high": 1, "count": len(values)}
     rows = {uid: {"value": value, "kind": kind} for uid, value in values.items()}
-    return {"accuracy": accuracy, "void": void, "figures": {"seconds": {"value": seconds}}, "rows": rows}
+    figures = {"seconds": {"value": seconds}}
+    return {"accuracy": accuracy, "void": void, "figures": figures, "rows": rows, "inputs": dict(PLAYED)}
 
 
 def of(place: Path) -> dict[str, Any]:
     """What an evaluation says it was made from."""
-    return {"inputs": {"policy": identity(place), "questions": "q", "corpus": "c", "index": "i"}}
+    return {"inputs": {"policy": identity(place), **PLAYED}}
 
 
 def right(count: int, of: int = 40) -> dict[str, float]:
@@ -66,6 +69,22 @@ def test_each_gate_holds_back_what_it_is_for() -> None:
     assert chart.said.endswith(of_few)
     others = evaluated({f"x{n}": 1.0 for n in range(9)})
     assert failed(evaluated(right(40)), others, params) == ["gain"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (["questions"], "other questions"),
+        (["corpus", "index"], "other documents, another index"),
+        (["index"], "another index"),
+    ],
+)
+def test_questions_of_the_same_uids_are_not_compared_where_they_are_others(changed: list[str], told: str) -> None:
+    champion = evaluated(right(20))
+    champion["inputs"] |= dict.fromkeys(changed, "other")
+    (gain,) = [gate for gate in gates(evaluated(right(40)), champion, PARAMS.promote) if not gate.passed]
+    said = f"the champion was evaluated on {told}; evaluate with --beside champion, which plays the same"
+    assert (gain.name, gain.said) == ("gain", said)
 
 
 @pytest.mark.slow
@@ -193,6 +212,21 @@ def test_without_a_previous_champion_there_is_no_way_back(tmp_path: Path, monkey
     promoted(tmp_path, "only", right(10))
     with pytest.raises(UnidocError, match="has no previous champion"):
         roll_back(PARAMS)
+
+
+def test_a_registry_that_is_away_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    place, measured = policy(tmp_path, "one", right(10))
+    with closed_port() as port:
+        address = f"http://127.0.0.1:{port}"
+        away = Params(services=ServiceParams(mlflow=address))
+        told = rf"services\.mlflow: MLflow at {address} cannot be asked \(.*start it, or name its address"
+        with pytest.raises(UnidocError, match=told):
+            promote(place, measured, tmp_path / "out", away)
+        with pytest.raises(UnidocError, match=told):
+            roll_back(away)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -36,11 +36,12 @@ _COLUMNS = {"messages": "conversations", "system": "system", "images": "images"}
 
 def export(file: Path, corpus: str | Path, out: str | Path, params: AgentParams) -> dict[str, int]:
     """Makes the folder `out` of a file of trajectories; how many there are, and how many pictures."""
+    storage.keep_apart(out, file, corpus)
     pictures = Pictures(storage.local_folder(corpus), params)
     rules = system_prompt(params)
     shown: dict[str, Picture] = {}
     count = 0
-    with storage.writing(out, marker=INFO) as output:
+    with storage.writing(out, FILE, INFO) as output:
         with (output.new / FILE).open("w", encoding="utf-8", errors="replace") as lines:
             for one in trajectories.read(file):
                 lines.write(json.dumps(_line(one, rules, shown), ensure_ascii=False) + "\n")

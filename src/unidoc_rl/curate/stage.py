@@ -81,6 +81,7 @@ def curate(
     missing, the teacher writes all that are. `shard`: makes a part of it. `parts`: folders of those that are there, of
     all shards; nothing is played then.
     """
+    storage.keep_apart(out, corpus, index, *([asked] if asked else []))
     to_learn, held_out = _files(asked)
     if to_learn is None and params.curate.teacher is None:
         where = f"{asked}: holds no {TRAIN}" if asked else "no questions"
@@ -94,12 +95,12 @@ def curate(
     missing = [split for split in HELD_OUT if split not in held_out]
     given = Given(playable, missing, folder, index, params, inputs)
     if shard is not None:
-        with storage.writing(out, marker=part.FILE) as output:
+        with storage.writing(out, part.FILE, part.EPISODES) as output:
             output.goes_on_with(f"{inputs} {shard}")
             made = part.make(given, shard, output.new, output.work)
         return Report(made.questions, made.left_out, played=made.played)
     there = part.all_of(parts, given)
-    with storage.writing(out, marker=REPORT) as output:
+    with storage.writing(out, SFT, REJECTED, REPORT) as output:
         output.goes_on_with(inputs)
         with tracking.run("curate", params.services.mlflow, output.work / "run") as run:
             run.params(params.curate.model_dump())

@@ -55,10 +55,11 @@ def evaluate(
     beside: Sequence[str] = (),
 ) -> Evaluation:
     """Makes the folder `out`; `beside`: whom to compare with on the same questions; `champion` is the registry's."""
+    storage.keep_apart(out, asked, corpus, index, *([policy] if policy not in (SCRIPTED, CHAMPION) else []))
     folder = storage.local_folder(corpus)
     read = questions.read_playable(asked, folder)
     places = _found(_named([policy, *beside], params.evaluate.baselines), params)
-    with storage.writing(out, marker=EVALUATION) as output, searching(index, folder) as search:
+    with storage.writing(out, EVALUATION, EPISODES) as output, searching(index, folder) as search:
         known = [Path(place) if Path(place).is_dir() else place for place in places.values()]
         of = key(asked, folder / PAGES, place_of(index), *known, params.agent)
         output.goes_on_with(of)

@@ -34,6 +34,7 @@ def grpo(
     params: Params,
 ) -> dict[str, float]:
     """Makes the policy `out` of another one and a question file; returns how it went in the end."""
+    storage.keep_apart(out, learned, validation, corpus, index, policy)
     spread.check(params.grpo.deepspeed)
     begun, folder = storage.local_folder(policy), storage.local_folder(corpus)
     asked, tested = (questions.read_playable(file, folder) for file in (learned, validation))
@@ -42,7 +43,7 @@ def grpo(
         sections = (params.grpo, params.agent, params.rewards)
         return key(learned, validation, folder / PAGES, place_of(index), begun, *sections, ranks.count())
 
-    with ranks.writing(out, trained.marker(STAGE), inputs) as output, searching(index, folder) as search:
+    with ranks.writing(out, STAGE, inputs) as output, searching(index, folder) as search:
         network, encoder = student(
             begun,
             params.agent,

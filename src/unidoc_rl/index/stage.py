@@ -34,6 +34,7 @@ def index(
 
     `vectors`: late's, computed elsewhere. `services`: whose MLflow is told of it; none where None.
     """
+    storage.keep_apart(out, corpus)
     if vectors is not None and "late" not in params.retrievers:
         raise UnidocError(f"{vectors}: only `late` takes vectors; add it to index.retrievers")
     folder = storage.local_folder(corpus)
@@ -42,7 +43,7 @@ def index(
         raise UnidocError(f"{corpus}: has no pages to be found")
     inputs = {"corpus": folder / PAGES, **({"vectors": vectors} if vectors is not None else {})}
     with (
-        storage.writing(out, marker=manifest.FILE) as output,
+        storage.writing(out, manifest.FILE, catalogue.PAGES) as output,
         tracking.stage("index", services, output.work, params, inputs) as figures,
     ):
         listed = catalogue.of_corpus(folder)

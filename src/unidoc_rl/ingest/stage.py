@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unidoc_rl import corpus, progress, s3, storage, tracking
+from unidoc_rl import corpus, progress, storage, tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.ingest.assemble import assemble
 from unidoc_rl.ingest.discover import discover
@@ -47,12 +47,12 @@ def ingest(
     `shard`: makes a part of it. `parts`: corpora whose pages are taken over, as those of a former one are. `services`:
     whose MLflow is told of it; none where None, and of a part.
     """
-    _refuse_inside(str(documents), str(out))
+    storage.keep_apart(out, documents)
     made = [storage.local_folder(part) for part in parts]
     found, problems = discover(str(documents))  # first: of what is not there, nothing is to be told
     told = services if shard is None else None
     with (
-        storage.writing(out, marker=corpus.REPORT) as output,
+        storage.writing(out, corpus.PAGES, corpus.REPORT) as output,
         tracking.stage("ingest", told, output.work, params, {"documents": documents}) as figures,
     ):
         if shard is not None:
@@ -71,17 +71,6 @@ def ingest(
         _write_report(output.new / corpus.REPORT, entries, work.problems)
         figures |= _summary(entries, work.problems)
     return figures
-
-
-def _refuse_inside(documents: str, out: str) -> None:
-    """A corpus among its documents would be taken for documents; documents in a corpus would be removed with it."""
-    for inner, outer in ((out, documents), (documents, out)):
-        if s3.is_s3(inner) or s3.is_s3(outer):
-            inside = f"{inner.rstrip('/')}/".startswith(f"{outer.rstrip('/')}/")
-        else:
-            inside = Path(inner).resolve().is_relative_to(Path(outer).resolve())
-        if inside:
-            raise UnidocError(f"{inner}: lies inside {outer}; keep the documents and the corpus apart")
 
 
 class _Work:

@@ -66,7 +66,7 @@ def pretrain(
 ) -> None:
     """Writes the folder of a policy, with the curves of its learning."""
     learners = 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
-    with storage.writing(out, marker=card.MADE) as output:
+    with storage.writing(out, card.MADE, CURVES) as output:
         plan = Plan(output.work, seed, stages, learners, mlflow, saved_every)
         _learn_together(plan)
         learner, tokenizer = _new(plan)

@@ -6,12 +6,13 @@ promotion/promotion.json   the version, every gate and what it said
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unidoc_rl import storage, tracking
+from unidoc_rl import mlflow_server, storage, tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.names import document_name
@@ -36,41 +37,56 @@ class Promotion:
 
 def promote(policy: str | Path, evaluation: str | Path, out: str | Path, params: Params) -> Promotion:
     """The same promotion again changes nothing."""
+    storage.keep_apart(out, policy, evaluation)
     folder, measured = storage.local_folder(policy), storage.local_folder(evaluation) / EVALUATION
     table = _table(measured)
     tags = {POLICY: identity(folder), "evaluation": identity(measured)}
     own = _own(table, policy, tags[POLICY], measured)
-    registry = Registry(params.promote.name, params.services.mlflow)
-    with (
-        storage.writing(out, marker=PROMOTION) as output,
-        tracking.run("promote", params.services.mlflow, output.work / "run") as run,
-    ):
-        run.params(params.promote.model_dump())
-        run.inputs({"policy": folder, "evaluation": measured})
-        version = _known(registry, tags) or registry.register(
-            folder, measured, {"accuracy": own["accuracy"]["value"]}, tags | _versions(own)
-        )
-        with registry.held():  # after what may take long
-            champion = registry.alias(CHAMPION)
-            passed = gates(own, _rival(registry, champion, tags[POLICY], table), params.promote)
-            promoted = all(gate.passed for gate in passed)
-            if promoted:
-                registry.crown(version.version)
-            now = registry.alias(CHAMPION)
-        made = Promotion(
-            params.promote.name, str(version.version), promoted, passed, str(now.version) if now is not None else ""
-        )
-        (output.new / PROMOTION).write_text(json.dumps(asdict(made), indent=1) + "\n", encoding="utf-8")
-        run.result({"promoted": float(promoted), "version": float(version.version)})
-        run.file(output.new / PROMOTION)
+    with _reached(params.services.mlflow):
+        registry = Registry(params.promote.name, params.services.mlflow)
+        with (
+            storage.writing(out, PROMOTION) as output,
+            tracking.run("promote", params.services.mlflow, output.work / "run") as run,
+        ):
+            run.params(params.promote.model_dump())
+            run.inputs({"policy": folder, "evaluation": measured})
+            version = _known(registry, tags) or registry.register(
+                folder, measured, {"accuracy": own["accuracy"]["value"]}, tags | _versions(own)
+            )
+            with registry.held():  # after what may take long
+                champion = registry.alias(CHAMPION)
+                passed = gates(own, _rival(registry, champion, tags[POLICY], table), params.promote)
+                promoted = all(gate.passed for gate in passed)
+                if promoted:
+                    registry.crown(version.version)
+                now = registry.alias(CHAMPION)
+            made = Promotion(
+                params.promote.name, str(version.version), promoted, passed, str(now.version) if now is not None else ""
+            )
+            (output.new / PROMOTION).write_text(json.dumps(asdict(made), indent=1) + "\n", encoding="utf-8")
+            run.result({"promoted": float(promoted), "version": float(version.version)})
+            run.file(output.new / PROMOTION)
     return made
 
 
 def roll_back(params: Params) -> tuple[str, str]:
     """Returns the version that is champion now, and the one that was."""
-    registry = Registry(params.promote.name, params.services.mlflow)
-    with registry.held():
-        return registry.roll_back()
+    with _reached(params.services.mlflow):
+        registry = Registry(params.promote.name, params.services.mlflow)
+        with registry.held():
+            return registry.roll_back()
+
+
+@contextmanager
+def _reached(address: str | None) -> Iterator[None]:
+    """Unlike what a run tells, a version cannot be kept here until MLflow is there."""
+    try:
+        yield
+    except mlflow_server.away() as error:
+        raise UnidocError(
+            f"services.mlflow: MLflow at {mlflow_server.place(address)} cannot be asked ({error}); "
+            "start it, or name its address, and run again"
+        ) from error
 
 
 def _known(registry: Registry, tags: Mapping[str, str]) -> ModelVersion | None:

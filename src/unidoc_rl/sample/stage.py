@@ -71,8 +71,8 @@ def sample(
     `services`: whose MLflow is told of it; none where None.
     """
     with (
-        storage.writing(documents, marker=MARKER) as pdfs,
-        storage.writing(questions, marker=MARKER) as asked,
+        storage.writing(documents, MARKER) as pdfs,
+        storage.writing(questions, MARKER) as asked,
         tracking.stage("sample", services, pdfs.work, params, {}) as figures,
     ):
         folder = pdfs.work / "families" / _version(params)

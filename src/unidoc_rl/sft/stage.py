@@ -67,6 +67,7 @@ class Examples:
 
 def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> dict[str, float]:
     """Makes the policy `out` of a file of trajectories; returns how it went in the end."""
+    storage.keep_apart(out, learned, corpus)
     spread.check(params.sft.deepspeed)
     read = list(trajectories.read(learned))
     if not read:
@@ -76,7 +77,7 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
     def inputs() -> str:
         return key(learned, folder / PAGES, model, params.sft, params.agent, ranks.count())
 
-    with ranks.writing(out, trained.marker(STAGE), inputs) as output:
+    with ranks.writing(out, STAGE, inputs) as output:
         network, encoder = student(
             model,
             params.agent,
