@@ -224,6 +224,18 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         params.load(path)
 
 
+@pytest.mark.parametrize("text", ["1e-6", "1E-6", "1.e-6", "+.1e-5", "1.0e-6", "0.000001"])
+def test_a_small_number_is_written_as_people_and_json_write_it(file: Path, text: str) -> None:
+    file.write_text(f"sft: {{rate: {text}}}\n")
+    assert params.load(file).sft.rate == params.load(None, [f"sft.rate={text}"]).sft.rate == 1e-6
+
+
+@pytest.mark.parametrize("text", ["1e", "e-6", "1e-6x", "v1e-6", "'1e-6'"])
+def test_what_only_looks_like_a_number_is_a_text(file: Path, text: str) -> None:
+    file.write_text(f"sft: {{model: {text}}}\n")
+    assert params.load(file).sft.model == text.strip("'")
+
+
 def test_without_a_file_the_defaults_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert params.load() == Params()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -410,6 +411,12 @@ class _Loader(yaml.SafeLoader):
                 problem = "stands twice" if keys.count(key) > 1 else "is no text"
                 raise yaml.MarkedYAMLError(problem=f"the key {key!r} {problem}", problem_mark=node.start_mark)
         return super().construct_mapping(node, deep=True)
+
+
+# To PyYAML, 1e-6 is a text; to people, to DVC and in JSON it is a number.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$", re.ASCII), [*"-+.0123456789"]
+)
 
 
 def _parse_yaml(text: str, source: str) -> Any:
