@@ -17,6 +17,8 @@ from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
 
 from components.base import image
 from pipelines.pipeline import KEYS, SHARED_VOLUME
+from pipelines.version import CODE
+from tests.pipelines import checkout
 from unidoc_rl.cli import cli
 from unidoc_rl.cluster import GPU
 from unidoc_rl.trainjob import RUNTIME, SHARED
@@ -103,6 +105,29 @@ def test_make_builds_the_images_under_the_names_that_the_tasks_ask_for() -> None
     for tag in ("abc", None):
         assert f"$name:{image('cpu', tag).rpartition(':')[2]}" in said
     assert "name=registry/team/unidoc-rl-$kind" in said
+
+
+def test_make_builds_of_nothing_that_is_not_committed(tmp_path: Path) -> None:
+    """Nor are versions named of it. All that the builder is sent is asked for, but for what only tells of it."""
+    sent = [line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert {path.split("/")[0] for path in sent} - {*CODE} == {"README.md", "LICENSE"}
+    folder = checkout.make(tmp_path / "checkout")
+    shutil.copy(REPOSITORY / "Makefile", folder)
+
+    def build() -> subprocess.CompletedProcess[str]:
+        command = ["make", "images", "BUILDER=true", "IMAGES=cpu"]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+    assert build().returncode == 0
+    for name in CODE:
+        file = folder / name if "." in name else folder / name / "new"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("new")
+        done = build()
+        assert done.returncode != 0
+        assert f"?? {name}" in done.stdout
+        assert "commit first" in done.stdout
+        file.unlink()
 
 
 # --- manifests ------------------------------------------------------------------------------------------------------

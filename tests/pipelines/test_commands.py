@@ -11,6 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from tests.pipelines import checkout
 from tests.pipelines.kfp_server import Kfp
 from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
@@ -25,8 +26,8 @@ def kfp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kfp]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    # A checkout with changes that are not committed has no version, and whoever works on the tests has some.
-    monkeypatch.setattr("pipelines.version._git", lambda _, *asked: "" if "status" in asked else "0123456789ab")
+    # Code that is not committed has no version, and whoever works on the tests has some.
+    monkeypatch.setattr("pipelines.version.CHECKOUT", checkout.make(tmp_path / "checkout"))
     with Kfp().running() as running:
         yield running
 
@@ -58,6 +59,17 @@ def test_a_run_is_submitted_and_told_of(kfp: Kfp) -> None:
     listed = pipeline(kfp, "versions", "--set", "sft.epochs=3").output
     assert f"{version['name']}  (this one)" in listed
     assert "has not been submitted yet" in pipeline(kfp, "versions").output
+
+
+def test_versions_are_listed_to_whoever_has_none_of_their_own(kfp: Kfp, tmp_path: Path) -> None:
+    assert pipeline(kfp, "submit", "--demo").exit_code == 0
+    (tmp_path / "checkout/src/code.py").write_text("two")
+    assert isinstance(pipeline(kfp, "submit", "--demo").exception, UnidocError)
+    listed = pipeline(kfp, "versions")
+    assert listed.exit_code == 0
+    assert kfp.versions[0]["name"] in listed.output
+    assert "(this one)" not in listed.output
+    assert "src/code.py is not committed" in listed.output
 
 
 def test_the_demonstration_needs_no_documents(kfp: Kfp) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from pipelines.server import Server
 from pipelines.submit import Doing, follow, start, status, submit, versions
 from pipelines.version import commit, version
 from tests import servers
+from tests.pipelines import checkout
 from tests.pipelines.kfp_server import Fault, Kfp
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params, PipelineParams, SampleParams, ServiceParams
@@ -112,23 +112,24 @@ def test_the_versions_that_are_there_are_listed_over_all_pages(kfp: Kfp) -> None
     assert (found[0].name, found[0].created) == (NAME, "2026-11-25 09:30")
 
 
-def checkout(folder: Path) -> Path:
-    (folder / "code").write_text("one")
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
-        subprocess.run([*git, *command], cwd=folder, check=True)
-    return folder
+def test_a_version_is_named_after_its_commit_and_its_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.version.CHECKOUT", checkout.make(tmp_path / "checkout"))
+    name = version(Params())
+    assert re.fullmatch(rf"{commit()}-[0-9a-f]{{12}}", name)
+    assert version(Params()) == name
+    assert version(Params(sample=SampleParams(seed=8))) != name
 
 
-def test_a_version_is_named_after_its_commit_and_its_parameters(tmp_path: Path) -> None:
-    folder = checkout(tmp_path)
-    name = version(Params(), folder)
-    assert re.fullmatch(rf"{commit(folder)}-[0-9a-f]{{12}}", name)
-    assert version(Params(), folder) == name
-    assert version(Params(sample=SampleParams(seed=8)), folder) != name
-    (folder / "code").write_text("two")
-    with pytest.raises(UnidocError, match=r"code is not committed.*commit first"):
-        version(Params(), folder)
+@pytest.mark.parametrize("file", ["src/code.py", "components/new/component.py", "images/cpu/Dockerfile"])
+def test_code_that_is_not_committed_has_no_version(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = checkout.make(tmp_path / "checkout")
+    monkeypatch.setattr("pipelines.version.CHECKOUT", folder)
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_text("two")
+    with pytest.raises(UnidocError, match=rf"{file.split('/')[0]}/.* is not committed.*commit first"):
+        version(Params())
 
 
 @pytest.mark.parametrize("key", [*ARGUMENTS])
