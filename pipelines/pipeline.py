@@ -181,7 +181,7 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
     """Both, by their names, with these parameters as what a run has by default. `tag`: of the images."""
     tasks = _Tasks(settings, tag)
     limits = dsl.PipelineConfig(ttl_seconds_after_finished=7 * DAY)
-    given = settings.to_json()
+    given = settings.said()
 
     def around(params: str) -> dsl.ExitHandler:
         return dsl.ExitHandler(tasks.tries_again(tasks.always(report(run=RUN, params=params))), name="stages")

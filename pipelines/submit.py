@@ -45,7 +45,7 @@ def submit(params: Params, pipeline: str, arguments: dict[str, str], server: Ser
     for key, address in ((key, arguments[key]) for key in FOLDERS if key in arguments):
         if not address.startswith(CLUSTER_READS):
             raise UnidocError(f"--{key} {address}: the cluster cannot read it; put it where it can: s3://bucket/prefix")
-    run = of_a_run(params.to_json(), arguments.get("model", ""), arguments.get("profile", ""))
+    run = of_a_run(params.said(), arguments.get("model", ""), arguments.get("profile", ""))
     if lost := [*lost_with_a_pod(run)]:
         raise UnidocError("\n".join(lost))
     name = version(params)

@@ -15,12 +15,12 @@ CODE = ("src", "components", "pipelines", "images", "pyproject.toml", "constrain
 
 
 def version(params: Params) -> str:
-    """The git commit and the parameters' hash. Code that is not committed has no name, and is refused."""
+    """The git commit, and the hash of what is said of the parameters. Code that is not committed is refused."""
     changed = _git("status", "--porcelain", "--", *CODE)
     if changed:
         first = changed.splitlines()[0].split(maxsplit=1)[1]
         raise UnidocError(f"{CHECKOUT}: {first} is not committed, so no version could be named after it: commit first")
-    return f"{commit()}-{provenance.key(params)[:12]}"
+    return f"{commit()}-{provenance.key(params.said())[:12]}"
 
 
 def commit() -> str:

@@ -302,6 +302,20 @@ def test_a_run_s_parameters_stand_over_its_profile_and_its_model_over_both() -> 
         params.of_a_run(said, profile="papers")
 
 
+def test_what_is_set_stands_over_a_profile_though_it_is_the_default(file: Path) -> None:
+    everything = Params().model_dump() | {"grpo": Params().grpo.model_dump() | {"steps": 5}}
+    file.write_text(yaml.safe_dump(everything))
+    said = params.load(file, ["sft.deepspeed=none", "agent.widen=0", "sft.model=null"]).said()
+    assert json.loads(said) == {
+        "sft": {"deepspeed": "none", "model": None},
+        "grpo": {"steps": 5},
+        "agent": {"widen": 0},
+    }
+    run = params.of_a_run(said, profile="paper")
+    assert (run.sft.deepspeed, run.agent.widen, run.sft.model) == ("none", 0, None)
+    assert (run.grpo.steps, run.grpo.deepspeed, run.sft.epochs) == (5, "zero3", 3.0)
+
+
 def test_the_bounds_of_a_number_are_told(file: Path) -> None:
     assert refusal(file, {"grpo": {"temperature": 0.0}}).endswith("expected a number above 0 to 5")
     assert refusal(file, {"sft": {"warmup": 1.0}}).endswith("expected a number from 0 below 1")

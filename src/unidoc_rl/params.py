@@ -358,9 +358,16 @@ class Params(Section):
         """One text that carries every parameter, for a Kubeflow pipeline: those that are as by default are left out."""
         return self.model_dump_json(exclude_defaults=True)
 
+    def said(self) -> str:
+        """One text of those that somebody has said, which is what a profile does not change."""
+        return self.model_dump_json(exclude_unset=True)
+
 
 def load(file: Path | None = None, overrides: Sequence[str] = ()) -> Params:
-    """The parameters of a file (./params.yaml, if it is there, where none is named), changed by `key=value` texts."""
+    """The parameters of a file (./params.yaml, if it is there, where none is named), changed by `key=value` texts.
+
+    Said is what differs from the defaults, since params.yaml has every key, and what such a text names, whatever it is.
+    """
     if file is None and not DEFAULT_FILE.exists():
         return _validate({}, "defaults", overrides)
     source = file or DEFAULT_FILE
@@ -369,7 +376,8 @@ def load(file: Path | None = None, overrides: Sequence[str] = ()) -> Params:
     except (OSError, UnicodeDecodeError) as error:
         raise UnidocError(f"{source}: cannot be read ({error}); name a parameter file with --params") from error
     data = _parse_yaml(text, str(source))
-    return _validate({} if data is None else data, str(source), overrides)
+    whole = _validate({} if data is None else data, str(source), overrides)
+    return _validate(whole.model_dump(exclude_defaults=True), str(source), overrides)
 
 
 def from_json(text: str, source: str = "params") -> Params:
@@ -382,7 +390,7 @@ def from_json(text: str, source: str = "params") -> Params:
 
 
 def of_a_run(text: str, model: str = "", profile: str = "") -> Params:
-    """Those of a pipeline's run: of a JSON text; where it says nothing, of the profile of this name.
+    """Those of a pipeline's run: what a JSON text says; where it says nothing, of the profile of this name.
 
     `model`: what sft begins with, whatever they say. Empty, neither is meant.
     """

@@ -15,6 +15,7 @@ from tests.pipelines import checkout
 from tests.pipelines.kfp_server import Kfp
 from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import of_a_run
 
 REPOSITORY = Path(__file__).parents[2]
 OWN = ["--documents", "s3://bucket/reports", "--questions", "s3://bucket/questions"]
@@ -86,6 +87,20 @@ def test_model_and_profile_are_a_run_s_and_not_another_version(kfp: Kfp) -> None
     assert kfp.runs[1]["runtime_config"]["parameters"].items() >= given.items()
     assert isinstance(pipeline(kfp, "submit", *OWN, "--profile", "papers").exception, UnidocError)
     assert len(kfp.runs) == 2
+
+
+def test_what_is_set_comes_to_the_run_over_its_profile_though_it_is_the_default(kfp: Kfp) -> None:
+    for more in ([], ["--set", "sft.deepspeed=none", "--set", "grpo.group=4"]):
+        assert pipeline(kfp, "submit", "--demo", "--profile", "paper", *more).exit_code == 0
+    runs = []
+    for version, run in zip(kfp.versions, kfp.runs, strict=True):
+        defaults = version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+        given = {name: one["defaultValue"] for name, one in defaults.items()} | run["runtime_config"]["parameters"]
+        runs.append(of_a_run(given["params"], given["model"], given["profile"]))
+    assert [(run.sft.deepspeed, run.grpo.group, run.grpo.deepspeed) for run in runs] == [
+        ("zero3", 5, "zero3"),
+        ("none", 4, "zero3"),
+    ]
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELED"])
