@@ -21,6 +21,7 @@ from pipelines.version import CODE
 from tests.pipelines import checkout
 from unidoc_rl.cli import cli
 from unidoc_rl.cluster import GPU
+from unidoc_rl.provenance import COMMIT, UNKNOWN
 from unidoc_rl.trainjob import RUNTIME, SHARED
 
 REPOSITORY = Path(__file__).parents[1]
@@ -57,6 +58,16 @@ def test_an_image_can_run_kubeflow_s_command_and_is_not_root(dockerfile: Path) -
     assert [value for name, value in last if name == "ARG"] == [
         "REVISION=unknown"
     ]  # others may be secrets, and stay in it
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_what_runs_in_an_image_knows_the_commit(dockerfile: Path) -> None:
+    steps = instructions(dockerfile)
+    _, last = "".join(f"{name} {value}\n" for name, value in steps).rsplit("\nFROM ", 1)
+    ours = "COPY --from=build /opt/unidoc " in last
+    assert ours == (dockerfile.parent.name != "vllm")
+    assert (f" {COMMIT}=${{REVISION}}" in last) == ours
+    assert f"ARG REVISION={UNKNOWN}\n" in last
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
