@@ -103,6 +103,15 @@ def test_a_lost_connection_makes_nothing_twice(kfp: Kfp, what: str, fault: int) 
     assert [len(things) for things in (kfp.pipelines, kfp.versions, kfp.experiments, kfp.runs)] == [1, 1, 1, 1]
 
 
+def test_a_run_that_may_have_begun_is_named(kfp: Kfp) -> None:
+    kfp.faults = [Fault("POST /runs", 500)]
+    called = rf"unidoc-rl {NAME} [0-9a-f]{{8}}"
+    with pytest.raises(
+        UnidocError, match=rf"then do it again; but first look at {kfp.url}/#/runs for the run {called}:"
+    ):
+        submitted(kfp)
+
+
 def test_the_versions_that_are_there_are_listed_over_all_pages(kfp: Kfp) -> None:
     assert [*versions(at(kfp), "unidoc-rl")] == []
     submitted(kfp)
@@ -224,7 +233,7 @@ def test_where_it_serves_several_users_their_namespace_goes_along(kfp: Kfp, tmp_
         (403, r"403 .*ask its administrator for the right"),
         (404, r"404 .*look at the name"),
         (409, r"409 .*see whether it is archived"),
-        (500, r"500 \(InternalServerError: told to answer 500\); look at its log.*nothing is made twice"),
+        (500, r"500 \(InternalServerError: told to answer 500\); look at its log, then do it again"),
     ],
 )
 def test_what_it_refuses_is_said_in_words_and_its_own(kfp: Kfp, status_: int, said: str) -> None:
@@ -268,6 +277,17 @@ def test_a_page_to_log_in_is_not_taken_for_the_api(kfp: Kfp) -> None:
         pytest.raises(UnidocError, match="something else than Kubeflow Pipelines answers there"),
     ):
         at(Kfp(url=other.url))
+
+
+@pytest.mark.parametrize("status_", [200, 302, 401, 404])
+@pytest.mark.parametrize("path", ["", "/pipeline"])
+def test_an_address_that_lacks_the_platform_s_path_is_told(status_: int, path: str) -> None:
+    with (
+        servers.http_server({f"{path}/apis/v2beta1/healthz": status_}) as other,
+        pytest.raises(UnidocError) as caught,
+    ):
+        at(Kfp(url=f"{other.url}{path}"))
+    assert ("below /pipeline: end the address so" in str(caught.value)) == (not path)
 
 
 def test_no_address_is_an_error() -> None:
