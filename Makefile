@@ -71,6 +71,8 @@ pictures: setup  ## take those of the README again, of what `make demo` made; ne
 compile: setup  ## write the Kubeflow pipelines that pipelines/ describes
 	@unidoc pipeline compile
 
+# As pipelines/version.py has it: what an image is of must be in the commit that it is tagged with.
+CODE := src components pipelines images pyproject.toml constraints.txt .dockerignore
 # Whichever is there and answers. REGISTRY=registry/team, which params.yaml has as pipeline.registry, is pushed to; IMAGES=cpu
 # is built alone; BUILD_OPTIONS are the builder's, such as --build-arg PIP_INDEX_URL=...
 BUILDER = $(shell for b in docker podman buildah; do $$b info >/dev/null 2>&1 && echo $$b && break; done)
@@ -80,6 +82,8 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 images:  ## build the images of the tasks and servers, tagged with the commit; REGISTRY=... pushes them there
 	@test -n "$(BUILDER)" || { echo "no docker, podman or buildah that answers: install one, or name it: make images BUILDER=..."; exit 1; }
+	@changed=$$(git status --porcelain -- $(CODE)) || exit 1; test -z "$$changed" || { echo "$$changed"; \
+	  echo "not committed, so no image could be tagged after it: commit first"; exit 1; }
 	@for kind in $(IMAGES); do \
 	  name=$(REGISTRY:%=%/)unidoc-rl-$$kind; \
 	  $(BUILDER) build -f images/$$kind/Dockerfile --build-arg REVISION=$$(git rev-parse HEAD) $(BUILD_OPTIONS) \

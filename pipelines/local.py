@@ -27,7 +27,7 @@ def run(params: Params, pipeline: str, arguments: dict[str, str], out: Path) -> 
     for key, folder in folders.items():
         if not folder.is_dir():
             raise UnidocError(f"--{key} {folder}: no such folder")
-    of_a_run(params.to_json(), arguments.get("model", ""), arguments.get("profile", ""))  # raises what is impossible
+    of_a_run(params.said(), arguments.get("model", ""), arguments.get("profile", ""))  # raises what is impossible
     with tempfile.TemporaryDirectory() as made:
         package = write(Path(made), params)[pipeline]
         whole = components.load_component_from_file(str(package))

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kfp import dsl, kubernetes
+from kubernetes.utils import parse_quantity
 
 from components.base import image
 from components.curate.component import curate, curate_shard
@@ -46,6 +47,7 @@ KEY_NAMES = (
 RUN = dsl.PIPELINE_JOB_NAME_PLACEHOLDER
 RUN_ID = "metadata.labels['pipeline/runid']"  # where a pod has its run's; a parameter would be another one to the cache
 SHARED_VOLUME = "unidoc-rl-shared"  # between a task and the nodes that train for it
+MEMORY = "2Gi"  # that must be free for a task to begin; it may use more
 TRIES, WAIT = 2, "60s"
 DAY = 24 * 60 * 60
 
@@ -62,6 +64,7 @@ class _Tasks:
     def plain(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
         task.set_container_image(image("cpu", self._tag, self._settings.registry))
         task.set_memory_limit(self._settings.memory)
+        task.set_memory_request(min(MEMORY, self._settings.memory, key=parse_quantity))
         kubernetes.use_secret_as_env(task, KEYS, {name: name for name in KEY_NAMES}, optional=True)
         kubernetes.use_field_path_as_env(task, tracking.PIPELINE, RUN_ID)
         return task
@@ -95,7 +98,9 @@ class _Tasks:
         """Training again gives another policy: nobody who asks for it means the old one."""
         task = self.always(task)
         if not self._settings.nodes:
-            return self._on_gpus(task, self._settings.gpus)
+            task = self._on_gpus(task, self._settings.gpus)
+            # Where memory runs short, those go first that use more than they asked for.
+            return task.set_memory_request(self._settings.memory) if self._settings.gpus else task
         kind = "gpu" if self._settings.gpus else "cpu"
         task.set_env_variable(trainjob.IMAGE, image(kind, self._tag, self._settings.registry))
         return self.tries_again(self._shares(task))  # it finds its job at work, or has it go on
@@ -181,7 +186,7 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
     """Both, by their names, with these parameters as what a run has by default. `tag`: of the images."""
     tasks = _Tasks(settings, tag)
     limits = dsl.PipelineConfig(ttl_seconds_after_finished=7 * DAY)
-    given = settings.to_json()
+    given = settings.said()
 
     def around(params: str) -> dsl.ExitHandler:
         return dsl.ExitHandler(tasks.tries_again(tasks.always(report(run=RUN, params=params))), name="stages")

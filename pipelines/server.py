@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kfp
 import kfp_server_api
@@ -35,6 +36,7 @@ WHAT_TO_DO = {
     404: "there is no such thing: look at the name, and at services.kfp",
     409: "there is one already, and it cannot be found: see whether it is archived, or in another namespace",
 }
+PLATFORM = "; the Kubeflow platform, where it serves several users, has it below /pipeline: end the address so"
 
 
 class Conflict(UnidocError):
@@ -56,14 +58,15 @@ class Server:
         self._api = self._connected()
 
     def _connected(self) -> Any:
-        with self.explained("asking whether it is well"), warnings.catch_warnings():
+        besides = "" if urlsplit(self.address).path else PLATFORM
+        with self.explained("asking whether it is well", besides), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it is of version 2
             client = _Client(self.address, self.namespace, self._seconds)
             health = client.get_kfp_healthz()
         if health.multi_user is None:
             raise UnidocError(
                 f"{self.address}: something else than Kubeflow Pipelines answers there, perhaps a page to log in: look "
-                f"at services.kfp, and set {TOKEN} or {COOKIE}"
+                f"at services.kfp, and set {TOKEN} or {COOKIE}{besides}"
             )
         if health.multi_user and not self.namespace:
             raise UnidocError(f"{self.address}: serves several users: set pipeline.namespace to your profile's")
@@ -74,12 +77,16 @@ class Server:
         with self.explained(doing):
             return getattr(getattr(self._api, service), method)(*arguments, **options, _request_timeout=self._seconds)
 
+    def pages(self) -> str:
+        """Where a person looks at runs."""
+        return f"{os.environ.get(KF_PIPELINES_UI_ENDPOINT_ENV, self.address)}/#/runs"
+
     def page(self, run: str) -> str:
-        """Where a person looks at a run."""
-        return f"{os.environ.get(KF_PIPELINES_UI_ENDPOINT_ENV, self.address)}/#/runs/details/{run}"
+        return f"{self.pages()}/details/{run}"
 
     @contextmanager
-    def explained(self, doing: str) -> Iterator[None]:
+    def explained(self, doing: str, besides: str = "") -> Iterator[None]:
+        """`besides`: what else may be the matter where it refuses."""
         where = f"{self.address}: {doing}"
         try:
             yield
@@ -88,8 +95,8 @@ class Server:
             if error.status == 409:
                 raise Conflict(f"{said}; {WHAT_TO_DO[409]}") from error
             if error.status in WHAT_TO_DO:
-                raise UnidocError(f"{said}; {WHAT_TO_DO[error.status]}") from error
-            raise Away(f"{said}; look at its log, then do this again: nothing is made twice") from error
+                raise UnidocError(f"{said}; {WHAT_TO_DO[error.status]}{besides}") from error
+            raise Away(f"{said}; look at its log, then do it again") from error
         except AttributeError as error:  # of kfp_server_api, which looks for a body in what TLS refuses
             refused = error.__context__
             if not isinstance(refused, kfp_server_api.ApiException):

@@ -1,7 +1,8 @@
 """Versions of the pipelines on the server, and their runs.
 
 Whatever is to be made is looked for first, and looked for again where making it did not answer well: so two who submit
-at once, or one who does it again after a lost connection, find one and the same.
+at once, or one who does it again after a lost connection, find one and the same version. A run is a new one each time:
+where it cannot be seen whether it has begun, the error names it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def submit(params: Params, pipeline: str, arguments: dict[str, str], server: Ser
     for key, address in ((key, arguments[key]) for key in FOLDERS if key in arguments):
         if not address.startswith(CLUSTER_READS):
             raise UnidocError(f"--{key} {address}: the cluster cannot read it; put it where it can: s3://bucket/prefix")
-    run = of_a_run(params.to_json(), arguments.get("model", ""), arguments.get("profile", ""))
+    run = of_a_run(params.said(), arguments.get("model", ""), arguments.get("profile", ""))
     if lost := [*lost_with_a_pod(run)]:
         raise UnidocError("\n".join(lost))
     name = version(params)
@@ -71,10 +72,13 @@ def start(server: Server, pipeline: str, name: str, package: Path, arguments: di
         ),
         runtime_config=kfp.V2beta1RuntimeConfig(parameters=arguments),
     )
-    run_id, _ = _found_or_made(
-        lambda: _run(server, experiment_id, called),
-        lambda: server.call("runs", "run_service_create_run", "starting the run", run=run).run_id,
-    )
+    try:
+        run_id, _ = _found_or_made(
+            lambda: _run(server, experiment_id, called),
+            lambda: server.call("runs", "run_service_create_run", "starting the run", run=run).run_id,
+        )
+    except Away as error:
+        raise Away(f"{error}; but first look at {server.pages()} for the run {called}: it may have begun") from error
     return Submitted(name, uploaded, run_id, server.page(run_id))
 
 

@@ -10,29 +10,31 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params
 
 CHECKOUT = Path(__file__).parents[1]
+# The code of the images and pipelines, for which `make images` asks too; all else of a checkout may be as it likes.
+CODE = ("src", "components", "pipelines", "images", "pyproject.toml", "constraints.txt", ".dockerignore")
 
 
-def version(params: Params, checkout: Path = CHECKOUT) -> str:
-    """The git commit and the parameters' hash. What is not committed has no name, and is refused."""
-    changed = _git(checkout, "status", "--porcelain")
+def version(params: Params) -> str:
+    """The git commit, and the hash of what is said of the parameters. Code that is not committed is refused."""
+    changed = _git("status", "--porcelain", "--", *CODE)
     if changed:
         first = changed.splitlines()[0].split(maxsplit=1)[1]
-        raise UnidocError(f"{checkout}: {first} is not committed, so no version could be named after it: commit first")
-    return f"{commit(checkout)}-{provenance.key(params)[:12]}"
+        raise UnidocError(f"{CHECKOUT}: {first} is not committed, so no version could be named after it: commit first")
+    return f"{commit()}-{provenance.key(params.said())[:12]}"
 
 
-def commit(checkout: Path = CHECKOUT) -> str:
+def commit() -> str:
     """By which the images are tagged too."""
-    return _git(checkout, "rev-parse", "--short=12", "HEAD")
+    return _git("rev-parse", "--short=12", "HEAD")
 
 
-def _git(checkout: Path, *arguments: str) -> str:
+def _git(*arguments: str) -> str:
     try:
-        done = subprocess.run(["git", *arguments], cwd=checkout, capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     except FileNotFoundError as error:
         raise UnidocError("git is not found, and a version is named after its commit: install it") from error
     except subprocess.CalledProcessError as error:
         raise UnidocError(
-            f"{checkout}: git {arguments[0]} failed ({error.stderr.strip()}): see to the checkout"
+            f"{CHECKOUT}: git {arguments[0]} failed ({error.stderr.strip()}): see to the checkout"
         ) from error
     return done.stdout.strip()

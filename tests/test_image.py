@@ -1,4 +1,5 @@
-"""The CPU image, really built, and a task of the pipeline run in it; only where UNIDOC_TEST_IMAGE names a builder.
+"""The CPU image of what is committed, really built, and a task of the pipeline run in it; only where UNIDOC_TEST_IMAGE
+names a builder.
 
 It takes minutes and gigabytes: UNIDOC_TEST_IMAGE=docker (or podman, or buildah), and in UNIDOC_BUILD_OPTIONS what
 `make images` is to hand to it.

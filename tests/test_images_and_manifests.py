@@ -18,8 +18,11 @@ from mlflow.server.security_utils import is_allowed_host_header
 
 from components.base import image
 from pipelines.pipeline import KEYS, SHARED_VOLUME
+from pipelines.version import CODE
+from tests.pipelines import checkout
 from unidoc_rl.cli import cli
 from unidoc_rl.cluster import GPU
+from unidoc_rl.provenance import COMMIT, UNKNOWN
 from unidoc_rl.trainjob import RUNTIME, SHARED
 
 REPOSITORY = Path(__file__).parents[1]
@@ -56,6 +59,16 @@ def test_an_image_can_run_kubeflow_s_command_and_is_not_root(dockerfile: Path) -
     assert [value for name, value in last if name == "ARG"] == [
         "REVISION=unknown"
     ]  # others may be secrets, and stay in it
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_what_runs_in_an_image_knows_the_commit(dockerfile: Path) -> None:
+    steps = instructions(dockerfile)
+    _, last = "".join(f"{name} {value}\n" for name, value in steps).rsplit("\nFROM ", 1)
+    ours = "COPY --from=build /opt/unidoc " in last
+    assert ours == (dockerfile.parent.name != "vllm")
+    assert (f" {COMMIT}=${{REVISION}}" in last) == ours
+    assert f"ARG REVISION={UNKNOWN}\n" in last
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
@@ -108,6 +121,29 @@ def test_make_builds_the_images_under_the_names_that_the_tasks_ask_for() -> None
     for tag in ("abc", None):
         assert f"$name:{image('cpu', tag).rpartition(':')[2]}" in said
     assert "name=registry/team/unidoc-rl-$kind" in said
+
+
+def test_make_builds_of_nothing_that_is_not_committed(tmp_path: Path) -> None:
+    """Nor are versions named of it. All that the builder is sent is asked for, but for what only tells of it."""
+    sent = [line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert {path.split("/")[0] for path in sent} - {*CODE} == {"README.md", "LICENSE"}
+    folder = checkout.make(tmp_path / "checkout")
+    shutil.copy(REPOSITORY / "Makefile", folder)
+
+    def build() -> subprocess.CompletedProcess[str]:
+        command = ["make", "images", "BUILDER=true", "IMAGES=cpu"]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+    assert build().returncode == 0
+    for name in CODE:
+        file = folder / name if "." in name else folder / name / "new"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("new")
+        done = build()
+        assert done.returncode != 0
+        assert f"?? {name}" in done.stdout
+        assert "commit first" in done.stdout
+        file.unlink()
 
 
 # --- manifests ------------------------------------------------------------------------------------------------------

@@ -241,6 +241,18 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | No
         params.load(path)
 
 
+@pytest.mark.parametrize("text", ["1e-6", "1E-6", "1.e-6", "+.1e-5", "1.0e-6", "0.000001"])
+def test_a_small_number_is_written_as_people_and_json_write_it(file: Path, text: str) -> None:
+    file.write_text(f"sft: {{rate: {text}}}\n")
+    assert params.load(file).sft.rate == params.load(None, [f"sft.rate={text}"]).sft.rate == 1e-6
+
+
+@pytest.mark.parametrize("text", ["1e", "e-6", "1e-6x", "v1e-6", "'1e-6'"])
+def test_what_only_looks_like_a_number_is_a_text(file: Path, text: str) -> None:
+    file.write_text(f"sft: {{model: {text}}}\n")
+    assert params.load(file).sft.model == text.strip("'")
+
+
 def test_without_a_file_the_defaults_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert params.load() == Params()
@@ -305,6 +317,20 @@ def test_a_run_s_parameters_stand_over_its_profile_and_its_model_over_both() -> 
     assert params.of_a_run(said) == params.from_json(said)
     with pytest.raises(UnidocError, match="profile: there is no papers; name one of learn, paper"):
         params.of_a_run(said, profile="papers")
+
+
+def test_what_is_set_stands_over_a_profile_though_it_is_the_default(file: Path) -> None:
+    everything = Params().model_dump() | {"grpo": Params().grpo.model_dump() | {"steps": 5}}
+    file.write_text(yaml.safe_dump(everything))
+    said = params.load(file, ["sft.deepspeed=none", "agent.widen=0", "sft.model=null"]).said()
+    assert json.loads(said) == {
+        "sft": {"deepspeed": "none", "model": None},
+        "grpo": {"steps": 5},
+        "agent": {"widen": 0},
+    }
+    run = params.of_a_run(said, profile="paper")
+    assert (run.sft.deepspeed, run.agent.widen, run.sft.model) == ("none", 0, None)
+    assert (run.grpo.steps, run.grpo.deepspeed, run.sft.epochs) == (5, "zero3", 3.0)
 
 
 def test_the_bounds_of_a_number_are_told(file: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from unidoc_rl.provenance import identity
+from unidoc_rl import provenance
+from unidoc_rl.provenance import commit, identity
 
 
 @pytest.mark.slow
@@ -29,3 +30,17 @@ def test_files_and_folders_have_the_hashes_that_dvc_gives_them(tmp_path: Path) -
 
 def test_addresses_are_known_by_themselves() -> None:
     assert identity("http://127.0.0.1:8002") == identity("http://127.0.0.1:8002") != identity("http://127.0.0.1:8003")
+
+
+def test_an_image_tells_the_commit_that_it_was_built_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is neither git nor a checkout; and one that was not told it has its version."""
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    monkeypatch.setenv("UNIDOC_COMMIT", revision)
+    assert commit() not in revision
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit() == revision[:12]
+    monkeypatch.setenv("UNIDOC_COMMIT", "unknown")
+    assert commit().startswith("version ")
+    monkeypatch.delenv("UNIDOC_COMMIT")
+    assert commit().startswith("version ")

@@ -14,9 +14,9 @@ from tests.trainer_server import Cluster, granted
 from unidoc_rl import trainer_client, trainjob
 from unidoc_rl.cluster import GPUS, connected, explained, gpus
 from unidoc_rl.errors import Away, UnidocError
-from unidoc_rl.params import Params, PipelineParams
+from unidoc_rl.params import GrpoParams, Params, PipelineParams, load
 
-PARAMS = Params(pipeline=PipelineParams(nodes=2, gpus=4, memory="64Gi", hours=2))
+PARAMS = Params(grpo=GrpoParams(rate=1e-6), pipeline=PipelineParams(nodes=2, gpus=4, memory="64Gi", hours=2))
 RUNTIME = Runtime(
     "unidoc-rl", RuntimeTrainer(TrainerType.CUSTOM_TRAINER, "torch", "image"), RuntimeKind.TRAINING_RUNTIME
 )
@@ -63,11 +63,11 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
 ) -> None:
     monkeypatch.setenv("UNIDOC_IMAGE", "registry/team/unidoc-rl-gpu:abc")
     monkeypatch.setenv("UNIDOC_RUN", "tuesday")
-    seen: list[dict[str, str]] = []
+    seen: list[tuple[str, Params]] = []
 
     def look(command: list[str]) -> None:
         folder = Path(command[command.index("--out") + 1]).parent
-        seen.append({str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()})
+        seen.append(((folder / "trajectories/sft.jsonl").read_text(), load(folder / "params.yaml")))
         write(command)
 
     cluster.train = look
@@ -88,8 +88,7 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
     assert trainer["resourcesPerNode"]["limits"] == {"nvidia.com/gpu": "4", "memory": "64Gi"}
     assert job["spec"]["activeDeadlineSeconds"] == 7200
     assert job["spec"]["runtimeRef"] == {"name": "unidoc-rl", "kind": "TrainingRuntime"}
-    assert seen[0]["trajectories/sft.jsonl"] == "episodes"
-    assert Params.model_validate_json(seen[0]["params.yaml"]) == PARAMS
+    assert seen == [("episodes", PARAMS)]
     assert capsys.readouterr().out == f"step 1 of {name}-node-0-1\nstep 2 of {name}-node-0-1\n"
     assert cluster.removed == [name]
     assert [*(tmp_path / "shared").iterdir()] == []
@@ -259,7 +258,7 @@ def test_on_the_gpus_of_a_task_there_is_a_process_for_each(
     assert told[told.index("--no-python") + 1 : -1] == [
         *("unidoc", "sft", f"{inputs['trajectories']}/sft.jsonl", "--out", f"{tmp_path}/sft", "--params")
     ]
-    assert Params.model_validate_json((tmp_path / "params").read_text()) == PARAMS
+    assert load(tmp_path / "params") == PARAMS
     monkeypatch.setenv("STATUS", "1")
     with pytest.raises(UnidocError, match="sft: its processes have ended with status 1"):
         trainjob.here("sft", [], inputs, tmp_path / "sft", PARAMS)

@@ -921,12 +921,17 @@ def versions(params_file: Path | None, overrides: tuple[str, ...]) -> None:
         from pipelines.version import version
 
         params = _load(params_file, overrides)
-        server, mine = Server(params), version(params)
+        server = Server(params)
         found = [one for name in (OWN, DEMO) for one in kept(server, name)]
+        try:
+            mine = version(params)
+            not_found = f"this one, {mine}, has not been submitted yet"
+        except UnidocError as error:  # which keeps nobody from seeing the others
+            mine, not_found = "", str(error)
         for one in found:
             click.echo(f"{one.created}  {one.pipeline:<16}{one.name}{'  (this one)' if one.name == mine else ''}")
         if not any(one.name == mine for one in found):
-            click.echo(f"this one, {mine}, has not been submitted yet")
+            click.echo(not_found)
 
 
 @cli.command()

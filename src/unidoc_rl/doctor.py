@@ -107,7 +107,7 @@ def packages(requirements: Iterable[Requirement] | None) -> Iterator[Finding]:
         if not wrong:
             yield Finding(subject, True, f"all {len(members)} there")
         else:
-            detail = f"{', '.join(wrong)}; run `make setup`, or pip install '{PACKAGE}{f'[{extra}]' if extra else ''}'"
+            detail = f"{', '.join(wrong)}; run `make setup`"
             yield Finding(subject, False, detail, EXTRAS.get(extra, "every stage"), prevents_all=not extra)
 
 

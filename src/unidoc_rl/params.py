@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -365,9 +366,16 @@ class Params(Section):
         """One text that carries every parameter, for a Kubeflow pipeline: those that are as by default are left out."""
         return self.model_dump_json(exclude_defaults=True)
 
+    def said(self) -> str:
+        """One text of those that somebody has said, which is what a profile does not change."""
+        return self.model_dump_json(exclude_unset=True)
+
 
 def load(file: Path | None = None, overrides: Sequence[str] = ()) -> Params:
-    """The parameters of a file (./params.yaml, if it is there, where none is named), changed by `key=value` texts."""
+    """The parameters of a file (./params.yaml, if it is there, where none is named), changed by `key=value` texts.
+
+    Said is what differs from the defaults, since params.yaml has every key, and what such a text names, whatever it is.
+    """
     if file is None and not DEFAULT_FILE.exists():
         return _validate({}, "defaults", overrides)
     source = file or DEFAULT_FILE
@@ -376,7 +384,8 @@ def load(file: Path | None = None, overrides: Sequence[str] = ()) -> Params:
     except (OSError, UnicodeDecodeError) as error:
         raise UnidocError(f"{source}: cannot be read ({error}); name a parameter file with --params") from error
     data = _parse_yaml(text, str(source))
-    return _validate({} if data is None else data, str(source), overrides)
+    whole = _validate({} if data is None else data, str(source), overrides)
+    return _validate(whole.model_dump(exclude_defaults=True), str(source), overrides)
 
 
 def from_json(text: str, source: str = "params") -> Params:
@@ -389,7 +398,7 @@ def from_json(text: str, source: str = "params") -> Params:
 
 
 def of_a_run(text: str, model: str = "", profile: str = "") -> Params:
-    """Those of a pipeline's run: of a JSON text; where it says nothing, of the profile of this name.
+    """Those of a pipeline's run: what a JSON text says; where it says nothing, of the profile of this name.
 
     `model`: what sft begins with, whatever they say. Empty, neither is meant.
     """
@@ -418,6 +427,12 @@ class _Loader(yaml.SafeLoader):
                 problem = "stands twice" if keys.count(key) > 1 else "is no text"
                 raise yaml.MarkedYAMLError(problem=f"the key {key!r} {problem}", problem_mark=node.start_mark)
         return super().construct_mapping(node, deep=True)
+
+
+# To PyYAML, 1e-6 is a text; to people, to DVC and in JSON it is a number.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$", re.ASCII), [*"-+.0123456789"]
+)
 
 
 def _parse_yaml(text: str, source: str) -> Any:

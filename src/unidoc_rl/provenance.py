@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -11,10 +12,13 @@ from pathlib import Path
 from pydantic import BaseModel
 
 DVC_LOCK = Path("dvc.lock")  # of the folder in which the stage was started
+COMMIT = "UNIDOC_COMMIT"  # the variable that has an image's
+UNKNOWN = "unknown"  # as an image has it that was not told
 
 
 def commit() -> str:
-    """Of the source, where it is a checkout; else the version."""
+    """Of the source, where it is a checkout; of the image; else the version."""
+    # The checkout first: one that is worked on in a container is not what the container's image was built of.
     try:
         told = subprocess.run(
             ["git", "rev-parse", "--short=12", "HEAD"],
@@ -24,7 +28,8 @@ def commit() -> str:
             check=True,
         )
     except (OSError, subprocess.CalledProcessError):
-        return f"version {version('unidoc-rl')}"
+        built_of = os.environ.get(COMMIT, UNKNOWN)
+        return f"version {version('unidoc-rl')}" if built_of == UNKNOWN else built_of[:12]
     return told.stdout.strip()
 
 

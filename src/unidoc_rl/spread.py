@@ -25,7 +25,10 @@ def check(deepspeed: str) -> None:
     if deepspeed == "none":
         return
     if find_spec("deepspeed") is None:
-        raise UnidocError(f"deepspeed {deepspeed}: the package is not here; pip install 'unidoc-rl[gpu]'")
+        raise UnidocError(
+            f"deepspeed {deepspeed}: the package is not here; in the checkout, run "
+            "`.venv/bin/uv pip install -c constraints.txt -e '.[gpu]'`"
+        )
     if "RANK" not in os.environ:
         raise UnidocError(f"deepspeed {deepspeed}: is for processes that share a model; start them by torchrun")
 

@@ -11,9 +11,11 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from tests.pipelines import checkout
 from tests.pipelines.kfp_server import Kfp
 from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import of_a_run
 
 REPOSITORY = Path(__file__).parents[2]
 OWN = ["--documents", "s3://bucket/reports", "--questions", "s3://bucket/questions"]
@@ -25,8 +27,8 @@ def kfp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kfp]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    # A checkout with changes that are not committed has no version, and whoever works on the tests has some.
-    monkeypatch.setattr("pipelines.version._git", lambda _, *asked: "" if "status" in asked else "0123456789ab")
+    # Code that is not committed has no version, and whoever works on the tests has some.
+    monkeypatch.setattr("pipelines.version.CHECKOUT", checkout.make(tmp_path / "checkout"))
     with Kfp().running() as running:
         yield running
 
@@ -60,6 +62,17 @@ def test_a_run_is_submitted_and_told_of(kfp: Kfp) -> None:
     assert "has not been submitted yet" in pipeline(kfp, "versions").output
 
 
+def test_versions_are_listed_to_whoever_has_none_of_their_own(kfp: Kfp, tmp_path: Path) -> None:
+    assert pipeline(kfp, "submit", "--demo").exit_code == 0
+    (tmp_path / "checkout/src/code.py").write_text("two")
+    assert isinstance(pipeline(kfp, "submit", "--demo").exception, UnidocError)
+    listed = pipeline(kfp, "versions")
+    assert listed.exit_code == 0
+    assert kfp.versions[0]["name"] in listed.output
+    assert "(this one)" not in listed.output
+    assert "src/code.py is not committed" in listed.output
+
+
 def test_the_demonstration_needs_no_documents(kfp: Kfp) -> None:
     assert pipeline(kfp, "submit", "--demo").exit_code == 0
     assert kfp.pipelines[0]["display_name"] == "unidoc-rl-demo"
@@ -74,6 +87,20 @@ def test_model_and_profile_are_a_run_s_and_not_another_version(kfp: Kfp) -> None
     assert kfp.runs[1]["runtime_config"]["parameters"].items() >= given.items()
     assert isinstance(pipeline(kfp, "submit", *OWN, "--profile", "papers").exception, UnidocError)
     assert len(kfp.runs) == 2
+
+
+def test_what_is_set_comes_to_the_run_over_its_profile_though_it_is_the_default(kfp: Kfp) -> None:
+    for more in ([], ["--set", "sft.deepspeed=none", "--set", "grpo.group=4"]):
+        assert pipeline(kfp, "submit", "--demo", "--profile", "paper", *more).exit_code == 0
+    runs = []
+    for version, run in zip(kfp.versions, kfp.runs, strict=True):
+        defaults = version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+        given = {name: one["defaultValue"] for name, one in defaults.items()} | run["runtime_config"]["parameters"]
+        runs.append(of_a_run(given["params"], given["model"], given["profile"]))
+    assert [(run.sft.deepspeed, run.grpo.group, run.grpo.deepspeed) for run in runs] == [
+        ("zero3", 5, "zero3"),
+        ("none", 4, "zero3"),
+    ]
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELED"])

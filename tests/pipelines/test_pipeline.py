@@ -198,6 +198,28 @@ def test_tasks_that_train_and_play_have_the_gpus_of_the_parameters() -> None:
         assert ("/dev/shm" in [one["mountPath"] for one in told.get("emptyDirMounts", [])]) == on_gpus
 
 
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [({}, {"2Gi"}), ({"memory": "512Mi"}, {"512Mi"}), ({"memory": "160Gi", "nodes": 2, "gpus": 8}, {"2Gi"})],
+)
+def test_a_task_begins_where_little_memory_is_free(settings: dict[str, Any], asked: set[str]) -> None:
+    assert set(requested(**settings).values()) == asked
+
+
+def test_what_trains_on_gpus_has_its_memory_for_itself() -> None:
+    memory = requested(memory="160Gi", gpus=8)
+    assert {name for name, asked in memory.items() if asked == "160Gi"} == {"exec-sft", "exec-grpo"}
+
+
+def requested(**settings: Any) -> dict[str, str]:
+    executors = compiled(**settings)[0]["deploymentSpec"]["executors"]
+    return {
+        name: task["container"]["resources"]["resourceMemoryRequest"]
+        for name, task in executors.items()
+        if not name.startswith("exec-importer")
+    }
+
+
 def test_what_makes_multi_vectors_of_pictures_has_a_gpu() -> None:
     assert (
         "accelerator" not in compiled(gpus=4)[0]["deploymentSpec"]["executors"]["exec-index"]["container"]["resources"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from pipelines.server import Server
 from pipelines.submit import Doing, follow, start, status, submit, versions
 from pipelines.version import commit, version
 from tests import servers
+from tests.pipelines import checkout
 from tests.pipelines.kfp_server import Fault, Kfp
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params, PipelineParams, SampleParams, ServiceParams
@@ -103,6 +103,15 @@ def test_a_lost_connection_makes_nothing_twice(kfp: Kfp, what: str, fault: int) 
     assert [len(things) for things in (kfp.pipelines, kfp.versions, kfp.experiments, kfp.runs)] == [1, 1, 1, 1]
 
 
+def test_a_run_that_may_have_begun_is_named(kfp: Kfp) -> None:
+    kfp.faults = [Fault("POST /runs", 500)]
+    called = rf"unidoc-rl {NAME} [0-9a-f]{{8}}"
+    with pytest.raises(
+        UnidocError, match=rf"then do it again; but first look at {kfp.url}/#/runs for the run {called}:"
+    ):
+        submitted(kfp)
+
+
 def test_the_versions_that_are_there_are_listed_over_all_pages(kfp: Kfp) -> None:
     assert [*versions(at(kfp), "unidoc-rl")] == []
     submitted(kfp)
@@ -112,23 +121,24 @@ def test_the_versions_that_are_there_are_listed_over_all_pages(kfp: Kfp) -> None
     assert (found[0].name, found[0].created) == (NAME, "2026-11-25 09:30")
 
 
-def checkout(folder: Path) -> Path:
-    (folder / "code").write_text("one")
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
-        subprocess.run([*git, *command], cwd=folder, check=True)
-    return folder
+def test_a_version_is_named_after_its_commit_and_its_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.version.CHECKOUT", checkout.make(tmp_path / "checkout"))
+    name = version(Params())
+    assert re.fullmatch(rf"{commit()}-[0-9a-f]{{12}}", name)
+    assert version(Params()) == name
+    assert version(Params(sample=SampleParams(seed=8))) != name
 
 
-def test_a_version_is_named_after_its_commit_and_its_parameters(tmp_path: Path) -> None:
-    folder = checkout(tmp_path)
-    name = version(Params(), folder)
-    assert re.fullmatch(rf"{commit(folder)}-[0-9a-f]{{12}}", name)
-    assert version(Params(), folder) == name
-    assert version(Params(sample=SampleParams(seed=8)), folder) != name
-    (folder / "code").write_text("two")
-    with pytest.raises(UnidocError, match=r"code is not committed.*commit first"):
-        version(Params(), folder)
+@pytest.mark.parametrize("file", ["src/code.py", "components/new/component.py", "images/cpu/Dockerfile"])
+def test_code_that_is_not_committed_has_no_version(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = checkout.make(tmp_path / "checkout")
+    monkeypatch.setattr("pipelines.version.CHECKOUT", folder)
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_text("two")
+    with pytest.raises(UnidocError, match=rf"{file.split('/')[0]}/.* is not committed.*commit first"):
+        version(Params())
 
 
 @pytest.mark.parametrize("key", [*ARGUMENTS])
@@ -223,7 +233,7 @@ def test_where_it_serves_several_users_their_namespace_goes_along(kfp: Kfp, tmp_
         (403, r"403 .*ask its administrator for the right"),
         (404, r"404 .*look at the name"),
         (409, r"409 .*see whether it is archived"),
-        (500, r"500 \(InternalServerError: told to answer 500\); look at its log.*nothing is made twice"),
+        (500, r"500 \(InternalServerError: told to answer 500\); look at its log, then do it again"),
     ],
 )
 def test_what_it_refuses_is_said_in_words_and_its_own(kfp: Kfp, status_: int, said: str) -> None:
@@ -267,6 +277,17 @@ def test_a_page_to_log_in_is_not_taken_for_the_api(kfp: Kfp) -> None:
         pytest.raises(UnidocError, match="something else than Kubeflow Pipelines answers there"),
     ):
         at(Kfp(url=other.url))
+
+
+@pytest.mark.parametrize("status_", [200, 302, 401, 404])
+@pytest.mark.parametrize("path", ["", "/pipeline"])
+def test_an_address_that_lacks_the_platform_s_path_is_told(status_: int, path: str) -> None:
+    with (
+        servers.http_server({f"{path}/apis/v2beta1/healthz": status_}) as other,
+        pytest.raises(UnidocError) as caught,
+    ):
+        at(Kfp(url=f"{other.url}{path}"))
+    assert ("below /pipeline: end the address so" in str(caught.value)) == (not path)
 
 
 def test_no_address_is_an_error() -> None:
