@@ -37,8 +37,9 @@ def watch(
 
 def _tell_of_a_high_rate(trainer: Trainer, what: str) -> None:
     """Low-rank changes want a high one."""
-    weights, rate = trainer.model.num_parameters(), trainer.args.learning_rate
-    if weights >= LARGE and rate > HIGH and not is_peft_model(trainer.model):
+    model: Any = trainer.model
+    weights, rate = model.num_parameters(), trainer.args.learning_rate
+    if weights >= LARGE and rate > HIGH and not is_peft_model(model):
         progress.tell(
             f"{what}: a rate of {rate:g} may ruin a model of {weights / 1e9:.1f} B weights: params.yaml names its own"
         )
