@@ -56,7 +56,8 @@ from unidoc_rl.types import (
 )
 
 AGENT = AgentParams()
-TWICE = Params(curate=CurateParams(attempts=2), agent=AgentParams(widen=28))  # which is for those that are evaluated
+TWICE = Params(curate=CurateParams(attempts=2))
+WIDE = TWICE.model_copy(update={"agent": AgentParams(widen=28)})  # which is not for those that learn
 ASKED = Question("q", "How many?", "1", AnswerFormat.INT, "", "", "report", (Evidence("report", 1, (), None),))
 FAULTS = {  # of the teacher, and the filters that name them
     "answer": {"wrong_answer"},
@@ -236,7 +237,7 @@ def made(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = Path.cwd()
     os.chdir(folder)
     try:
-        report = curate(small.file(Split.TRAIN), small.corpus, str(small.index), folder / "trajectories", TWICE)
+        report = curate(small.file(Split.TRAIN), small.corpus, str(small.index), folder / "trajectories", WIDE)
     finally:
         os.chdir(before)
     assert report.sft + sum(report.rejected.values()) == report.played == 2 * report.questions
