@@ -35,7 +35,8 @@ def _opened(name: str, params: Params) -> Iterator[tuple[Server, str]]:
     try:
         server = Server(params.services.mlflow)
         run_id = server.made(mine["key"], name, tracking.tags())
-        server.client.log_text(run_id, params.to_json(), PARAMS)
+        if PARAMS not in {file.path for file in server.client.list_artifacts(run_id)}:  # the first task knows them best
+            server.client.log_text(run_id, params.to_json(), PARAMS)
         yield server, run_id
     except mlflow_server.away() as unwell:
         where = params.services.mlflow or mlflow_server.FOLDER

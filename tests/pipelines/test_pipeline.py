@@ -33,7 +33,8 @@ from unidoc_rl import mlflow_server, tracking, trainjob
 from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.mlflow_server import PARENT
-from unidoc_rl.params import AgentParams, IndexParams, Params, PipelineParams, SftParams, from_json
+from unidoc_rl.params import AgentParams, IndexParams, Params, PipelineParams, SftParams, from_json, of_a_run
+from unidoc_rl.pipeline_run import begin
 from unidoc_rl.trained import note
 
 AGENT = AgentParams(turns=2, turn_tokens=16, min_pixels=28 * 28, max_pixels=20 * 28 * 28)
@@ -416,11 +417,14 @@ def test_a_gate_that_is_not_passed_fails_the_task_and_a_run_that_is_cancelled_is
         promote.python_func(**given, params=params)
     assert "| minimum | **not passed** |" in (out / "summary").read_text()
     assert json.loads((out / "promotion/promotion.json").read_text())["champion"] == ""
+    begin("tuesday", of_a_run(params, profile="paper"))
     ended = dsl.PipelineTaskFinalStatus("CANCELLED", "job", "stages", None, "by somebody")
     report.python_func(run="tuesday", params=params, status=ended)
     client, experiment = mlflow_server.opened(None)
     (whole,) = client.search_runs([experiment], "attributes.run_name = 'tuesday'")
     assert (whole.info.status, whole.data.tags["pipeline.error"]) == ("KILLED", "by somebody")
+    noted = json.loads(Path(client.download_artifacts(whole.info.run_id, "params.json")).read_text())
+    assert noted["grpo"]["deepspeed"] == "zero3"  # of the profile, which the last task is not told
 
 
 def told() -> tuple[Any, dict[str, set[str]]]:
