@@ -42,9 +42,11 @@ def writing(out: str | Path, stage: str, inputs: Callable[[], str]) -> Iterator[
                 output.goes_on_with(inputs())
                 _wait()
                 yield output
+                _wait()  # until nobody reads its checkpoints any more, which are removed with the rest of its work
         else:
             _wait()
             yield storage.written_by_another(out)
+            _wait()
 
 
 @contextmanager

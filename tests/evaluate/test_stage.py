@@ -28,7 +28,7 @@ from tests.conftest import Bucket
 from tests.index.test_stage import make_corpus
 from tests.servers import closed_port
 from tests.small import Small
-from unidoc_rl import questions, s3
+from unidoc_rl import questions, s3, trained
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.pictures import Pictures
@@ -130,7 +130,7 @@ def test_a_policy_beside_the_ceiling(
     playing = EvaluateParams(at_once=3, baselines=["rag"], price_read=3.0, price_written=15.0)
     params = Params(agent=agent, evaluate=playing)
     history = [{"step": 1, "reward": 0.1, "eval_accuracy": 0.0}, {"step": 2, "reward": 0.3, "eval_accuracy": 0.5}]
-    (model / "grpo.json").write_text(json.dumps({"history": history}))
+    trained.note(model, "grpo", params, {}, "another", history)
     out = tmp_path / "evaluation"
     asked, index = tmp_path / "test.json", str(small.index)
     found = evaluate(asked, small.corpus, index, str(model), out, params, ["scripted"])
