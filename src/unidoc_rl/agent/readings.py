@@ -14,7 +14,7 @@ _LONGEST = 2000  # characters that are read; nobody needs more to be right
 
 def plain(text: str) -> str:
     """One spelling of what looks the same, in small letters, and no more of it than can be read quickly."""
-    return unicodedata.normalize("NFKC", text[:_LONGEST]).casefold()[:_LONGEST]
+    return re.sub("[−–‐]", "-", unicodedata.normalize("NFKC", text[:_LONGEST]).casefold()[:_LONGEST])
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -26,13 +26,14 @@ _SCALES = {
     **dict.fromkeys(("trillion", "trillions", "tn"), 10**12),
 }
 _SCALE = re.compile(rf"\b(?:{'|'.join(word for word in _SCALES if len(word) > 1)})\b")  # alone, "m" may be metres
+SIGN = r"(?<![\w%])(?<!\d[$€£¥])(?:-|minus )(?:us\$|[$€£¥])?(?=\.?\d)"  # of a number; in 5%-10% there is none
 _NUMBER = re.compile(
-    r"(?<!\w)(?<!\d[.,])(?P<sign>[-−])?"
+    rf"(?<!\w)(?<!\d[.,])(?P<sign>{SIGN})?"
     r"(?P<digits>\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d{1,40})?|\d{1,40}(?:[.,'’]\d{1,40})*|\.\d{1,40})"
     rf"(?:[\s-]?(?:(?P<scale>{'|'.join(_SCALES)})\b|(?P<percent>%|per ?cent\b|pct\b)))?"
 )
 _CURRENCY = r"(?:us\$|[$€£¥]|(?:usd|eur|gbp|cad|aud|chf|cny|rmb|jpy|inr|sek|nok|dkk)\b)?"
-_ALONE = re.compile(rf"[~+\s]*{_CURRENCY}\s*(?P<number>[-−.\d].*?)\s*{_CURRENCY}[\s.]*")
+_ALONE = re.compile(rf"[~+\s]*{_CURRENCY}\s*(?P<number>(?:{SIGN})?[.\d].*?)\s*{_CURRENCY}[\s.]*")
 _WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 seventeen eighteen nineteen twenty""".split()  # noqa: SIM905
 _WORD = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b")

@@ -16,6 +16,7 @@ from fractions import Fraction
 
 from unidoc_rl.agent.judging import Verdict
 from unidoc_rl.agent.readings import (
+    SIGN,
     Number,
     dates,
     numbers,
@@ -48,6 +49,7 @@ _NOTHING = {"none", "n/a", "na", "unknown", "null", "nil", "nothing", "not appli
 _YEARS = range(1900, 2101)
 _ARTICLES = {"a", "an", "the"}
 _HEDGES = set("not no never nor neither or and either both but than instead rather except versus vs".split())  # noqa: SIM905
+_SIGN = re.compile(rf"{SIGN}\.?")
 _ENUMERATING = re.compile(r"[;|\n/]|,(?!\d)")
 _LEAD = re.compile(r"\W*(?:(?:the|my) )?(?:final )?answer(?: is\b|:)(?: that\b)?:?\s*")
 _PARENTHESES = re.compile(r"\([^()]*\)")
@@ -218,8 +220,8 @@ def _likeness(one: str, other: str) -> float:
 
 def _words(text: str) -> list[str]:
     """Letters, digits and the signs that matter, without articles where anything else is left."""
-    text = re.sub("['’`´]", "", text).replace("&", " and ")
-    kept = "".join(char if char in "%+#" or unicodedata.category(char)[0] in "LNM" else " " for char in text).split()
+    text = _SIGN.sub("−", re.sub("['’`´]", "", text).replace("&", " and "))  # which is no hyphen
+    kept = "".join(char if char in "%+#−" or unicodedata.category(char)[0] in "LNM" else " " for char in text).split()
     return [word for word in kept if word not in _ARTICLES] or kept
 
 
