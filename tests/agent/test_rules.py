@@ -78,6 +78,9 @@ str   | Where?     | Poland | Answer: Poland
 str   | Where?     | Poland | It is Poland (see the note, page 3).
 str   | Where?     | Poland | The country in the first row is Poland.
 str   | Where?     | the United States | United States
+str   | Which?     | Hepatitis A | It is Hepatitis A.
+str   | Which?     | Class A | the Class A shares
+str   | Which?     | the Class A | Class A
 str   | Who?       | Television | Televison
 str   | What?      | Golden Gate Park & the Avenues | Golden Gate Park and Avenues
 str   | What?      | Less well-off | less well off
@@ -104,6 +107,7 @@ list  | {COLUMNS}  | Sales outlets, Net sales | 1. Sales outlets/// 2. Net sales
 list  | Which?     | ['yellow', 'black and white'] | yellow, black and white
 list  | Which?     | ['LONG,HEALTHY LIFE', 'READINESS'] | "Readiness", "Long, healthy life"
 list  | Which?     | ['White', '10%'] | 10 %, White
+list  | Which?     | ['Group A', 'Group B'] | the Group B and the Group A
 list  | Which?     | [2005, 2006] | 2006 and 2005
 list  | Which?     | ['-5 kg', '3 kg'] | 3 kg, –5 kg
 list  | Which?     | ['48897809', '5152012'] | 48,897,809 and 5,152,012
@@ -171,6 +175,11 @@ str   | Where?     | Poland | Poland, Hungary, Kenya
 str   | Where?     | Poland | Kenya/Poland
 str   | Where?     | Poland | The report does not mention Poland.
 str   | Where?     | Poland | Pol
+str   | Which?     | Hepatitis A | Hepatitis B
+str   | Which?     | Hepatitis A | Hepatitis
+str   | Which?     | Class A | the Class C shares
+str   | Which?     | A | It is a B.
+str   | Group A or Group B? | Group A | It is Group B.
 str   | What?      | direct costs of sales | indirect costs of sales
 str   | What?      | immigration | emigration
 str   | What?      | Form 10-K of 2015 | Form 10-K of 2016
@@ -193,6 +202,7 @@ list  | Which?     | ['46', '27', '64'] | 46, 27, 65
 list  | Which?     | ['46', '27', '64'] | 20, 27, 46, 50, 64
 list  | Which?     | ['White', '10%'] | not answerable
 list  | Which?     | ['-5 kg', '3 kg'] | 5 kg, 3 kg
+list  | Which?     | ['Group A', 'Group B'] | Group C, Group B
 none  | {SALES}    | Not answerable | 12.4 million
 none  | {SALES}    | Not answerable | Acme
 none  | {SALES}    | Not answerable | No

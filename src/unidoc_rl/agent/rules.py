@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from fractions import Fraction
 
@@ -47,7 +47,7 @@ _REFUSAL = re.compile(
 )
 _NOTHING = {"none", "n/a", "na", "unknown", "null", "nil", "nothing", "not applicable", "-"}
 _YEARS = range(1900, 2101)
-_ARTICLES = {"a", "an", "the"}
+_ARTICLES = frozenset(("a", "an", "the"))
 _HEDGES = set("not no never nor neither or and either both but than instead rather except versus vs".split())  # noqa: SIM905
 _SIGN = re.compile(rf"{SIGN}\.?")
 _ENUMERATING = re.compile(r"[;|\n/]|,(?!\d)")
@@ -171,7 +171,8 @@ def _lists(text: str) -> Iterator[list[str]]:
 
 def _same_words(query: str, reference: str, answer: str) -> bool:
     reference, answer = _outside(reference), _outside(answer)
-    true, told = _words(reference), _words(answer)
+    dropped = _ARTICLES - _label(reference)
+    true, told = _words(reference, dropped), _words(answer, dropped)
     if not true:
         return reference.strip() == answer.strip()
     if true in (["yes"], ["no"]):
@@ -180,7 +181,7 @@ def _same_words(query: str, reference: str, answer: str) -> bool:
     if _alike(true, told) or (joined == "".join(told) and not _has_digit(joined)):  # web site, website
         return True
     enumerates = len(_ENUMERATING.findall(answer)) > len(_ENUMERATING.findall(reference))
-    return not enumerates and _holds(told, true, _words(query))
+    return not enumerates and _holds(told, true, _words(query, dropped))
 
 
 def _holds(told: Sequence[str], true: Sequence[str], query: Sequence[str]) -> bool:
@@ -218,11 +219,16 @@ def _likeness(one: str, other: str) -> float:
     return 1 - edits(one, other) / longest
 
 
-def _words(text: str) -> list[str]:
-    """Letters, digits and the signs that matter, without articles where anything else is left."""
+def _label(reference: str) -> set[str]:
+    """The article that a reference ends in, where it is a label: Hepatitis A."""
+    return {*_words(reference, frozenset())[-1:]} - {*_words(reference)}
+
+
+def _words(text: str, dropped: Set[str] = _ARTICLES) -> list[str]:
+    """Letters, digits and the signs that matter, without what is dropped where anything else is left."""
     text = _SIGN.sub("−", re.sub("['’`´]", "", text).replace("&", " and "))  # which is no hyphen
     kept = "".join(char if char in "%+#−" or unicodedata.category(char)[0] in "LNM" else " " for char in text).split()
-    return [word for word in kept if word not in _ARTICLES] or kept
+    return [word for word in kept if word not in dropped] or kept
 
 
 def _has_digit(text: str) -> bool:
