@@ -32,6 +32,9 @@ int   | How many?  | 2966 | 2'966
 int   | How many?  | 1234567 | 1.234.567
 int   | How many?  | 3 | three
 int   | How many?  | 3 | There are three bars.
+int   | How many?  | 3 | three in the first half
+int   | How many?  | -3 | minus three
+int   | {SALES}    | 3 | three million
 int   | How many?  | -5 | −5
 int   | How many?  | -5 | minus 5
 int   | How many?  | 44 | **44**
@@ -59,6 +62,8 @@ float | How much?  | 34% | 0.34
 float | How much?  | 0.34 | 34%
 float | How much?  | 11.4 | 11.4 percent
 str   | How much?  | 34% | 34 per cent
+float | How much?  | 0.03 | three per cent
+str   | How much?  | 3 million | three million
 str   | How much?  | $1,200 | 1200
 str   | How much?  | -$5.2 million | −5.2 million
 str   | How much?  | -5 kg | It was −5 kg.
@@ -134,6 +139,7 @@ str   | When?      | 2015-03-04 | not 4 March 2015
 str   | Was it?    | yes | yes and no
 none  | How much?  | Not answerable | The value is 42; the unit is not mentioned
 none  | How much?  | Not answerable | 42 (page not given)
+none  | How much?  | Not answerable | forty-two (page not given)
 int   | How many?  | 306 | 301, 302, 303, 304, 305, 306, 307
 int   | How many?  | 306 | 306-310
 int   | How many?  | 306 | many
@@ -141,6 +147,12 @@ int   | How many?  | 306 |
 int   | How many?  | 306 | 3060
 int   | How many?  | 3 | 3.04
 int   | How many?  | 3 | two or three
+int   | How many?  | 3 | thirty-three
+int   | How many?  | 3 | minus three
+int   | How many?  | 2 | two hundred
+int   | How many?  | 2 | two thirds
+int   | Which one? | 20 | twenty-one
+int   | {SALES}    | 3 | three billion
 int   | How many?  | 5 | -5
 int   | How many?  | 5 | minus 5
 int   | How many?  | 310 | 306–310

@@ -19,6 +19,7 @@ from unidoc_rl.agent.readings import (
     SIGN,
     Number,
     dates,
+    has_unread,
     numbers,
     only_date,
     only_number,
@@ -82,7 +83,7 @@ def _compare(form: AnswerFormat, query: str, reference: str, answer: str) -> tup
     if form is AnswerFormat.NONE or _REFUSAL.fullmatch(wanted):
         values, asked = ({number.value for number in numbers(text)} for text in (answer, query))
         values = {value for value in values - asked if value not in _YEARS}  # "not in the report of 2022" tells none
-        return "not answerable", (refuses and not values) or told in _NOTHING
+        return "not answerable", (refuses and not values and not has_unread(answer)) or told in _NOTHING
     if told and told == true:
         return "the same text", True
     if refuses and not _REFUSAL.search(wanted):
