@@ -64,6 +64,9 @@ float | How much?  | 11.4 | 11.4 percent
 str   | How much?  | 34% | 34 per cent
 float | How much?  | 0.03 | three per cent
 str   | How much?  | 3 million | three million
+str   | How much?  | $5m | 5 million
+str   | How much?  | 5.5m | 5.5 million
+int   | How much?  | 10k | 10,000
 str   | How much?  | $1,200 | 1200
 str   | How much?  | -$5.2 million | −5.2 million
 str   | How much?  | -5 kg | It was −5 kg.
@@ -91,6 +94,8 @@ str   | What?      | Golden Gate Park & the Avenues | Golden Gate Park and Avenu
 str   | What?      | Less well-off | less well off
 str   | What?      | Web site | website
 str   | What?      | Iran's nuclear program | Iran’s nuclear program
+str   | What?      | 10-K | Form 10-K
+str   | Who?       | 3M | It is 3M.
 str   | What?      | 45 days | It took 45 days.
 str   | What?      | N/A | N/A
 str   | What?      | 0-20 | 0–20
@@ -195,6 +200,11 @@ str   | Group A or Group B? | Group A | It is Group B.
 str   | What?      | direct costs of sales | indirect costs of sales
 str   | What?      | immigration | emigration
 str   | What?      | Form 10-K of 2015 | Form 10-K of 2016
+str   | What?      | 10-K | 10-Q
+str   | What?      | 10-K | 10
+str   | What?      | 10-K | 10,000
+str   | Which?     | 2B | 2A
+str   | Who?       | 3M | 3
 str   | What?      | 45 days | 30-45 days
 str   | What?      | 45 days | 45 months
 str   | What?      | Fund | The Fund whose gross income grew by far fastest of all those on this page

@@ -35,6 +35,7 @@ _NUMBER = re.compile(
 )
 _CURRENCY = r"(?:us\$|[$€£¥]|(?:usd|eur|gbp|cad|aud|chf|cny|rmb|jpy|inr|sek|nok|dkk)\b)?"
 _ALONE = re.compile(rf"[~+\s]*{_CURRENCY}\s*(?P<number>(?:{SIGN})?[.\d].*?)\s*{_CURRENCY}[\s.]*")
+_CODE = re.compile(r"\s*\d+-?[kmb][\s.]*")  # Form 10-K, Table 2B
 _WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 seventeen eighteen nineteen twenty""".split()  # noqa: SIM905
 _WORD = re.compile(rf"(?P<sign>\bminus )?\b(?P<word>{'|'.join(_WORDS)})\b{_BEHIND}")
@@ -64,8 +65,8 @@ def has_unread(text: str) -> bool:
 
 
 def only_number(text: str) -> Number | None:
-    """The number that a text is, with no more than a currency beside it."""
-    alone = _ALONE.fullmatch(text)
+    """The number that a text is, with no more than a currency beside it; 10-K is none."""
+    alone = None if _CODE.fullmatch(text) else _ALONE.fullmatch(text)
     match = _NUMBER.fullmatch(alone["number"]) if alone else None
     return _number(match) if match else None
 
