@@ -64,8 +64,15 @@ def by_rules(asked: Sequence[tuple[Question, str]]) -> list[Verdict]:
     return [_verdict(question, answer) for question, answer in asked]
 
 
+def is_answerable(question: Question) -> bool:
+    """Whether the documents say it: a text too may be a reference that says there is none."""
+    return _is_answerable(question.answer_format, plain(question.answer))
+
+
 def says_there_is_none(question: Question, answer: str) -> bool:
-    """Whether it would be right if the question could not be answered."""
+    """Whether it would be right if the question could not be answered; not, where "None" is what the documents say."""
+    if is_answerable(question) and plain(answer) == plain(question.answer):
+        return False
     return _verdict(replace(question, answer_format=AnswerFormat.NONE), answer).value == 1
 
 
@@ -74,13 +81,17 @@ def _verdict(question: Question, answer: str) -> Verdict:
     return Verdict(float(is_right), f"by rules, as {kind}: {'right' if is_right else 'wrong'}")
 
 
+def _is_answerable(form: AnswerFormat, reference: str) -> bool:
+    return form is not AnswerFormat.NONE and not _REFUSAL.fullmatch(" ".join(_words(reference.strip(" ."))))
+
+
 def _compare(form: AnswerFormat, query: str, reference: str, answer: str) -> tuple[str, bool]:
     """As what the two were compared, and whether the answer is right."""
     answer = answer[lead.end() :] if (lead := _LEAD.match(answer)) else answer
     true, told = reference.strip(" ."), answer.strip(" .")
     wanted, refusal = (" ".join(_words(text)) for text in (true, told))
     refuses = _REFUSAL.search(refusal) is not None
-    if form is AnswerFormat.NONE or _REFUSAL.fullmatch(wanted):
+    if not _is_answerable(form, reference):
         values, asked = ({number.value for number in numbers(text)} for text in (answer, query))
         values = {value for value in values - asked if value not in _YEARS}  # "not in the report of 2022" tells none
         return "not answerable", (refuses and not values and not has_unread(answer)) or told in _NOTHING
