@@ -176,6 +176,32 @@ def test_it_is_compared_with_the_champion_that_played_the_same_questions(
 
 
 @pytest.mark.slow
+def test_a_champion_that_stood_beside_another_is_known_by_its_own_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`evaluate grpo --beside sft`, and sft is promoted: now from where it is stored, now beside its follower."""
+    monkeypatch.chdir(tmp_path)
+    grpo, measured = policy(tmp_path, "first", right(40))
+    sft = grpo.with_name("sft")
+    sft.mkdir()
+    (sft / "model.safetensors").write_bytes(b"sft")
+    both = {"grpo": evaluated(right(40)) | of(grpo), "rag": evaluated(right(40)) | of(grpo)}
+    (measured / "evaluation.json").write_text(json.dumps(both | {"sft": evaluated(right(10)) | of(sft)}))
+    assert promote(sft, measured, tmp_path / "out", PARAMS).champion == "1"
+    strict = Params(promote=PromoteParams(minimum=1.0))  # so that sft stays the champion
+    place, asked = policy(tmp_path, "second", right(20))
+
+    def gain() -> str:
+        return next(gate.said for gate in promote(place, asked, tmp_path / "out", strict).gates if gate.name == "gain")
+
+    assert gain().startswith("+25.0%")
+    (asked / "evaluation.json").write_text(
+        json.dumps({"grpo": evaluated(right(20)) | of(place), "sft": evaluated(right(12)) | of(sft)})
+    )
+    assert gain().startswith("+20.0%")
+
+
+@pytest.mark.slow
 def test_the_champion_evaluated_again_stays_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     first = promoted(tmp_path, "first", right(30))

@@ -107,11 +107,14 @@ def _rival(
     """How the champion did: where it stands in this evaluation, on these very questions; None: it is this policy."""
     if champion is None or champion.tags[POLICY] == policy:
         return None
-    beside: Mapping[str, Any] | None = table.get(CHAMPION)
-    if beside is not None and beside["inputs"][POLICY] == champion.tags[POLICY]:
-        return beside
-    first: Mapping[str, Any] = next(iter(registry.evaluation(champion).values()))
-    return first
+    known_by = champion.tags[POLICY]
+    beside = next(_of(table, known_by), None)
+    return beside if beside is not None else next(_of(registry.evaluation(champion), known_by))
+
+
+def _of(table: Mapping[str, Any], known_by: str) -> Iterator[Mapping[str, Any]]:
+    """What an evaluation says of a policy: first of itself, then of the baselines that it has played as."""
+    return (one for one in table.values() if one["inputs"].get(POLICY) == known_by)
 
 
 def _table(measured: Path) -> Mapping[str, Any]:
