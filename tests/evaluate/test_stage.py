@@ -144,6 +144,7 @@ def test_a_policy_beside_the_ceiling(
     assert (table["scripted"]["compared"]["won"], table["scripted"]["compared"]["lost"]) == ([], [o.uid for o in some])
     assert table["rag"]["inputs"] == table["tiny"]["inputs"] != table["scripted"]["inputs"]
     assert table["rag"]["inputs"]["policy"] == identity(model)
+    assert {one["inputs"]["judge"] for one in table.values()} == {"rules"}
     assert json.loads((out / "metrics.json").read_text())["accuracy"] == 0
     assert len(list(trajectories.read(out / "episodes.jsonl"))) == 3
     mlflow, experiment = opened(None)

@@ -18,7 +18,7 @@ from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.names import document_name
 from unidoc_rl.params import Params
 from unidoc_rl.promote import PROMOTION
-from unidoc_rl.promote.gates import Gate, gates
+from unidoc_rl.promote.gates import JUDGE, Gate, gates
 from unidoc_rl.promote.registry import CHAMPION, POLICY, Registry
 from unidoc_rl.provenance import commit, data_version, identity
 
@@ -97,7 +97,7 @@ def _known(registry: Registry, tags: Mapping[str, str]) -> ModelVersion | None:
 
 def _versions(own: Mapping[str, Any]) -> dict[str, str]:
     """Of the code, and of all data: by dvc.lock, and of what it was evaluated on."""
-    of = {f"data.{name}": known for name, known in own["inputs"].items() if name != POLICY}
+    of = {f"data.{name}": known for name, known in own["inputs"].items() if name not in (POLICY, JUDGE)}
     return {"commit": commit(), "data": data_version(), **of}
 
 
