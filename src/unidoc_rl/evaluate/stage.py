@@ -264,7 +264,9 @@ def _players(
 
 
 def _player(place: str, corpus: Path, pictures: Pictures, params: Params) -> Policy:
-    return Scripted(corpus, params.agent) if place == SCRIPTED else open_policy(place, pictures, params.agent)
+    if place == SCRIPTED:
+        return Scripted(corpus, params.agent)
+    return open_policy(place, pictures, params.agent, at_once=params.evaluate.at_once)
 
 
 def _kept(coming: Iterator[Trajectory], file: Path) -> Iterator[Trajectory]:
