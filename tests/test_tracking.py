@@ -231,6 +231,18 @@ def stands_once(run: tracking.Run, address: str) -> None:
     assert [span.name for span in trace.data.spans] == ["q1", "turn 1"]
 
 
+def test_a_question_may_have_any_name(tmp_path: Path) -> None:
+    names = ["it's", '"quoted"', "q1"]
+    with tracking.run("evaluate", None) as run:
+        for name in names:
+            run.trace(name, TRACE)
+    found, experiment = opened(None)
+    traces = found.search_traces(locations=[experiment], run_id=stored(run).info.run_id)
+    assert {one.data.spans[0].name for one in traces} == {*names}
+    assert len(traces) == len(names)
+    assert not list((tmp_path / ".mlflow/unsent").iterdir())
+
+
 @pytest.mark.usefixtures("impatient")
 def test_what_a_server_that_is_away_is_not_told_is_kept_and_sent_once(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], bucket: Bucket

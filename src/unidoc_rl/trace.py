@@ -6,6 +6,7 @@ A trace is told of as data: {"inputs", "outputs", "spans": [{"name", "type", "in
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ def send(client: MlflowClient, experiment: str, run_id: str, event: Mapping[str,
     """
     from mlflow.exceptions import MlflowException
 
-    name = f"{run_id}/{event['name']}"
+    digest = hashlib.sha256(event["name"].encode()).hexdigest()[:32]  # a filter takes no apostrophe, and a tag is short
+    name = f"{run_id}/{digest}"
     found = _known(client, experiment, name)
     if found is None:
         _make(experiment, run_id, name, event)

@@ -216,3 +216,12 @@ def test_an_answer_in_many_words_that_there_is_none_is_one(form: AnswerFormat, a
     question = Question("q", "Where?", reference, form, "", "", "a.pdf", ())
     (verdict,) = by_protocol([(question, answer)])
     assert verdict.value == pytest.approx(value)
+
+
+@pytest.mark.parametrize("reference", ["None", "Unknown", "N/A", "Don't know", "Not answerable"])
+def test_an_answer_that_is_its_reference_is_right_whatever_it_says(reference: str) -> None:
+    question = Question("q", "What did most of them answer?", reference, STR, "", "", "a.pdf", ())
+    itself, other = by_protocol([(question, reference), (question, "It is not stated.")])
+    is_none = reference == "Not answerable"
+    assert (itself.value, itself.refuses) == (1, is_none)
+    assert (other.value, other.refuses) == (is_none, True)

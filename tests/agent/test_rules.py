@@ -32,7 +32,11 @@ int   | How many?  | 2966 | 2'966
 int   | How many?  | 1234567 | 1.234.567
 int   | How many?  | 3 | three
 int   | How many?  | 3 | There are three bars.
+int   | How many?  | 3 | three in the first half
+int   | How many?  | -3 | minus three
+int   | {SALES}    | 3 | three million
 int   | How many?  | -5 | −5
+int   | How many?  | -5 | minus 5
 int   | How many?  | 44 | **44**
 int   | How many?  | 353 | 353 (of whom 120 are women)
 int   | When?      | 2013 | In March 2013
@@ -51,13 +55,22 @@ float | How much?  | 2.1 billion | $2,100 million
 float | How much?  | 100.0 | 99.1
 float | How much?  | 1234.5 | 1.234,5
 float | How much?  | .5 | 0.5
+float | How much?  | -5.2 | -$5.2
 float | How much?  | 34% | 34 %
 float | How much?  | 34% | 34
 float | How much?  | 34% | 0.34
 float | How much?  | 0.34 | 34%
 float | How much?  | 11.4 | 11.4 percent
 str   | How much?  | 34% | 34 per cent
+float | How much?  | 0.03 | three per cent
+str   | How much?  | 3 million | three million
+str   | How much?  | $5m | 5 million
+str   | How much?  | 5.5m | 5.5 million
+int   | How much?  | 10k | 10,000
 str   | How much?  | $1,200 | 1200
+str   | How much?  | -$5.2 million | −5.2 million
+str   | How much?  | -5 kg | It was −5 kg.
+str   | How much?  | -5 kg | minus 5 kg
 str   | {YEARS}    | 2016 | 2016
 str   | {YEARS}    | 2016 | They were higher in 2016.
 str   | When?      | 2015-03-24 | March 24, 2015
@@ -73,14 +86,22 @@ str   | Where?     | Poland | Answer: Poland
 str   | Where?     | Poland | It is Poland (see the note, page 3).
 str   | Where?     | Poland | The country in the first row is Poland.
 str   | Where?     | the United States | United States
+str   | Which?     | Hepatitis A | It is Hepatitis A.
+str   | Which?     | Class A | the Class A shares
+str   | Which?     | the Class A | Class A
 str   | Who?       | Television | Televison
 str   | What?      | Golden Gate Park & the Avenues | Golden Gate Park and Avenues
 str   | What?      | Less well-off | less well off
 str   | What?      | Web site | website
 str   | What?      | Iran's nuclear program | Iran’s nuclear program
+str   | What?      | 10-K | Form 10-K
+str   | Who?       | 3M | It is 3M.
 str   | What?      | 45 days | It took 45 days.
 str   | What?      | N/A | N/A
 str   | What?      | 0-20 | 0–20
+str   | What?      | $5-$10 a year | 5 - 10 a year
+str   | What?      | 5€-10€ a year | 5 - 10 a year
+str   | What?      | 5%-10% a year | 5% – 10% a year
 str   | {CHOICE}   | Hungary | Hungary
 str   | {CHOICE}   | Hungary | Hungary (35.3 against 11.0)
 str   | {CHOICE}   | Hungary | The answer is Hungary.
@@ -96,7 +117,9 @@ list  | {COLUMNS}  | Sales outlets, Net sales | 1. Sales outlets/// 2. Net sales
 list  | Which?     | ['yellow', 'black and white'] | yellow, black and white
 list  | Which?     | ['LONG,HEALTHY LIFE', 'READINESS'] | "Readiness", "Long, healthy life"
 list  | Which?     | ['White', '10%'] | 10 %, White
+list  | Which?     | ['Group A', 'Group B'] | the Group B and the Group A
 list  | Which?     | [2005, 2006] | 2006 and 2005
+list  | Which?     | ['-5 kg', '3 kg'] | 3 kg, –5 kg
 list  | Which?     | ['48897809', '5152012'] | 48,897,809 and 5,152,012
 list  | When?      | ['2015-03-24', '2015-03-25'] | 25 March 2015; 24 March 2015
 none  | {SALES}    | Not answerable | Not answerable
@@ -121,6 +144,7 @@ str   | When?      | 2015-03-04 | not 4 March 2015
 str   | Was it?    | yes | yes and no
 none  | How much?  | Not answerable | The value is 42; the unit is not mentioned
 none  | How much?  | Not answerable | 42 (page not given)
+none  | How much?  | Not answerable | forty-two (page not given)
 int   | How many?  | 306 | 301, 302, 303, 304, 305, 306, 307
 int   | How many?  | 306 | 306-310
 int   | How many?  | 306 | many
@@ -128,7 +152,16 @@ int   | How many?  | 306 |
 int   | How many?  | 306 | 3060
 int   | How many?  | 3 | 3.04
 int   | How many?  | 3 | two or three
+int   | How many?  | 3 | thirty-three
+int   | How many?  | 3 | minus three
+int   | How many?  | 2 | two hundred
+int   | How many?  | 2 | two thirds
+int   | Which one? | 20 | twenty-one
+int   | {SALES}    | 3 | three billion
 int   | How many?  | 5 | -5
+int   | How many?  | 5 | minus 5
+int   | How many?  | 310 | 306–310
+int   | How many?  | 10 | $5-$10
 int   | How many?  | 306 | Not answerable
 int   | How many?  | 2016 | It is not answerable, as 2016 is missing.
 int   | {SALES}    | 306 | 2023
@@ -142,6 +175,8 @@ float | How much?  | 34% | 3400
 float | How much?  | 34 | 0.34
 float | How much?  | 2.1 billion | 2.1 million
 float | How much?  | 0.0 | 0.001
+float | How much?  | 5.2 | -$5.2
+float | How much?  | -5.2 | $5.2
 str   | How much?  | $1,200 | 1201
 str   | {YEARS}    | 2016 | 2015
 str   | {YEARS}    | 2016 | 2015, not 2016
@@ -157,9 +192,19 @@ str   | Where?     | Poland | Poland, Hungary, Kenya
 str   | Where?     | Poland | Kenya/Poland
 str   | Where?     | Poland | The report does not mention Poland.
 str   | Where?     | Poland | Pol
+str   | Which?     | Hepatitis A | Hepatitis B
+str   | Which?     | Hepatitis A | Hepatitis
+str   | Which?     | Class A | the Class C shares
+str   | Which?     | A | It is a B.
+str   | Group A or Group B? | Group A | It is Group B.
 str   | What?      | direct costs of sales | indirect costs of sales
 str   | What?      | immigration | emigration
 str   | What?      | Form 10-K of 2015 | Form 10-K of 2016
+str   | What?      | 10-K | 10-Q
+str   | What?      | 10-K | 10
+str   | What?      | 10-K | 10,000
+str   | Which?     | 2B | 2A
+str   | Who?       | 3M | 3
 str   | What?      | 45 days | 30-45 days
 str   | What?      | 45 days | 45 months
 str   | What?      | Fund | The Fund whose gross income grew by far fastest of all those on this page
@@ -178,6 +223,8 @@ list  | {COLUMNS}  | Sales outlets, Net sales | Sales outlets, Sales outlets
 list  | Which?     | ['46', '27', '64'] | 46, 27, 65
 list  | Which?     | ['46', '27', '64'] | 20, 27, 46, 50, 64
 list  | Which?     | ['White', '10%'] | not answerable
+list  | Which?     | ['-5 kg', '3 kg'] | 5 kg, 3 kg
+list  | Which?     | ['Group A', 'Group B'] | Group C, Group B
 none  | {SALES}    | Not answerable | 12.4 million
 none  | {SALES}    | Not answerable | Acme
 none  | {SALES}    | Not answerable | No
@@ -240,6 +287,17 @@ def test_the_reference_itself_is_right(form: AnswerFormat, reference: str) -> No
 def test_an_integer_is_right_in_every_spelling_and_its_neighbour_in_none(number: int, spelling: str) -> None:
     assert judged(AnswerFormat.INT, "How many?", str(number), spelling.format(number)) == 1
     assert judged(AnswerFormat.INT, "How many?", str(number), spelling.format(number + 1)) == 0
+
+
+@pytest.mark.parametrize("minus", "-−–‐")
+@pytest.mark.parametrize(
+    "value", ["5 kg", ".5 kg", "5 °C", "3.2 percentage points", "$5.2 million", "US$5.2 million a year", "5.2%"]
+)
+def test_the_opposite_sign_is_wrong(minus: str, value: str) -> None:
+    less = f"{minus}{value}"
+    assert judged(AnswerFormat.STR, "How much?", less, value) == 0
+    assert judged(AnswerFormat.STR, "How much?", value, less) == 0
+    assert judged(AnswerFormat.STR, "How much?", less, f"It is -{value}.") == 1
 
 
 @given(

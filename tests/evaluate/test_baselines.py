@@ -18,7 +18,7 @@ from unidoc_rl.agent.rollouts import play
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.evaluate.baselines import BASELINES, play_as
-from unidoc_rl.evaluate.measures import ALL_ACTIONS, Cause, cause, region_iou, row_of
+from unidoc_rl.evaluate.measures import ALL_ACTIONS, Cause, cause, evaluation, region_iou, row_of
 from unidoc_rl.params import AgentParams, BaselineName, EvaluateParams, RewardParams
 from unidoc_rl.types import Answer, AnswerFormat, Box, Malformed, Message, Question, Reply, Search, Trajectory
 
@@ -126,6 +126,26 @@ def test_a_judge_that_has_read_whether_there_is_an_answer_is_believed(world: Wor
     assert row
     assert row.answered_none is bool(refuses)
     assert row.cause is (Cause.GAVE_UP if refuses else Cause.MISREAD)
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "f1", "why"),
+    [
+        ("Not answerable", "The report does not say.", 1, None),
+        ("Not answerable", "wax", 2 / 3, Cause.INVENTED),
+        ("None", "None", 1, None),  # of the exceptions that a page lists
+        ("None", "The report does not say.", 2 / 3, Cause.GAVE_UP),
+    ],
+)
+def test_a_text_may_be_a_reference_that_says_there_is_none(
+    world: World, reference: str, answer: str, f1: float, why: Cause | None
+) -> None:
+    question = replace(QUESTION, uid="q3", answer=reference)
+    recited = [(QUESTION, "honey"), (question, answer)]
+    episodes = [played(world, "oracle", Reciting(f"<answer>{text}</answer>"), one) for one, text in recited]
+    rows = [row_of(one, {"answer"}) for one in score(episodes, RewardParams(), by_rules)]
+    assert [row.cause for row in rows if row] == [None, why]
+    assert evaluation(rows).f1.value == pytest.approx(f1)
 
 
 @pytest.mark.parametrize(

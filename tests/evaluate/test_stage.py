@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -144,6 +145,7 @@ def test_a_policy_beside_the_ceiling(
     assert (table["scripted"]["compared"]["won"], table["scripted"]["compared"]["lost"]) == ([], [o.uid for o in some])
     assert table["rag"]["inputs"] == table["tiny"]["inputs"] != table["scripted"]["inputs"]
     assert table["rag"]["inputs"]["policy"] == identity(model)
+    assert {one["inputs"]["judge"] for one in table.values()} == {"rules"}
     assert json.loads((out / "metrics.json").read_text())["accuracy"] == 0
     assert len(list(trajectories.read(out / "episodes.jsonl"))) == 3
     mlflow, experiment = opened(None)
@@ -329,6 +331,25 @@ def test_who_was_not_answered_counts_as_void_and_what_was_has_its_cost(
     assert found.figures["cost"].value == pytest.approx((120 * 2.0 + 5 * 40.0) / 1e6)
     assert second.uid in {row.uid for row in found.rows}
     assert json.loads((out / "metrics.json").read_text())["void"] == 1
+
+
+@pytest.mark.slow
+def test_a_server_is_asked_for_as_many_at_once_as_are_played_together(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    questions.write(tmp_path / "test.json", small.asked()[:20])
+    together = threading.Barrier(20)
+
+    def answer(_: Body) -> Given:
+        together.wait(10)  # nobody is answered before 20 have asked
+        return completion("<answer>so it is</answer>")
+
+    params = Params(evaluate=EvaluateParams(at_once=20))
+    with Chat(answer).running() as chat:
+        found = evaluate(tmp_path / "test.json", small.corpus, str(small.index), chat.url, tmp_path / "out", params)
+    assert (found.accuracy.count, found.void, chat.busiest) == (20, 0, 20)
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ from unidoc_rl.provenance import identity
 
 PARAMS = Params()
 NAME = PARAMS.promote.name
-PLAYED = {"questions": "q", "corpus": "c", "index": "i"}  # their digests
+PLAYED = {"questions": "q", "corpus": "c", "index": "i", "judge": "rules"}
 
 
 def evaluated(values: Mapping[str, float], void: int = 0, kind: str = "lookup", seconds: float = 1.0) -> dict[str, Any]:
@@ -77,14 +77,22 @@ def test_each_gate_holds_back_what_it_is_for() -> None:
         (["questions"], "other questions"),
         (["corpus", "index"], "other documents, another index"),
         (["index"], "another index"),
+        (["judge"], "another judge"),
     ],
 )
 def test_questions_of_the_same_uids_are_not_compared_where_they_are_others(changed: list[str], told: str) -> None:
     champion = evaluated(right(20))
     champion["inputs"] |= dict.fromkeys(changed, "other")
     (gain,) = [gate for gate in gates(evaluated(right(40)), champion, PARAMS.promote) if not gate.passed]
-    said = f"the champion was evaluated on {told}; evaluate with --beside champion, which plays the same"
+    said = f"the champion was evaluated with {told}; evaluate with --beside champion, which plays the same"
     assert (gain.name, gain.said) == ("gain", said)
+
+
+def test_an_evaluation_that_names_no_judge_is_compared() -> None:
+    named, unnamed = evaluated(right(40)), evaluated(right(20))
+    del unnamed["inputs"]["judge"]
+    assert failed(named, unnamed, PARAMS.promote) == []
+    assert failed(unnamed, named, PARAMS.promote) == ["gain", "kind lookup"]
 
 
 @pytest.mark.slow
@@ -169,10 +177,36 @@ def test_it_is_compared_with_the_champion_that_played_the_same_questions(
 
     stranger = asked_anew(place)
     assert [gate.said for gate in stranger.gates if not gate.passed] == [
-        "the champion was evaluated on other questions; evaluate with --beside champion, which plays the same"
+        "the champion was evaluated with other questions; evaluate with --beside champion, which plays the same"
     ]
     made = asked_anew(tmp_path / "first/grpo")
     assert (made.promoted, made.champion) == (True, made.version)
+
+
+@pytest.mark.slow
+def test_a_champion_that_stood_beside_another_is_known_by_its_own_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`evaluate grpo --beside sft`, and sft is promoted: now from where it is stored, now beside its follower."""
+    monkeypatch.chdir(tmp_path)
+    grpo, measured = policy(tmp_path, "first", right(40))
+    sft = grpo.with_name("sft")
+    sft.mkdir()
+    (sft / "model.safetensors").write_bytes(b"sft")
+    both = {"grpo": evaluated(right(40)) | of(grpo), "rag": evaluated(right(40)) | of(grpo)}
+    (measured / "evaluation.json").write_text(json.dumps(both | {"sft": evaluated(right(10)) | of(sft)}))
+    assert promote(sft, measured, tmp_path / "out", PARAMS).champion == "1"
+    strict = Params(promote=PromoteParams(minimum=1.0))  # so that sft stays the champion
+    place, asked = policy(tmp_path, "second", right(20))
+
+    def gain() -> str:
+        return next(gate.said for gate in promote(place, asked, tmp_path / "out", strict).gates if gate.name == "gain")
+
+    assert gain().startswith("+25.0%")
+    (asked / "evaluation.json").write_text(
+        json.dumps({"grpo": evaluated(right(20)) | of(place), "sft": evaluated(right(12)) | of(sft)})
+    )
+    assert gain().startswith("+20.0%")
 
 
 @pytest.mark.slow

@@ -2,8 +2,8 @@
 
 An answer is compared by the format of its reference, with partial credit for texts that are nearly the same (ANLS). The
 published protocol lets a model pull the answer out of a longer text first: `extraction.py`. Without a model, an answer
-that says in whatever words that there is none becomes the protocol's own two words, and every other one is taken as it
-is.
+that says in whatever words that there is none becomes the protocol's own two words; every other one, and one that is
+the reference itself, is taken as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unidoc_rl.agent.judging import Verdict
+from unidoc_rl.agent.readings import plain
 from unidoc_rl.agent.rules import says_there_is_none
 from unidoc_rl.edits import edits
 from unidoc_rl.types import AnswerFormat, Question
@@ -42,10 +43,15 @@ _EXACT = [
 
 def by_protocol(asked: Sequence[tuple[Question, str]]) -> list[Verdict]:
     """A `judging.Judge`."""
-    return [
-        verdict(question, NOT_ANSWERABLE if says_there_is_none(question, answer) else answer)
-        for question, answer in asked
-    ]
+    return [verdict(question, _short(question, answer)) for question, answer in asked]
+
+
+def _short(question: Question, answer: str) -> str:
+    """Of a reference such as "Don't know", the same words are no refusal."""
+    is_text = question.answer_format is not AnswerFormat.NONE and plain(question.answer) != plain(NOT_ANSWERABLE)
+    if is_text and plain(answer) == plain(question.answer):
+        return answer
+    return NOT_ANSWERABLE if says_there_is_none(question, answer) else answer
 
 
 def verdict(question: Question, answer: str) -> Verdict:

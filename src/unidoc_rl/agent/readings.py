@@ -14,7 +14,7 @@ _LONGEST = 2000  # characters that are read; nobody needs more to be right
 
 def plain(text: str) -> str:
     """One spelling of what looks the same, in small letters, and no more of it than can be read quickly."""
-    return unicodedata.normalize("NFKC", text[:_LONGEST]).casefold()[:_LONGEST]
+    return re.sub("[−–‐]", "-", unicodedata.normalize("NFKC", text[:_LONGEST]).casefold()[:_LONGEST])
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -26,16 +26,23 @@ _SCALES = {
     **dict.fromkeys(("trillion", "trillions", "tn"), 10**12),
 }
 _SCALE = re.compile(rf"\b(?:{'|'.join(word for word in _SCALES if len(word) > 1)})\b")  # alone, "m" may be metres
+_BEHIND = rf"(?:[\s-]?(?:(?P<scale>{'|'.join(_SCALES)})\b|(?P<percent>%|per ?cent\b|pct\b)))?"
+SIGN = r"(?<![\w%])(?<!\d[$€£¥])(?:-|minus )(?:us\$|[$€£¥])?(?=\.?\d)"  # of a number; in 5%-10% there is none
 _NUMBER = re.compile(
-    r"(?<!\w)(?<!\d[.,])(?P<sign>[-−])?"
+    rf"(?<!\w)(?<!\d[.,])(?P<sign>{SIGN})?"
     r"(?P<digits>\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d{1,40})?|\d{1,40}(?:[.,'’]\d{1,40})*|\.\d{1,40})"
-    rf"(?:[\s-]?(?:(?P<scale>{'|'.join(_SCALES)})\b|(?P<percent>%|per ?cent\b|pct\b)))?"
+    rf"{_BEHIND}"
 )
 _CURRENCY = r"(?:us\$|[$€£¥]|(?:usd|eur|gbp|cad|aud|chf|cny|rmb|jpy|inr|sek|nok|dkk)\b)?"
-_ALONE = re.compile(rf"[~+\s]*{_CURRENCY}\s*(?P<number>[-−.\d].*?)\s*{_CURRENCY}[\s.]*")
+_ALONE = re.compile(rf"[~+\s]*{_CURRENCY}\s*(?P<number>(?:{SIGN})?[.\d].*?)\s*{_CURRENCY}[\s.]*")
+_CODE = re.compile(r"\s*\d+-?[kmb][\s.]*")  # Form 10-K, Table 2B
 _WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 seventeen eighteen nineteen twenty""".split()  # noqa: SIM905
-_WORD = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b")
+_WORD = re.compile(rf"(?P<sign>\bminus )?\b(?P<word>{'|'.join(_WORDS)})\b{_BEHIND}")
+_UNREAD = re.compile(
+    rf"\b(?:twenty[\s-](?:{'|'.join(_WORDS[1:10])})|(?:thir|for|fif|six|seven|eigh|nine)ty|(?:hundred|dozen)s?"
+    r"|one[\s-]half|halves|thirds|(?:four|fif|six|seven|eigh|nin|ten)ths)\b"
+)
 
 
 class Number(NamedTuple):
@@ -45,14 +52,21 @@ class Number(NamedTuple):
 
 
 def numbers(text: str) -> list[Number]:
-    """Those of a text, in their order; words such as "three" where it has no digits."""
+    """Those of a text, in their order; words such as "three" where it has no digits, and none that are unread."""
     found = [number for match in _NUMBER.finditer(text) if (number := _number(match)) is not None]
-    return found or [Number(Fraction(_WORDS.index(match[0]))) for match in _WORD.finditer(text)]
+    if found or has_unread(text):
+        return found
+    return [_read(Fraction(_WORDS.index(match["word"])), match) for match in _WORD.finditer(text)]
+
+
+def has_unread(text: str) -> bool:
+    """Whether it has a number in words that are not read: beyond twenty, or a fraction."""
+    return _UNREAD.search(text) is not None
 
 
 def only_number(text: str) -> Number | None:
-    """The number that a text is, with no more than a currency beside it."""
-    alone = _ALONE.fullmatch(text)
+    """The number that a text is, with no more than a currency beside it; 10-K is none."""
+    alone = None if _CODE.fullmatch(text) else _ALONE.fullmatch(text)
     match = _NUMBER.fullmatch(alone["number"]) if alone else None
     return _number(match) if match else None
 
@@ -84,8 +98,11 @@ def _share(number: Number) -> Fraction:
 
 def _number(match: re.Match[str]) -> Number | None:
     value = _value(match["digits"])
-    if value is None:
-        return None
+    return None if value is None else _read(value, match)
+
+
+def _read(value: Fraction, match: re.Match[str]) -> Number:
+    """With what stands around it."""
     scale = _SCALES[match["scale"]] if match["scale"] else 0
     return Number(-value if match["sign"] else value, scale, bool(match["percent"]))
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from fractions import Fraction
 
 from unidoc_rl.agent.judging import Verdict
 from unidoc_rl.agent.readings import (
+    SIGN,
     Number,
     dates,
+    has_unread,
     numbers,
     only_date,
     only_number,
@@ -46,8 +48,9 @@ _REFUSAL = re.compile(
 )
 _NOTHING = {"none", "n/a", "na", "unknown", "null", "nil", "nothing", "not applicable", "-"}
 _YEARS = range(1900, 2101)
-_ARTICLES = {"a", "an", "the"}
+_ARTICLES = frozenset(("a", "an", "the"))
 _HEDGES = set("not no never nor neither or and either both but than instead rather except versus vs".split())  # noqa: SIM905
+_SIGN = re.compile(rf"{SIGN}\.?")
 _ENUMERATING = re.compile(r"[;|\n/]|,(?!\d)")
 _LEAD = re.compile(r"\W*(?:(?:the|my) )?(?:final )?answer(?: is\b|:)(?: that\b)?:?\s*")
 _PARENTHESES = re.compile(r"\([^()]*\)")
@@ -61,8 +64,15 @@ def by_rules(asked: Sequence[tuple[Question, str]]) -> list[Verdict]:
     return [_verdict(question, answer) for question, answer in asked]
 
 
+def is_answerable(question: Question) -> bool:
+    """Whether the documents say it: a text too may be a reference that says there is none."""
+    return _is_answerable(question.answer_format, plain(question.answer))
+
+
 def says_there_is_none(question: Question, answer: str) -> bool:
-    """Whether it would be right if the question could not be answered."""
+    """Whether it would be right if the question could not be answered; not, where "None" is what the documents say."""
+    if is_answerable(question) and plain(answer) == plain(question.answer):
+        return False
     return _verdict(replace(question, answer_format=AnswerFormat.NONE), answer).value == 1
 
 
@@ -71,16 +81,20 @@ def _verdict(question: Question, answer: str) -> Verdict:
     return Verdict(float(is_right), f"by rules, as {kind}: {'right' if is_right else 'wrong'}")
 
 
+def _is_answerable(form: AnswerFormat, reference: str) -> bool:
+    return form is not AnswerFormat.NONE and not _REFUSAL.fullmatch(" ".join(_words(reference.strip(" ."))))
+
+
 def _compare(form: AnswerFormat, query: str, reference: str, answer: str) -> tuple[str, bool]:
     """As what the two were compared, and whether the answer is right."""
     answer = answer[lead.end() :] if (lead := _LEAD.match(answer)) else answer
     true, told = reference.strip(" ."), answer.strip(" .")
     wanted, refusal = (" ".join(_words(text)) for text in (true, told))
     refuses = _REFUSAL.search(refusal) is not None
-    if form is AnswerFormat.NONE or _REFUSAL.fullmatch(wanted):
+    if not _is_answerable(form, reference):
         values, asked = ({number.value for number in numbers(text)} for text in (answer, query))
         values = {value for value in values - asked if value not in _YEARS}  # "not in the report of 2022" tells none
-        return "not answerable", (refuses and not values) or told in _NOTHING
+        return "not answerable", (refuses and not values and not has_unread(answer)) or told in _NOTHING
     if told and told == true:
         return "the same text", True
     if refuses and not _REFUSAL.search(wanted):
@@ -169,7 +183,8 @@ def _lists(text: str) -> Iterator[list[str]]:
 
 def _same_words(query: str, reference: str, answer: str) -> bool:
     reference, answer = _outside(reference), _outside(answer)
-    true, told = _words(reference), _words(answer)
+    dropped = _ARTICLES - _label(reference)
+    true, told = _words(reference, dropped), _words(answer, dropped)
     if not true:
         return reference.strip() == answer.strip()
     if true in (["yes"], ["no"]):
@@ -178,7 +193,7 @@ def _same_words(query: str, reference: str, answer: str) -> bool:
     if _alike(true, told) or (joined == "".join(told) and not _has_digit(joined)):  # web site, website
         return True
     enumerates = len(_ENUMERATING.findall(answer)) > len(_ENUMERATING.findall(reference))
-    return not enumerates and _holds(told, true, _words(query))
+    return not enumerates and _holds(told, true, _words(query, dropped))
 
 
 def _holds(told: Sequence[str], true: Sequence[str], query: Sequence[str]) -> bool:
@@ -216,11 +231,16 @@ def _likeness(one: str, other: str) -> float:
     return 1 - edits(one, other) / longest
 
 
-def _words(text: str) -> list[str]:
-    """Letters, digits and the signs that matter, without articles where anything else is left."""
-    text = re.sub("['’`´]", "", text).replace("&", " and ")
-    kept = "".join(char if char in "%+#" or unicodedata.category(char)[0] in "LNM" else " " for char in text).split()
-    return [word for word in kept if word not in _ARTICLES] or kept
+def _label(reference: str) -> set[str]:
+    """The article that a reference ends in, where it is a label: Hepatitis A."""
+    return {*_words(reference, frozenset())[-1:]} - {*_words(reference)}
+
+
+def _words(text: str, dropped: Set[str] = _ARTICLES) -> list[str]:
+    """Letters, digits and the signs that matter, without what is dropped where anything else is left."""
+    text = _SIGN.sub("−", re.sub("['’`´]", "", text).replace("&", " and "))  # which is no hyphen
+    kept = "".join(char if char in "%+#−" or unicodedata.category(char)[0] in "LNM" else " " for char in text).split()
+    return [word for word in kept if word not in dropped] or kept
 
 
 def _has_digit(text: str) -> bool:

@@ -11,13 +11,13 @@ from statistics import fmean
 import numpy as np
 
 from unidoc_rl.agent.rewards import kept_format, searched, selected, zoomed
-from unidoc_rl.agent.rules import says_there_is_none
+from unidoc_rl.agent.rules import is_answerable, says_there_is_none
 from unidoc_rl.agent.trajectories import answer_of, pictures_of
 from unidoc_rl.boxes import SCALE
 from unidoc_rl.intervals import Measured, mean, share
 from unidoc_rl.params import ActionName, EvaluateParams
 from unidoc_rl.questions import gold_pages, gold_regions
-from unidoc_rl.types import AnswerFormat, Box, Outcome, Search, Select, Trajectory, Zoom
+from unidoc_rl.types import Box, Outcome, Search, Select, Trajectory, Zoom
 
 RIGHT = 1.0  # what an answer is worth that counts as right
 
@@ -107,7 +107,7 @@ def row_of(
         outcome=one.outcome,
         figures={name: float(figure) for name, figure in figures.items()},
         answered_none=_refuses(one),
-        answerable=question.answer_format is not AnswerFormat.NONE,
+        answerable=is_answerable(question),
     )
 
 
@@ -174,7 +174,7 @@ def _painted(boxes: Sequence[Box]) -> np.typing.NDArray[np.bool_]:
 def cause(one: Trajectory, actions: Collection[ActionName] = ALL_ACTIONS) -> Cause:
     """Of an episode whose answer is wrong. Where nothing can be kept, all that was shown is."""
     answer, gold, shown = answer_of(one), set(gold_pages(one.question)), set(_shown(one))
-    if one.question.answer_format is AnswerFormat.NONE:
+    if not is_answerable(one.question):
         return Cause.GAVE_UP if answer is None else Cause.INVENTED
     if not gold <= shown:
         return Cause.NOT_FOUND

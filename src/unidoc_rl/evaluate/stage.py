@@ -36,6 +36,7 @@ from unidoc_rl.index.searching import place_of, searching
 from unidoc_rl.intervals import Difference, difference
 from unidoc_rl.names import document_name
 from unidoc_rl.params import Params
+from unidoc_rl.promote.gates import JUDGE
 from unidoc_rl.promote.registry import CHAMPION, POLICY, Registry
 from unidoc_rl.provenance import key
 from unidoc_rl.types import Outcome, Question, Searcher, Trajectory
@@ -65,7 +66,7 @@ def evaluate(
         output.goes_on_with(of)
         pictures = Pictures(folder, params.agent)
         with tracking.run("evaluate", params.services.mlflow, output.work / "run") as run:
-            rules = {**params.evaluate.model_dump(), **params.agent.model_dump(), "judge": params.rewards.judge}
+            rules = {**params.evaluate.model_dump(), **params.agent.model_dump(), JUDGE: params.rewards.judge}
             played_by = {"questions": len(read), **rules}
             run.params({"policy": policy, **played_by})
             inputs = run.inputs({"questions": asked, "corpus": folder / PAGES, "index": place_of(index), **places})
@@ -73,7 +74,7 @@ def evaluate(
             found = _measured(players, read, output, _left_void(output.former, of), params)
             own = next(iter(found))
             compared = {name: difference(*paired(one, found[own])) for name, one in found.items() if name != own}
-            _write(output.new, found, compared, inputs, of)
+            _write(output.new, found, compared, inputs, params.rewards.judge, of)
             _report(output.new, found, compared, places, read, folder)
             run.result(metrics(found[own]))
             for name in compared:
@@ -147,6 +148,7 @@ def _write(
     found: Mapping[str, Evaluation],
     compared: Mapping[str, Difference],
     inputs: Mapping[str, str],
+    judge: str,
     key: str,
 ) -> None:
     """The numbers, for programs: of each its own, what they are of, and what became of each question."""
@@ -156,6 +158,7 @@ def _write(
         of = {
             "policy": inputs.get(name, inputs[own]),
             **{what: inputs[what] for what in ("questions", "corpus", "index")},
+            JUDGE: judge,
         }
         table[name] = {**asdict(one), "rows": {row.uid: _row(row) for row in one.rows}, "inputs": of, "key": key}
         if name in compared:  # with its questions in the place of how many they are
@@ -261,7 +264,9 @@ def _players(
 
 
 def _player(place: str, corpus: Path, pictures: Pictures, params: Params) -> Policy:
-    return Scripted(corpus, params.agent) if place == SCRIPTED else open_policy(place, pictures, params.agent)
+    if place == SCRIPTED:
+        return Scripted(corpus, params.agent)
+    return open_policy(place, pictures, params.agent, at_once=params.evaluate.at_once)
 
 
 def _kept(coming: Iterator[Trajectory], file: Path) -> Iterator[Trajectory]:

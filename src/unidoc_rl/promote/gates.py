@@ -10,7 +10,8 @@ from unidoc_rl.intervals import difference
 from unidoc_rl.params import PromoteParams
 
 Evaluated = Mapping[str, Any]  # a policy's part of evaluation.json
-OTHER = {"questions": "other questions", "corpus": "other documents", "index": "another index"}
+JUDGE = "judge"
+OTHER = {"questions": "other questions", "corpus": "other documents", "index": "another index", JUDGE: "another judge"}
 FEWEST = 5  # questions of a kind, of which it can be said that it is worse
 
 
@@ -47,11 +48,13 @@ def _seconds(own: Evaluated, most: float) -> Gate:
 
 
 def _compared(own: Evaluated, champion: Evaluated, params: PromoteParams) -> Iterator[Gate]:
-    other = [told for what, told in OTHER.items() if own["inputs"][what] != champion["inputs"][what]]
+    mine, its = own["inputs"], champion["inputs"]
+    named = mine.keys() & its.keys()  # an evaluation may name no judge
+    other = [told for what, told in OTHER.items() if what in named and mine[what] != its[what]]
     both = [uid for uid in own["rows"] if uid in champion["rows"]]
     if other or not both:  # a question of another file may have the same uid
-        on = ", ".join(other) or OTHER["questions"]
-        said = f"the champion was evaluated on {on}; evaluate with --beside champion, which plays the same"
+        of = ", ".join(other) or OTHER["questions"]
+        said = f"the champion was evaluated with {of}; evaluate with --beside champion, which plays the same"
         yield Gate("gain", False, said)
         return
     before, now = ([one["rows"][uid]["value"] for uid in both] for one in (champion, own))

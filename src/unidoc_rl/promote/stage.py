@@ -18,7 +18,7 @@ from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.names import document_name
 from unidoc_rl.params import Params
 from unidoc_rl.promote import PROMOTION
-from unidoc_rl.promote.gates import Gate, gates
+from unidoc_rl.promote.gates import JUDGE, Gate, gates
 from unidoc_rl.promote.registry import CHAMPION, POLICY, Registry
 from unidoc_rl.provenance import commit, data_version, identity
 
@@ -97,7 +97,7 @@ def _known(registry: Registry, tags: Mapping[str, str]) -> ModelVersion | None:
 
 def _versions(own: Mapping[str, Any]) -> dict[str, str]:
     """Of the code, and of all data: by dvc.lock, and of what it was evaluated on."""
-    of = {f"data.{name}": known for name, known in own["inputs"].items() if name != POLICY}
+    of = {f"data.{name}": known for name, known in own["inputs"].items() if name not in (POLICY, JUDGE)}
     return {"commit": commit(), "data": data_version(), **of}
 
 
@@ -107,11 +107,14 @@ def _rival(
     """How the champion did: where it stands in this evaluation, on these very questions; None: it is this policy."""
     if champion is None or champion.tags[POLICY] == policy:
         return None
-    beside: Mapping[str, Any] | None = table.get(CHAMPION)
-    if beside is not None and beside["inputs"][POLICY] == champion.tags[POLICY]:
-        return beside
-    first: Mapping[str, Any] = next(iter(registry.evaluation(champion).values()))
-    return first
+    known_by = champion.tags[POLICY]
+    beside = next(_of(table, known_by), None)
+    return beside if beside is not None else next(_of(registry.evaluation(champion), known_by))
+
+
+def _of(table: Mapping[str, Any], known_by: str) -> Iterator[Mapping[str, Any]]:
+    """What an evaluation says of a policy: first of itself, then of the baselines that it has played as."""
+    return (one for one in table.values() if one["inputs"].get(POLICY) == known_by)
 
 
 def _table(measured: Path) -> Mapping[str, Any]:
