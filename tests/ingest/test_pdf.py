@@ -79,7 +79,32 @@ def test_words_off_the_page_are_not_on_it(tmp_path: Path) -> None:
     canvas.drawString(50, 5000, "unseen")
     canvas.save()
     with Pdf(tmp_path / "off.pdf").page(1) as page:
-        assert page.native_text().words == ["seen"]
+        text = page.native_text()
+    assert text.words == ["seen"]
+    assert text.text == "seen"
+
+
+def test_each_half_of_a_sheet_has_its_own_text(tmp_path: Path) -> None:
+    """A sheet that was cut in two by crop boxes holds the text of both halves in both."""
+    canvas = Canvas(str(tmp_path / "halves.pdf"), pagesize=(800, 500))
+    for left in (0, 400):
+        canvas.setCropBox((left, 0, left + 400, 500))
+        for height, side, words in (
+            (400, 50, "Dear"),
+            (380, 50, "reader,"),
+            (400, 450, "Net sales"),
+            (380, 450, "rose."),
+            (360, 50, "welcome."),
+        ):
+            canvas.drawString(side, height, words)
+        canvas.showPage()
+    canvas.save()
+    document = Pdf(tmp_path / "halves.pdf")
+    texts = []
+    for n in (1, 2):
+        with document.page(n) as page:
+            texts.append(page.native_text().text)
+    assert texts == ["Dear\nreader,\nwelcome.", "Net sales\nrose."]
 
 
 def test_a_stamp_on_a_scan_is_not_its_text(tmp_path: Path) -> None:

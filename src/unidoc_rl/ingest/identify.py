@@ -21,7 +21,7 @@ from unidoc_rl.ingest.tasks import Settings, Source, Stamp, stamps
 from unidoc_rl.names import document_name
 from unidoc_rl.params import IngestParams
 
-FORMAT = 2  # raised when the same file would give other pages than before
+FORMAT = 3  # raised when the same file would give other pages than before
 READERS = ("pypdfium2", "pillow", "opencv-python-headless", "rapidocr", "rapid-layout")
 FETCHING = 8  # objects at once
 
