@@ -167,11 +167,8 @@ class PdfPage:
 
     def _is_scan(self) -> bool:
         """Whether pictures cover most of the page."""
-        covered = 0.0
-        for picture in self._page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_IMAGE], max_depth=3):
-            left, bottom, right, top = picture.get_bounds()
-            covered += max(0.0, right - left) * max(0.0, top - bottom)
-        return bool(covered > 0.5 * self.width * self.height)
+        pictures = self._page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_IMAGE], max_depth=3)
+        return sum(map(_area, pictures)) > 0.5 * self.width * self.height
 
     def _shares(self, rectangles: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rectangles of the PDF's own space as shares of the page as it is shown: turned and cut."""
@@ -184,6 +181,16 @@ class PdfPage:
         shown_x, shown_y = ctypes.c_int(), ctypes.c_int()
         pdfium_c.FPDF_PageToDevice(self._page, 0, 0, fine, fine, 0, x, y, shown_x, shown_y)
         return np.array([shown_x.value, shown_y.value]) / fine
+
+
+def _area(picture: pdfium.PdfObject) -> float:
+    """What a picture covers, in square points: 1 x 1 under its matrix, and those of the forms around it."""
+    area, part = 1.0, picture
+    while part is not None:
+        a, b, c, d, _, _ = part.get_matrix().get()
+        area *= abs(a * d - b * c)
+        part = part.container
+    return area
 
 
 def _check_whole(path: Path) -> None:
