@@ -121,6 +121,19 @@ def test_a_run_that_is_in_no_database_any_more_begins_anew(tmp_path: Path) -> No
     assert stored(run).info.status == "FINISHED"
 
 
+def test_a_note_that_a_full_disk_has_left_empty_is_none(tmp_path: Path) -> None:
+    """As a key it would name the folder of all runs' journals."""
+    other = Journal(tmp_path / ".mlflow/unsent/other")
+    with other.held():
+        other.note({"what": "begin"})
+    note = tmp_path / "run"
+    note.touch()
+    with tracking.run("sft", None, note) as run:
+        pass
+    assert note.read_text() == run.key
+    assert [event for event, _ in other.events()] == [{"what": "begin"}]
+
+
 def test_stages_of_a_pipeline_stand_below_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIDOC_RUN", "tuesday")
     for name in ("sft", "evaluate"):

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from unidoc_rl import progress, provenance
+from unidoc_rl import progress, provenance, storage
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.journal import Journal
 from unidoc_rl.mlflow_server import FOLDER, Server, away, place
@@ -110,9 +110,11 @@ def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Ru
 
     `note`: a file for its key, by which a later process goes on with it.
     """
-    key = note.read_text() if note is not None and note.exists() else uuid.uuid4().hex
-    if note is not None:
-        note.write_text(key)
+    noted = note.read_text() if note is not None and note.exists() else ""
+    key = noted or uuid.uuid4().hex
+    if note is not None and not noted:
+        with storage.replacing(note) as new:
+            new.write_text(key)
     journal = Journal(FOLDER.resolve() / UNSENT / key)
     with journal.held() as held:
         if not held:
