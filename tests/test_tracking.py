@@ -316,4 +316,24 @@ def test_the_command_tells_how_many_runs_were_sent(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.cli, ["track", "--retry"])
     assert done.stdout == "1 runs sent\n"
     found, experiment = opened(None)
-    assert [one.info.run_name for one in found.search_runs([experiment])] == ["sft"]
+    (one,) = found.search_runs([experiment])
+    assert (one.info.run_name, one.info.status) == ("sft", "KILLED")  # nobody has the journal, and it tells of no end
+    (tmp_path / "run").write_text("key")
+    with tracking.run("sft", None, tmp_path / "run") as again:
+        assert stored(again).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize(("goes_on", "status"), [(True, "FINISHED"), (False, "KILLED")])
+def test_a_stage_that_was_killed_ends_its_pipeline_unless_that_has_ended(
+    monkeypatch: pytest.MonkeyPatch, goes_on: bool, status: str
+) -> None:
+    monkeypatch.setenv(tracking.PIPELINE, "tuesday")
+    code = BEGIN.replace("pass", "import os; os.kill(os.getpid(), 9)")
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    if goes_on:
+        with tracking.run("evaluate", None):
+            pass
+    assert tracking.retry() == (1, 0)
+    found, experiment = opened(None)
+    statuses = {one.info.run_name: one.info.status for one in found.search_runs([experiment])}
+    assert (statuses["sft"], statuses["tuesday"]) == ("KILLED", status)

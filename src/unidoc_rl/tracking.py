@@ -167,17 +167,22 @@ def _note_beside_results(name: str, key: str) -> None:
 
 
 def retry() -> tuple[int, int]:
-    """Sends what is kept below this folder; returns how many runs that were, and how many are still at work."""
+    """Sends what is kept below this folder; returns how many runs that were, and how many are still at work.
+
+    A run whose process is gone without having ended it was killed.
+    """
     sent = busy = 0
     for folder in sorted((FOLDER.resolve() / UNSENT).glob("*/")):
         journal = Journal(folder)
         with journal.held() as held:
             if not held:
                 busy += 1
-            elif (first := next(journal.events(), None)) is None:
+            elif not (events := [event for event, _ in journal.events()]):
                 journal.remove()  # its process has just ended
             else:
-                _sent_again(journal, first[0]["address"])
+                if events[-1]["what"] != "end":
+                    journal.note({"what": "end", "status": "KILLED", "at": journal.last_noted()})
+                _sent_again(journal, events[0]["address"])
                 sent += 1
     return sent, busy
 
