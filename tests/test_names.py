@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from unidoc_rl import names
 
-stems = st.text() | st.text("\udc80\udcff/\\ .-_aä\u0301語", max_size=300)
+stems = st.text() | st.text("\udc80\udcff/\\ .-_aä\u0301\u093f語", max_size=300)
 
 
 @given(stems)
@@ -25,7 +26,20 @@ def test_any_file_gets_a_safe_name(stem: str) -> None:
     assert not any(char.isspace() or char in '/\\:*?"<>|\0' or unicodedata.category(char)[0] == "C" for char in name)
 
 
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("वार्षिक रिपोर्ट", "वार्षिक_रिपोर्ट"),  # signs of vowels are no letters, and do not combine
+        ("รายงานประจำปี", "รายงานประจำปี"),
+        ("plan ❤\ufe0f", "plan"),  # what chooses between two forms of a sign goes with it
+    ],
+)
+def test_letters_keep_their_marks(stem: str, name: str) -> None:
+    assert names.document_name(stem) == name
+
+
 @given(stems)
+@example(".\u0301a")
 def test_a_name_stays_as_it_is(stem: str) -> None:
     name = names.document_name(stem)
     assert names.document_name(name) == name

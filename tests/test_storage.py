@@ -541,5 +541,37 @@ def test_what_a_killed_run_left_serves_the_same_inputs_only(tmp_path: Path) -> N
             raise Killed
 
 
+@pytest.mark.parametrize("inputs", ["a", "b"])
+def test_killed_while_it_removes_what_was_left_it_goes_on_with_all_of_it_or_nothing(
+    tmp_path: Path, inputs: str
+) -> None:
+    in_a_process_of_its_own(_kill_as_it_removes, tmp_path, inputs)
+
+
+def _kill_as_it_removes(tmp_path: Path, inputs: str) -> None:
+    left = ["checkpoints/weights", "played/episodes.jsonl", "rows", "tried"]
+
+    def end(out: Path) -> None:
+        with storage.writing(out, MARKER) as output:
+            output.goes_on_with(inputs)
+            (output.new / MARKER).touch()
+
+    for line in _lines_until_it_ends():
+        out = tmp_path / str(line) / "out"
+        with contextlib.suppress(Killed), storage.writing(out, MARKER) as output:
+            output.goes_on_with("a")
+            for file in left:
+                (output.work / file).parent.mkdir(exist_ok=True)
+                (output.work / file).touch()
+            raise Killed
+        if not _killed_at(line, lambda out=out: end(out), "path"):  # type: ignore[misc]
+            break
+        with storage.writing(out, MARKER) as output:
+            output.goes_on_with("a")
+            assert [file for file in left if (output.work / file).exists()] in ([], left)
+            (output.new / MARKER).touch()
+    assert line > len(left)
+
+
 class Killed(Exception):
     """As far as a stage's folders go."""

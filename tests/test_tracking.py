@@ -121,6 +121,19 @@ def test_a_run_that_is_in_no_database_any_more_begins_anew(tmp_path: Path) -> No
     assert stored(run).info.status == "FINISHED"
 
 
+def test_a_note_that_a_full_disk_has_left_empty_is_none(tmp_path: Path) -> None:
+    """As a key it would name the folder of all runs' journals."""
+    other = Journal(tmp_path / ".mlflow/unsent/other")
+    with other.held():
+        other.note({"what": "begin"})
+    note = tmp_path / "run"
+    note.touch()
+    with tracking.run("sft", None, note) as run:
+        pass
+    assert note.read_text() == run.key
+    assert [event for event, _ in other.events()] == [{"what": "begin"}]
+
+
 def test_stages_of_a_pipeline_stand_below_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIDOC_RUN", "tuesday")
     for name in ("sft", "evaluate"):
@@ -315,4 +328,24 @@ def test_the_command_tells_how_many_runs_were_sent(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.cli, ["track", "--retry"])
     assert done.stdout == "1 runs sent\n"
     found, experiment = opened(None)
-    assert [one.info.run_name for one in found.search_runs([experiment])] == ["sft"]
+    (one,) = found.search_runs([experiment])
+    assert (one.info.run_name, one.info.status) == ("sft", "KILLED")  # nobody has the journal, and it tells of no end
+    (tmp_path / "run").write_text("key")
+    with tracking.run("sft", None, tmp_path / "run") as again:
+        assert stored(again).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize(("goes_on", "status"), [(True, "FINISHED"), (False, "KILLED")])
+def test_a_stage_that_was_killed_ends_its_pipeline_unless_that_has_ended(
+    monkeypatch: pytest.MonkeyPatch, goes_on: bool, status: str
+) -> None:
+    monkeypatch.setenv(tracking.PIPELINE, "tuesday")
+    code = BEGIN.replace("pass", "import os; os.kill(os.getpid(), 9)")
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    if goes_on:
+        with tracking.run("evaluate", None):
+            pass
+    assert tracking.retry() == (1, 0)
+    found, experiment = opened(None)
+    statuses = {one.info.run_name: one.info.status for one in found.search_runs([experiment])}
+    assert (statuses["sft"], statuses["tuesday"]) == ("KILLED", status)

@@ -52,6 +52,10 @@ class Journal:
         with self._events.open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")
 
+    def last_noted(self) -> int:
+        """When it was told the last event, in milliseconds."""
+        return self._events.stat().st_mtime_ns // 1_000_000
+
     def keep(self, path: Path) -> str:
         """Keeps a file as it is now; returns where, below `files`."""
         place = self.files / f"{sum(1 for _ in self.files.iterdir())}"

@@ -72,9 +72,7 @@ class Server:
                 with found_by_itself(client):
                     trace.send(client, self._experiment, run_id, event)
             case "end":
-                client.set_terminated(run_id, event["status"], event["at"])
-                if (parent := client.get_run(run_id).data.tags.get(PARENT)) is not None:
-                    client.set_terminated(parent, event["status"], event["at"])
+                self._end(run_id, event)
 
     def _run(self, key: str) -> str | None:
         if key not in self._runs:
@@ -93,6 +91,15 @@ class Server:
         for one in (run_id, tags.get(PARENT)):
             if one is not None:
                 self.client.update_run(one, status="RUNNING")
+
+    def _end(self, run_id: str, event: Event) -> None:
+        """A stage ends its pipeline's run too; that it was killed may be found out when another has ended that."""
+        self.client.set_terminated(run_id, event["status"], event["at"])
+        parent = self.client.get_run(run_id).data.tags.get(PARENT)
+        if parent is None:
+            return
+        if event["status"] != "KILLED" or self.client.get_run(parent).info.status == "RUNNING":
+            self.client.set_terminated(parent, event["status"], event["at"])
 
     def _params(self, run_id: str, values: Mapping[str, str]) -> None:
         from mlflow.entities import Param

@@ -10,9 +10,12 @@ MAX_BYTES = 120  # a page image's file name adds a number and an ending, and mus
 
 
 def document_name(file_stem: str) -> str:
-    """Letters, digits, dots and dashes of any script are kept; every run of anything else becomes one `_`."""
+    """Letters and their marks, digits, dots, dashes of any script are kept; a run of anything else becomes one `_`."""
     stem = unicodedata.normalize("NFC", file_stem)
-    text = "".join(char if char.isalnum() or char in ".-" or unicodedata.combining(char) else "_" for char in stem)
+    text = "_"  # a mark that stands on nothing that is kept is not kept
+    for char in stem:
+        is_mark = unicodedata.category(char).startswith("M") and text[-1] not in "._-"
+        text += char if is_mark or char.isalnum() or char in ".-" else "_"
     text = re.sub("_+", "_", text).strip("._-")
     if len(text.encode()) > MAX_BYTES:
         digest = hashlib.sha256(stem.encode("utf-8", "surrogateescape")).hexdigest()[:8]

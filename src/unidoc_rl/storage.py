@@ -32,9 +32,10 @@ class Output:
 
     def goes_on_with(self, inputs: str) -> None:
         """What a killed run has left in `work` serves the same inputs only: that of others is removed."""
-        note = self.work / "inputs"
+        note = _inputs(self.work)
         if note.exists() and note.read_text() == inputs:
             return
+        note.unlink(missing_ok=True)
         for path in self.work.iterdir():
             if path.is_dir() and path != self.new:
                 shutil.rmtree(path)
@@ -134,6 +135,11 @@ def _work(target: Path) -> Path:
     return target.with_name(f".{target.name}.work")
 
 
+def _inputs(work: Path) -> Path:
+    """Of which what is in `work` was made. It goes before that does: half of it must serve nobody."""
+    return work / "inputs"
+
+
 def _half(target: Path) -> Path:
     """Stands while a copy from S3 is being made, and after one that was broken off."""
     return _work(target) / "half"
@@ -219,6 +225,7 @@ def _former(target: Path, out: str | Path, markers: Sequence[str]) -> Path | Non
 
 def _remove(work: Path) -> None:
     """The lock goes last: a process that opens it before that is told; one that makes it anew keeps its folder."""
+    _inputs(work).unlink(missing_ok=True)
     for path in work.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

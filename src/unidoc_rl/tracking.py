@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from unidoc_rl import progress, provenance
+from unidoc_rl import progress, provenance, storage
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.journal import Journal
 from unidoc_rl.mlflow_server import FOLDER, Server, away, place
@@ -110,9 +110,11 @@ def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Ru
 
     `note`: a file for its key, by which a later process goes on with it.
     """
-    key = note.read_text() if note is not None and note.exists() else uuid.uuid4().hex
-    if note is not None:
-        note.write_text(key)
+    noted = note.read_text() if note is not None and note.exists() else ""
+    key = noted or uuid.uuid4().hex
+    if note is not None and not noted:
+        with storage.replacing(note) as new:
+            new.write_text(key)
     journal = Journal(FOLDER.resolve() / UNSENT / key)
     with journal.held() as held:
         if not held:
@@ -165,17 +167,22 @@ def _note_beside_results(name: str, key: str) -> None:
 
 
 def retry() -> tuple[int, int]:
-    """Sends what is kept below this folder; returns how many runs that were, and how many are still at work."""
+    """Sends what is kept below this folder; returns how many runs that were, and how many are still at work.
+
+    A run whose process is gone without having ended it was killed.
+    """
     sent = busy = 0
     for folder in sorted((FOLDER.resolve() / UNSENT).glob("*/")):
         journal = Journal(folder)
         with journal.held() as held:
             if not held:
                 busy += 1
-            elif (first := next(journal.events(), None)) is None:
+            elif not (events := [event for event, _ in journal.events()]):
                 journal.remove()  # its process has just ended
             else:
-                _sent_again(journal, first[0]["address"])
+                if events[-1]["what"] != "end":
+                    journal.note({"what": "end", "status": "KILLED", "at": journal.last_noted()})
+                _sent_again(journal, events[0]["address"])
                 sent += 1
     return sent, busy
 

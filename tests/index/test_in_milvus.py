@@ -163,6 +163,21 @@ def test_a_server_that_goes_away_is_told_and_found_again(
     assert again == expected  # the former index stands, and the open one goes on
 
 
+@pytest.mark.slow
+def test_a_collection_that_was_dropped_is_told_and_not_taken_for_a_server_that_is_away(uri: str) -> None:
+    """Making an index again drops the former collection, which a service may have open."""
+    vectors = np.ones((2, DIMENSION), np.float32)
+    with Milvus(uri, create=True) as opened:
+        rows = opened.create("dropped", DIMENSION)
+        rows.add([("key", "document", vectors)])
+        rows.finish()
+        assert len(rows.nearest(vectors[:1], 2)[0]) == 2
+        opened.client.drop_collection("dropped")
+        with pytest.raises(UnidocError, match="the index was made again; open it again, or restart") as told:
+            rows.nearest(vectors[:1], 2)
+    assert type(told.value) is UnidocError  # of one that is away, a client asks again, in vain
+
+
 def break_off(corpus: Path, made: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A build that ends with its collection begun, and leaves its work folder as a killed one would."""
 

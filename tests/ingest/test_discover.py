@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -139,6 +140,17 @@ def test_names_that_become_one_are_told_apart_the_same_way_whoever_came_first(tm
     (tmp_path / "b/report.pdf").rename(tmp_path / "0.pdf")
     (tmp_path / "0.pdf").rename(tmp_path / "z report .pdf")
     assert set(names_in(tmp_path)) == {"Report", "z_report"}
+
+
+def test_a_name_that_another_document_gets_to_be_told_apart_is_not_had_twice(tmp_path: Path) -> None:
+    first = hashlib.sha256(write_pdf(tmp_path / "a/report.pdf", text="of a").read_bytes()).hexdigest()
+    write_pdf(tmp_path / "b/report.pdf", text="of b")
+    third = f"report-{first[:8].upper()}"
+    own = hashlib.sha256(write_pdf(tmp_path / f"{third}.pdf", text="of c").read_bytes()).hexdigest()
+    named = {files: name for name, files in names_in(tmp_path).items()}
+    assert named["a/report.pdf",] == f"report-{first[:16]}"
+    assert named[f"{third}.pdf",] == f"{third}-{own[:16]}"
+    assert len({name.casefold() for name in named.values()}) == 3
 
 
 @pytest.mark.parametrize("name", ["a b.pdf", "quo'te\".pdf", "a..b.pdf", "Übersicht 2024.pdf", "年報.pdf", "α\tβ.pdf"])

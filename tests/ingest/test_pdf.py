@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from reportlab.pdfgen.canvas import Canvas
 
 from tests.ingest import files
@@ -79,19 +80,65 @@ def test_words_off_the_page_are_not_on_it(tmp_path: Path) -> None:
     canvas.drawString(50, 5000, "unseen")
     canvas.save()
     with Pdf(tmp_path / "off.pdf").page(1) as page:
-        assert page.native_text().words == ["seen"]
+        text = page.native_text()
+    assert text.words == ["seen"]
+    assert text.text == "seen"
+
+
+def test_each_half_of_a_sheet_has_its_own_text(tmp_path: Path) -> None:
+    """A sheet that was cut in two by crop boxes holds the text of both halves in both."""
+    canvas = Canvas(str(tmp_path / "halves.pdf"), pagesize=(800, 500))
+    for left in (0, 400):
+        canvas.setCropBox((left, 0, left + 400, 500))
+        for height, side, words in (
+            (400, 50, "Dear"),
+            (380, 50, "reader,"),
+            (400, 450, "Net sales"),
+            (380, 450, "rose."),
+            (360, 50, "welcome."),
+        ):
+            canvas.drawString(side, height, words)
+        canvas.showPage()
+    canvas.save()
+    document = Pdf(tmp_path / "halves.pdf")
+    texts = []
+    for n in (1, 2):
+        with document.page(n) as page:
+            texts.append(page.native_text().text)
+    assert texts == ["Dear\nreader,\nwelcome.", "Net sales\nrose."]
 
 
 def test_a_stamp_on_a_scan_is_not_its_text(tmp_path: Path) -> None:
     """Else a scanned page with a printed page number would never be read."""
-    from PIL import Image
-
     canvas = Canvas(str(tmp_path / "scan.pdf"), pagesize=files.A4)
     canvas.drawInlineImage(Image.new("L", (60, 80), 230), 0, 0, *files.A4)
     canvas.drawString(280, 20, "Page 7")
     canvas.save()
     with Pdf(tmp_path / "scan.pdf").page(1) as page:
         assert page.native_text().words == []
+
+
+@pytest.mark.parametrize(("unit", "share", "words"), [(10, 1.0, []), (0.1, 0.1, ["Page", "7"])])
+def test_a_scan_is_known_whatever_units_it_is_drawn_in(
+    tmp_path: Path, unit: float, share: float, words: list[str]
+) -> None:
+    """Many scanners' programs draw the picture in a form, whose units are its own."""
+    canvas = Canvas(str(tmp_path / "scan.pdf"), pagesize=files.A4)
+    side, height = (share * length / unit**2 for length in files.A4)
+    canvas.beginForm("inner")
+    canvas.drawInlineImage(Image.new("L", (60, 80), 230), 0, 0, side, height)
+    canvas.endForm()
+    canvas.beginForm("outer")
+    canvas.scale(unit, unit)
+    canvas.doForm("inner")
+    canvas.endForm()
+    canvas.scale(unit, unit)
+    canvas.doForm("outer")
+    canvas.scale(1 / unit, 1 / unit)
+    canvas.drawString(280, 20, "Page 7")
+    canvas.save()
+    with Pdf(tmp_path / "scan.pdf").page(1) as page:
+        assert page.native_text().words == words
 
 
 def crowded(path: Path) -> Path:

@@ -24,6 +24,7 @@ from unidoc_rl import corpus, storage
 from unidoc_rl.cli import cli
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.ingest import assemble
 from unidoc_rl.ingest.discover import discover
 from unidoc_rl.ingest.former import Former
 from unidoc_rl.ingest.identify import identify
@@ -203,6 +204,15 @@ def test_a_former_corpus_that_lost_a_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "corpus/images/a/a_2.jpg").unlink()
     with pytest.raises(UnidocError, match=r"a_2\.jpg: is missing; remove the corpus"):
         ingest(tmp_path / "docs", tmp_path / "corpus", PLAIN)
+
+
+def test_a_picture_is_not_written_through_the_link_of_another(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    assemble._link(tmp_path / "a", tmp_path / "picture")
+    with pytest.raises(FileExistsError):
+        assemble._link(tmp_path / "b", tmp_path / "picture")
+    assert (tmp_path / "a").read_text() == "a"
 
 
 def test_a_former_report_that_is_damaged_is_named(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ FLOATS_AT_ONCE = 2_000_000  # in one call
 ROWS_AT_MOST = 16_384  # that a server gives back for a query
 SECONDS = 60  # that a search may take, or a call that adds rows: for so long a server that is away is asked again
 LONG_SECONDS = 900  # likewise, what finishes or loads a collection
+NOT_FOUND = 100  # what is said of a collection that was dropped
 NOT_LOADED = 101  # what a server says that was begun anew
 logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)  # tracebacks of what is told in words here
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
@@ -187,6 +188,11 @@ class Rows:
             try:
                 found = self._search(vectors, min(rows, ROWS_AT_MOST), condition)
             except MilvusException as error:
+                if error.code == NOT_FOUND:
+                    raise UnidocError(
+                        f"{self._milvus.uri}: holds no collection {self.name} any more: the index was made again; "
+                        "open it again, or restart `unidoc serve-index`"
+                    ) from error
                 if error.code != NOT_LOADED:
                     raise
                 self._client.load_collection(self.name, timeout=LONG_SECONDS)

@@ -88,5 +88,7 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except FileNotFoundError:
         raise UnidocError(f"{source}: is missing; remove the corpus that it belongs to, and run again") from None
+    except FileExistsError:
+        raise  # a copy would go through the link, and change another page's picture
     except OSError:
         shutil.copyfile(source, target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ from unidoc_rl.ingest.tasks import Settings, Source, Stamp, stamps
 from unidoc_rl.names import document_name
 from unidoc_rl.params import IngestParams
 
-FORMAT = 2  # raised when the same file would give other pages than before
+FORMAT = 3  # raised when the same file would give other pages than before
 READERS = ("pypdfium2", "pillow", "opencv-python-headless", "rapidocr", "rapid-layout")
 FETCHING = 8  # objects at once
 
@@ -130,14 +130,22 @@ def _software() -> list[str]:
 
 def _names(same: Mapping[str, Sequence[_Looked]], problems: list[Problem]) -> dict[str, str]:
     """A name for every content. Where names would become one, each gets its content's number: which of them came
-    first must not matter, else a page id would one day mean another page."""
+    first must not matter, else a page id would one day mean another page. More of the number, where others have that
+    name already."""
     wanted = {sha256: document_name(places[0].found.stem) for sha256, places in same.items()}
-    claims: dict[str, list[str]] = defaultdict(list)
-    for sha256, name in wanted.items():
-        claims[name.casefold()].append(sha256)
-    for claimants in (several for several in claims.values() if len(several) > 1):
-        for sha256 in claimants:
-            wanted[sha256] = f"{wanted[sha256]}-{sha256[:8]}"
-            reason = f"has the name of another document: called {wanted[sha256]}"
+    names = dict(wanted)
+    digits = 0
+    while several := _claimed_by_several(names):
+        digits += 8
+        names |= {sha256: f"{wanted[sha256]}-{sha256[:digits]}" for sha256 in several}
+    for sha256, name in names.items():
+        if name != wanted[sha256]:
+            reason = f"has the name of another document: called {name}"
             problems.append(Problem(same[sha256][0].found.files[0].name, reason, "rename one of them", left_out=False))
-    return wanted
+    return names
+
+
+def _claimed_by_several(names: Mapping[str, str]) -> list[str]:
+    """The contents whose names are one, on a disk that does not tell capitals from small letters."""
+    claims = Counter(name.casefold() for name in names.values())
+    return [sha256 for sha256, name in names.items() if claims[name.casefold()] > 1]

@@ -6,6 +6,8 @@ import ctypes
 import mmap
 import re
 from dataclasses import dataclass
+from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -152,22 +154,21 @@ class PdfPage:
         text_page = self._page.get_textpage()
         text = _text_of(text_page.raw)
         spans = [(match.start(), match.group()) for match in _WORD.finditer(text)]
-        if not _legible(text) or (len(spans) < FEW_WORDS and self._is_scan()):
+        if not _legible(text):
             return NO_TEXT
         shares = self._shares(_rectangles(text_page.raw, spans))
         middle = (shares[:, :2] + shares[:, 2:]) / 2
         # Words off the page as it is shown are not on it; nan is nowhere.
         seen = np.logical_and.reduce((middle >= 0) & (middle <= 1), axis=1)
         words = [word for (_, word), shown in zip(spans, seen.tolist(), strict=True) if shown]
-        return Text(_plain(text), words, boxes.from_shares(shares[seen]))
+        if len(words) < FEW_WORDS and self._is_scan():
+            return NO_TEXT
+        return Text(_seen_text(text, spans, seen.tolist()), words, boxes.from_shares(shares[seen]))
 
     def _is_scan(self) -> bool:
         """Whether pictures cover most of the page."""
-        covered = 0.0
-        for picture in self._page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_IMAGE], max_depth=3):
-            left, bottom, right, top = picture.get_bounds()
-            covered += max(0.0, right - left) * max(0.0, top - bottom)
-        return bool(covered > 0.5 * self.width * self.height)
+        pictures = self._page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_IMAGE], max_depth=3)
+        return sum(map(_area, pictures)) > 0.5 * self.width * self.height
 
     def _shares(self, rectangles: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rectangles of the PDF's own space as shares of the page as it is shown: turned and cut."""
@@ -180,6 +181,16 @@ class PdfPage:
         shown_x, shown_y = ctypes.c_int(), ctypes.c_int()
         pdfium_c.FPDF_PageToDevice(self._page, 0, 0, fine, fine, 0, x, y, shown_x, shown_y)
         return np.array([shown_x.value, shown_y.value]) / fine
+
+
+def _area(picture: pdfium.PdfObject) -> float:
+    """What a picture covers, in square points: 1 x 1 under its matrix, and those of the forms around it."""
+    area, part = 1.0, picture
+    while part is not None:
+        a, b, c, d, _, _ = part.get_matrix().get()
+        area *= abs(a * d - b * c)
+        part = part.container
+    return area
 
 
 def _check_whole(path: Path) -> None:
@@ -234,6 +245,13 @@ def _rectangles(text_page: pdfium_c.FPDF_TEXTPAGE, spans: list[tuple[int, str]])
     left, top, right, bottom = np.frombuffer(rectangles, np.float32).astype(float).reshape(-1, 2, 4).transpose(2, 0, 1)
     around = np.stack([left.min(axis=1), bottom.min(axis=1), right.max(axis=1), top.max(axis=1)], axis=1)
     return np.where(np.array(found, bool)[:, None], around, np.nan)
+
+
+def _seen_text(text: str, spans: list[tuple[int, str]], seen: list[bool]) -> str:
+    """The text of the words that are seen; where others stand between them, a line ends."""
+    pieces = (text[start:end] for start, end in pairwise([*(start for start, _ in spans), len(text)]))
+    runs = groupby(zip(pieces, seen, strict=True), key=itemgetter(1))
+    return "\n".join(_plain("".join(piece for piece, _ in run)) for shown, run in runs if shown)
 
 
 def _plain(text: str) -> str:
