@@ -276,6 +276,7 @@ def curate(
     (curate.teacher; OPENAI_API_KEY carries the key), which needs answers and gold pages alone. Without QUESTIONS, or
     where their folder has no train.json, such a model writes them too, about the pages of the corpus, and checks each
     of them: questions.json; and validation.json and test.json, about documents of their own, unless they are given.
+    About documents of those that are given, it writes none.
 
     What a teacher, weak policy or judge has replied, here or to `unidoc grpo` and `unidoc evaluate`, is kept in
     ~/.cache/unidoc-rl/replies (UNIDOC_CACHE names another folder than ~/.cache/unidoc-rl), under the model's name and

@@ -36,7 +36,7 @@ from unidoc_rl.curate.stage import HELD_OUT, curate
 from unidoc_rl.curate.teaching import Teaching
 from unidoc_rl.curate.writing import REASONS, Draft, together
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.names import document_name
+from unidoc_rl.names import document_name, split_page_id
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
 from unidoc_rl.questions import gold_regions
 from unidoc_rl.shards import Shard
@@ -232,6 +232,42 @@ def test_questions_are_written_and_checked(small: Small, with_regions: Path, tmp
 
 
 @pytest.mark.slow
+def test_nothing_is_written_about_documents_of_questions_that_are_given(
+    small: Small, with_regions: Path, tmp_path: Path
+) -> None:
+    """Whether one machine writes, or each shard does."""
+    mine, parts = tmp_path / "mine", [tmp_path / f"part{place}" for place in (1, 2)]
+    mine.mkdir()
+    given = [question for question in small.asked() if question.evidence][:3]
+    given[0] = replace(given[0], file_name="", evidence=given[0].evidence[:1])
+    questions.write(mine / "test.json", given)
+    apart = {about for question in given for about in questions.documents(question)}
+    with Chat(Stub(with_regions, small.asked())).running() as chat:
+        params = Params(curate=CurateParams(teacher=chat.url, questions=40, unanswerable=0.2))
+        curate(mine, with_regions, str(small.index), tmp_path / "alone", params)
+        for place, part in enumerate(parts, start=1):
+            curate(mine, with_regions, str(small.index), part, params, shard=Shard(place, 2))
+        curate(mine, with_regions, str(small.index), tmp_path / "together", params, parts=parts)
+    for out in (tmp_path / "alone", tmp_path / "together"):
+        wrote = [*questions.read(out / "questions.json"), *questions.read(out / "validation.json")]
+        assert {about for question in wrote for about in questions.documents(question)}
+        assert not apart & {about for question in wrote for about in questions.documents(question)}
+        dropped = [json.loads(line)["pages"] for line in (out / "dropped.jsonl").read_text().splitlines()]
+        assert not apart & {split_page_id(page)[0] for pages in dropped for page in pages}
+        assert (out / "test.json").read_bytes() == (mine / "test.json").read_bytes()
+
+
+def test_where_questions_are_given_about_all_documents_none_are_written(small: Small, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    questions.write(mine / "test.json", small.asked())
+    params = Params(curate=CurateParams(teacher="http://127.0.0.1:1/v1"))
+    with pytest.raises(UnidocError, match=r"test\.json: about all documents of .*, and none is left"):
+        curate(mine, small.corpus, str(small.index), tmp_path / "out", params)
+    assert os.listdir(tmp_path) == ["mine"]
+
+
+@pytest.mark.slow
 def test_what_a_weak_policy_always_or_never_gets_is_not_learned_from(small: Small, tmp_path: Path) -> None:
     """Neither imitated, nor for rewards, whether one machine asks it, or each shard does."""
     asked = [question for question in small.asked() if question.evidence][:9]
@@ -401,3 +437,9 @@ def test_who_is_evaluated_is_asked_about_documents_of_which_nothing_was_learned(
             **dict.fromkeys(held_out, 1),
         }
         assert len(set.union(*documents.values())) == 5
+
+
+def test_documents_that_are_set_apart_are_aimed_at_by_no_plan() -> None:
+    layout = _Drawn()
+    aimed = {aim.page for plan in plans(layout, 300, 0.1, 1, HELD_OUT, {"d2", "d5"}) for aim in plan.aims}
+    assert {page.split("_")[0] for page in aimed} == {"d1", "d3", "d4"}

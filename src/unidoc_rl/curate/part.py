@@ -53,6 +53,7 @@ class Given:
 
     asked: Sequence[Question] | None  # None: the teacher is to write them
     held_out: Sequence[Split]  # what it is to write others for, then
+    apart: frozenset[str]  # documents about which it is to write none: those that are given are about them
     corpus: Path
     index: str
     params: Params
@@ -83,7 +84,8 @@ def make(given: Given, shard: Shard, out: Path, work: Path) -> Part:
         judge = teaching.judge() if teaching else open_judge(params.rewards.judge)
         drafts: list[Draft] = []
         if given.asked is None and teaching:
-            drafts = writing.write(teaching.writer(search, judge), teaching.layout, given.held_out, shard, params)
+            writer = teaching.writer(search, judge)
+            drafts = writing.write(writer, teaching.layout, given.held_out, given.apart, shard, params)
         own = writing.fit(drafts, Split.TRAIN) if given.asked is None else [*shard.share(given.asked)]
         environment = Environment(shuffled(search, params.curate.seed), pictures, params.agent)
         left_out = _play(own, environment, teaching, corpus, work / "played.jsonl", params)

@@ -10,6 +10,8 @@ trajectories/dropped.jsonl    those of them that are not asked, each with the re
 trajectories/validation.json  of a folder of questions, what nothing is learned from, handed on as far as it can be
 trajectories/test.json        played; where the teacher writes, and none are given, those about documents of their own
 
+A document's questions serve one purpose: the teacher writes none about a document of those that are handed on.
+
 The teacher plays each question several times; candidates come in shuffled order, so that their place teaches nothing.
 Killed, it goes on with the episodes that it had played. An endpoint is asked nothing twice, not by later runs either.
 
@@ -22,14 +24,14 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 
 from unidoc_rl import questions, storage, tracking
 from unidoc_rl.agent import trajectories
-from unidoc_rl.corpus import PAGES
+from unidoc_rl.corpus import PAGES, Corpus
 from unidoc_rl.curate import REPORT, SFT, card, part, writing
 from unidoc_rl.curate.filters import REASONS, TOO_EASY, TOO_HARD, Traits, labelled, reason, surplus, traits
 from unidoc_rl.curate.part import Given, Part
@@ -93,7 +95,8 @@ def curate(
     handed_on = {file: _playable(file, folder, taught=False) for file in held_out.values()}
     inputs = key(asked or "none", folder / PAGES, place_of(index), params.curate, params.agent, params.rewards)
     missing = [split for split in HELD_OUT if split not in held_out]
-    given = Given(playable, missing, folder, index, params, inputs)
+    apart = _apart(held_out.values(), folder) if to_learn is None else frozenset[str]()
+    given = Given(playable, missing, apart, folder, index, params, inputs)
     if shard is not None:
         with storage.writing(out, part.FILE, part.EPISODES) as output:
             output.goes_on_with(f"{inputs} {shard}")
@@ -135,6 +138,17 @@ def _playable(asked: Path, corpus: Path, *, taught: bool) -> tuple[list[Question
         first = ": ".join(next(iter(left_out.items())))
         raise UnidocError(f"{asked}: none of its {len(read)} questions can be played over {corpus}: {first}")
     return [one for one in read if one.uid not in left_out], left_out
+
+
+def _apart(held_out: Collection[Path], corpus: Path) -> frozenset[str]:
+    """The documents of these files: a document's questions are all in one split."""
+    apart = frozenset(about for file in held_out for one in questions.read(file) for about in questions.documents(one))
+    if apart >= set(Corpus(corpus).column("document")):
+        raise UnidocError(
+            f"{', '.join(map(str, held_out))}: about all documents of {corpus}, and none is left of which the teacher "
+            "may write questions to learn from; ingest others too, or take some questions out"
+        )
+    return apart
 
 
 def _hand_on(files: Mapping[Path, tuple[list[Question], dict[str, str]]], out: Path) -> dict[str, str]:

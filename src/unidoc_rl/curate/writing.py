@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -240,10 +240,17 @@ class Writer:
         return verdict.value == 1
 
 
-def write(writer: Writer, layout: Layout, held_out: Sequence[Split], shard: Shard, params: Params) -> list[Draft]:
+def write(
+    writer: Writer,
+    layout: Layout,
+    held_out: Sequence[Split],
+    apart: Collection[str],
+    shard: Shard,
+    params: Params,
+) -> list[Draft]:
     """This shard's drafts, of as many as are asked for, in the order of their numbers."""
     curating, drafts = params.curate, list[Draft]()
-    planned = plans(layout, curating.questions, curating.unanswerable, curating.seed, held_out)
+    planned = plans(layout, curating.questions, curating.unanswerable, curating.seed, held_out, apart)
     count = sum(1 for _ in shard.share(range(curating.questions)))
     with progress.bar(count, "writing", "question") as bar:
         for draft in as_made(writer.draft, shard.share(planned), curating.at_once):
