@@ -30,6 +30,7 @@ from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import NOT_ANSWERABLE, STARTS, Mistakes, Scripted
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.cli import LEFT_OUT, cli
+from unidoc_rl.curate import part
 from unidoc_rl.curate.filters import REASONS, Traits, answer_in_question, leaked_answer, reason, repetition, surplus
 from unidoc_rl.curate.part import shuffled
 from unidoc_rl.curate.stage import curate
@@ -516,6 +517,27 @@ def test_parts_that_do_not_make_a_whole_are_named(
         done = unidoc_curate(asked, small, wrong, "--part=part1")
         assert done.exit_code == 2
         assert why in done.output
+
+
+@pytest.mark.slow
+def test_a_part_is_known_by_all_that_changes_what_is_made_and_by_nothing_else(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the weights of the weak policy, not by how much is asked at the same time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(part, "open_policy", lambda *_, **__: Scripted(small.corpus, AGENT))
+    asked, weights = tmp_path / "asked.jsonl", tmp_path / "weak" / "weights"
+    weights.parent.mkdir()
+    weights.write_text("1")
+    questions.write(asked, [one for one in questions.read(small.file(Split.TRAIN)) if one.evidence][:1])
+    curating = CurateParams(weak="weak", sft_most=1)
+    curate(asked, small.corpus, str(small.index), "part", Params(curate=curating), shard=part.WHOLE)
+    for changed in ({"at_once": 1}, {"per_minute": 9.0}, {"may_leave_out": 5}):
+        params = Params(curate=curating.model_copy(update=changed))
+        assert curate(asked, small.corpus, str(small.index), "out", params, parts=["part"]).sft == 1
+    weights.write_text("2")
+    with pytest.raises(UnidocError, match="part: was made of other"):
+        curate(asked, small.corpus, str(small.index), "out", Params(curate=curating), parts=["part"])
 
 
 def without_times(line: str) -> str:

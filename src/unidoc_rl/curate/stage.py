@@ -47,6 +47,7 @@ REJECTED = "rejected.jsonl"
 QUESTIONS = "questions.json"
 DROPPED = "dropped.jsonl"
 TRAIN = f"{Split.TRAIN}.json"
+CHANGES_NOTHING = {"at_once", "per_minute", "may_leave_out"}  # in what is made
 HELD_OUT = (Split.VALIDATION, Split.TEST)  # from which nothing is learned
 
 
@@ -93,7 +94,7 @@ def curate(
     if to_learn and not playable:
         raise UnidocError(f"{to_learn}: holds no question")
     handed_on = {file: _playable(file, folder, taught=False) for file in held_out.values()}
-    inputs = key(asked or "none", folder / PAGES, place_of(index), params.curate, params.agent, params.rewards)
+    inputs = _key(asked, folder, index, params)
     missing = [split for split in HELD_OUT if split not in held_out]
     apart = _apart(held_out.values(), folder) if to_learn is None else frozenset[str]()
     given = Given(playable, missing, apart, folder, index, params, inputs)
@@ -117,6 +118,13 @@ def curate(
             run.metrics([(0, _counts(report))])
             run.file(output.new / card.FILE)
     return report
+
+
+def _key(asked: Path | None, corpus: Path, index: str, params: Params) -> str:
+    """Of all that the result follows from."""
+    curating = params.curate.model_dump_json(exclude=CHANGES_NOTHING)
+    weak = Path(params.curate.weak) if params.curate.weak else "none"
+    return key(asked or "none", corpus / PAGES, place_of(index), curating, weak, params.agent, params.rewards)
 
 
 def _files(asked: Path | None) -> tuple[Path | None, dict[Split, Path]]:
