@@ -170,6 +170,25 @@ def test_what_an_endpoint_will_not_answer_is_listed(small: Small, with_regions: 
     assert busy == []
 
 
+@pytest.mark.slow
+def test_a_question_that_was_played_once_is_not_left_out(small: Small, with_regions: Path, tmp_path: Path) -> None:
+    """Of several attempts, at some of which the endpoint was away."""
+    asked = [question for question in small.asked() if question.evidence][:2]
+    questions.write(tmp_path / "asked.json", asked)
+    stub, first = Stub(with_regions, asked), [error(302, "elsewhere")]
+
+    def answer(body: Body) -> Given:
+        if asked[0].query in text_of(body) and first:
+            return first.pop()
+        return error(302, "elsewhere") if asked[1].query in text_of(body) else stub(body)
+
+    with Chat(answer).running() as chat:
+        params = Params(curate=CurateParams(teacher=chat.url, attempts=3))
+        report = curate(tmp_path / "asked.json", with_regions, str(small.index), tmp_path / "out", params)
+    assert list(report.left_out) == [asked[1].uid]
+    assert report.played == 2
+
+
 _APART = (*REASONS, *HELD_OUT)  # of what is written, this is not learned from
 
 
