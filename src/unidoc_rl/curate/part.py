@@ -67,7 +67,7 @@ class Part:
     key: str  # of what was given
     questions: int
     played: int
-    left_out: dict[str, str]  # questions for which search or an endpoint was away
+    left_out: dict[str, str]  # questions never written, played or rated: search or an endpoint was away
     rated: dict[str, list[bool]]  # where the weak policy was right, question by question
     cost: dict[str, int]  # of the teacher's endpoint
     drafts: list[Draft]  # that the teacher wrote
@@ -91,7 +91,7 @@ def make(given: Given, shard: Shard, out: Path, work: Path) -> Part:
         environment = Environment(shuffled(search, params.curate.seed), pictures, params.agent)
         away = _play(own, environment, teaching, corpus, work / "played.jsonl", params)
         played, solved = _score(work / "played.jsonl", out / EPISODES, judge, params)
-        left_out = {uid: why for uid, why in away.items() if uid not in played}
+        left_out = writing.lost(drafts) | {uid: why for uid, why in away.items() if uid not in played}
         rated: dict[str, list[bool]] = {}
         if params.curate.weak is not None:
             tried = [one for one in own if one.uid in solved]

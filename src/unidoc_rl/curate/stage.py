@@ -56,7 +56,7 @@ class Report:
     """What came in, and what became of it."""
 
     questions: int
-    left_out: dict[str, str] = field(default_factory=dict)  # questions that cannot be played, and why
+    left_out: dict[str, str] = field(default_factory=dict)  # that cannot be played, or were never written, and why
     written: dict[str, int] = field(default_factory=dict)  # by the teacher; of these dropped, by reason, and held out
     played: int = 0
     rejected: dict[str, int] = field(default_factory=dict)  # by reason, in the order of the filters
@@ -184,7 +184,7 @@ def _collected(
     if asked is None:
         asked = _written(parts, given.held_out, out, report, params)
     away = {uid: why for one in parts.values() for uid, why in one.left_out.items()}
-    report.left_out = {**not_handed_on, **left_out, **{one.uid: away[one.uid] for one in asked if one.uid in away}}
+    report.left_out |= {**not_handed_on, **left_out, **{one.uid: away[one.uid] for one in asked if one.uid in away}}
     report.questions = len(asked) + len(left_out)
     rated = {uid: fmean(right) for one in parts.values() for uid, right in one.rated.items()}
     report.rated = {one.uid: rated[one.uid] for one in asked if one.uid in rated}
@@ -209,6 +209,7 @@ def _written(
     writing.save_dropped(out / DROPPED, drafts)
     dropped = writing.dropped(drafts)
     report.written = {"written": len(drafts), **dropped}
+    report.left_out = writing.lost(drafts)
     for split in held_out:
         report.written[split] = questions.write(out / f"{split}.json", writing.fit(drafts, split))
     fit = writing.fit(drafts, Split.TRAIN)
