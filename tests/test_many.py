@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.agent.chat import Body, Chat, Given, completion
 from unidoc_rl.many import as_made
 
 
@@ -49,3 +54,42 @@ def test_an_error_ends_it_while_others_are_still_at_work() -> None:
         list(as_made(work, range(100), 8))
     assert not over.is_set()
     over.set()
+
+
+def test_interrupted_it_asks_no_server_again_and_keeps_the_reply_that_was_under_way(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom unidoc_rl.agent.endpoint import Endpoint\n"
+        "from unidoc_rl.agent.hearing import Hearing\nfrom unidoc_rl.agent.kept import Kept\n"
+        "from unidoc_rl.many import as_made\nfrom unidoc_rl.types import Message, Role\n"
+        "def ask(thing):\n"
+        "    endpoint = Endpoint(sys.argv[1], 'served', seconds=0.5 if thing else 60, tries=1000)\n"
+        "    hear = Hearing(endpoint, Kept(Path(sys.argv[2])), str, 'words', 1)\n"
+        "    return hear([(Message(Role.USER, (str(thing),)),)])\n"
+        "list(as_made(ask, range(4), 4))\n"
+    )
+    over, tried = threading.Event(), threading.Event()
+
+    def answer(body: Body) -> Given:
+        asked = body["messages"][0]["content"]
+        if [one["messages"][0]["content"] for one in chat.asked].count("1") > 1:
+            tried.set()
+        over.wait(60)
+        return completion(f"{asked} it is")
+
+    with Chat(answer).running() as chat:
+        running = subprocess.Popen([sys.executable, "-c", code, chat.url, tmp_path], stderr=subprocess.DEVNULL)
+        try:
+            assert tried.wait(30)
+            running.send_signal(signal.SIGINT)
+            with pytest.raises(subprocess.TimeoutExpired):
+                running.wait(2)  # for the first of them
+            count = len(chat.asked)
+            over.set()
+            assert running.wait(10) != 0
+        finally:
+            running.kill()
+            over.set()
+        assert len(chat.asked) == count
+    kept = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert "0 it is" in kept
+    assert "1 it is" not in kept

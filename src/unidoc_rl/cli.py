@@ -276,6 +276,9 @@ def curate(
     (curate.teacher; OPENAI_API_KEY carries the key), which needs answers and gold pages alone. Without QUESTIONS, or
     where their folder has no train.json, such a model writes them too, about the pages of the corpus, and checks each
     of them: questions.json; and validation.json and test.json, about documents of their own, unless they are given.
+    About documents of those that are given, it writes none. A question for which an endpoint was away, as it was
+    written or at every attempt, is left out and named; the exit status is then 3, unless curate.may_leave_out allows
+    it.
 
     What a teacher, weak policy or judge has replied, here or to `unidoc grpo` and `unidoc evaluate`, is kept in
     ~/.cache/unidoc-rl/replies (UNIDOC_CACHE names another folder than ~/.cache/unidoc-rl), under the model's name and
@@ -294,6 +297,7 @@ def curate(
     """
     from unidoc_rl.curate.stage import HELD_OUT
     from unidoc_rl.curate.stage import curate as run
+    from unidoc_rl.curate.writing import AWAY
 
     if shard is not None and parts:
         raise click.UsageError("name --shard, to make a part; or a --part for each shard")
@@ -303,6 +307,8 @@ def curate(
         click.echo(f"{out}/questions.json: {made.questions} questions, of {made.written['written']} that were written")
         for split in [name for name in HELD_OUT if name in made.written]:
             click.echo(f"{out}/{split}.json: {made.written[split]} others, about documents of their own")
+        if made.written[AWAY]:
+            click.echo(f"{made.written[AWAY]} others are lost: an endpoint was away; run again to have them written")
     if shard is None:
         click.echo(f"{out}: {made.sft} trajectories of {made.played} to imitate, {made.rl} questions for rewards")
     else:

@@ -129,6 +129,12 @@ def gold_page(evidence: Evidence) -> str:
     return page_id(document_of(evidence.file_name), evidence.page)
 
 
+def documents(question: Question) -> frozenset[str]:
+    """All that it is about."""
+    files = (question.file_name, *(evidence.file_name for evidence in question.evidence))
+    return frozenset(document_of(file) for file in files if file)
+
+
 def gold_pages(question: Question) -> tuple[str, ...]:
     """The ids of the pages that the answer needs, each once, in the order in which it is needed.
 

@@ -11,12 +11,20 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from unidoc_rl.many import is_over
+
 FIRST_WAIT = 0.5  # seconds; doubled with every try
 LONGEST_WAIT = 30.0
 
 
 class InVain(Exception):
-    """How often a server was asked, for how long, and what the last try met."""
+    """How often a server was asked, for how long, and what the last try met; or why it is not asked."""
+
+
+def pause(seconds: float) -> None:
+    """Sleeps. In vain, as soon as nobody waits any longer for what this thread makes: then no server is asked."""
+    if is_over(seconds):
+        raise InVain("nobody waits for its answer any longer")
 
 
 class _Busy(Exception):
@@ -32,7 +40,7 @@ class Patience:
     """`tries`: how often a server is asked before it counts as away."""
 
     tries: int
-    sleep: Callable[[float], object] = time.sleep
+    sleep: Callable[[float], object] = pause
     chance: Callable[[], float] = random.random
 
     def ask(
@@ -56,7 +64,7 @@ class Patience:
 
 
 class Pace:
-    """Lets through no more than so many a minute, evenly, for any number of threads."""
+    """Lets through no more than so many a minute, evenly, for any number of threads; `pause` says whom it does not."""
 
     def __init__(self, per_minute: float | None) -> None:
         self._seconds = 60 / per_minute if per_minute else 0.0
@@ -68,7 +76,7 @@ class Pace:
             now = time.monotonic()
             at = max(self._next, now)
             self._next = at + self._seconds
-        time.sleep(at - now)
+        pause(at - now)
 
 
 def client(address: str, timeout: httpx2.Timeout, headers: Mapping[str, str] | None = None) -> httpx2.Client:

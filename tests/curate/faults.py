@@ -34,6 +34,20 @@ def answered_by_numbers(asked: Sequence[Question]) -> list[Question]:
     return [one if answer_in_question(other) else other for one, other in zip(asked, answered, strict=True)]
 
 
+def otherwise(question: Question) -> Question:
+    """With its answer as one may write it too, where there is another way."""
+    match question.answer_format:
+        case AnswerFormat.INT:
+            answer = f"{int(question.answer):,}"
+        case AnswerFormat.FLOAT:
+            answer = f"{question.answer}0"
+        case AnswerFormat.LIST:
+            answer = ", ".join(reversed(question.answer.split(", ")))
+        case _:
+            answer = question.answer
+    return replace(question, answer=answer)
+
+
 def told(one: Trajectory, made: str, reason: str | None) -> Told:
     """`made`: the fault that its teacher made; empty where it made none."""
     astray = one.question.evidence and one.turns and one.turns[-1].said.action == Answer(NOT_ANSWERABLE)

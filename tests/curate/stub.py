@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.agent.chat import Body, Given, completion
+from tests.curate.faults import otherwise
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import ENDS, KEEPS, NOT_ANSWERABLE, STARTS, ZOOMS, keywords
@@ -176,9 +177,10 @@ class Stub:
         if self._goes_round(question, "search"):
             ways.insert(0, " ".join(words.split()[::3]))
         if not noted and self._make(question, fault, fault == "leak"):
+            answer = dice.choice([question, otherwise(question)]).answer
             if dice.random() < 0.5:
-                return {"thought": f"It should be {question.answer}.", "query": ways[0]}
-            return {"thought": thought, "query": f"{ways[0]} {question.answer}"}
+                return {"thought": f"It should be {answer}.", "query": ways[0]}
+            return {"thought": thought, "query": f"{ways[0]} {answer}"}
         return {"thought": thought, "query": ways[noted]}
 
     def _choice(self, question: Question, pages: Sequence[str | None], *, wrong: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.browser import PHONE, Tab
-from tests.curate.faults import answered_by_numbers, assert_told_apart, told
+from tests.curate.faults import answered_by_numbers, assert_told_apart, otherwise, told
 from tests.small import Small
 from unidoc_rl import questions
 from unidoc_rl.agent import trajectories
@@ -30,6 +30,7 @@ from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import NOT_ANSWERABLE, STARTS, Mistakes, Scripted
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.cli import LEFT_OUT, cli
+from unidoc_rl.curate import part
 from unidoc_rl.curate.filters import REASONS, Traits, answer_in_question, leaked_answer, reason, repetition, surplus
 from unidoc_rl.curate.part import shuffled
 from unidoc_rl.curate.stage import curate
@@ -43,6 +44,7 @@ from unidoc_rl.types import (
     AnswerFormat,
     Evidence,
     Outcome,
+    Picture,
     Query,
     Question,
     Reply,
@@ -91,16 +93,19 @@ def written(one: Trajectory) -> list[str]:
 @pytest.mark.parametrize("kind", FAULTS)
 def test_faults_are_found_and_nothing_else(small: Small, environment: Environment, kind: str) -> None:
     """Of a teacher who makes this mistake every other time, whatever it meets beside that."""
-    asked = small.asked()
+    asked, as_asked = small.asked(), dict[str, Question]()
     if kind == "leak":  # whoever repeats the question names its answer
         asked = [question for question in asked if not answer_in_question(question)]
         asked += [replace(one, uid=f"{one.uid} by number") for one in answered_by_numbers(asked)]
+        as_asked = {f"{one.uid} otherwise": one for one in asked if otherwise(one) != one}
+        asked += [replace(otherwise(one), uid=uid) for uid, one in as_asked.items()]
     faultless = taught(small, environment, asked, Mistakes())
     faulty = taught(small, environment, asked, replace(Mistakes(), **{kind: 0.5}))
     assert_told_apart(
         [
-            told(one, kind if written(one) != written(other) else "", reason(one, Params()))
+            told(asked_for, kind if written(one) != written(other) else "", reason(asked_for, Params()))
             for one, other in zip(faulty, faultless, strict=True)
+            for asked_for in [replace(one, question=as_asked.get(one.question.uid, one.question))]
         ],
         {kind: FAULTS[kind]},
     )
@@ -170,6 +175,58 @@ def thinking(one: Trajectory, at: int, thought: str) -> Trajectory:
 def test_the_number_of_a_page_is_no_answer(thought: str, leaks: bool) -> None:
     said = Said(thought, "", Search("branches"))
     one = Trajectory(ASKED, 0, "agent", (Turn(Reply(write(said), 1, 1, 0), said, (), 0),), Outcome.ANSWERED, "", None)
+    assert leaked_answer(one, Params()) == leaks
+
+
+@pytest.mark.parametrize(
+    ("form", "answer", "thought", "leaks"),
+    [
+        (AnswerFormat.INT, "52230", "It should be 52,230.", True),
+        (AnswerFormat.INT, "52230", "Some 52 230 of them?", True),
+        (AnswerFormat.INT, "230", "It should be 52,230.", False),
+        (AnswerFormat.INT, "1", "This is the one.", False),
+        (AnswerFormat.FLOAT, "12.5", "It was 12.50 EUR.", True),
+        (AnswerFormat.FLOAT, "12.5", "It was 12.45 EUR.", False),
+        (AnswerFormat.STR, "12.5%", "A share of 12.50 percent.", True),
+        (AnswerFormat.STR, "12 million", "That makes 12,000,000.", True),
+        (AnswerFormat.STR, "12 million", "The last 12 months.", False),
+        (AnswerFormat.STR, "52230 people", "There are 52,230 people.", True),
+        (AnswerFormat.STR, "2015-03-14", "It was on March 14, 2015.", True),
+        (AnswerFormat.LIST, "Acme, Borealis", "Borealis, then Acme.", True),
+        (AnswerFormat.LIST, "Acme, Borealis", "I look for Borealis.", False),
+        (AnswerFormat.STR, "Bank One", "It must be Bank One.", True),
+    ],
+)
+def test_an_answer_is_known_however_it_is_written(form: AnswerFormat, answer: str, thought: str, leaks: bool) -> None:
+    question = replace(ASKED, answer=answer, answer_format=form)
+    for said in (Said(thought, "", Search("branches")), Said("I look for it.", "", Search(thought))):
+        turn = Turn(Reply(write(said), 1, 1, 0), said, (), 0)
+        one = Trajectory(question, 0, "agent", (turn,), Outcome.ANSWERED, "", None)
+        assert leaked_answer(one, Params()) == leaks
+
+
+@pytest.mark.parametrize(
+    ("thought", "noted", "shown", "leaks"),
+    [
+        ("It should be 4711.", "It speaks of 2021.", ("report_1",), True),
+        ("It should be 4711.", "4711 in 2021.", ("report_1",), False),  # where it stood
+        ("It should be 4711.", "4711 in 2021.", ("report_3",), True),
+        ("It should be 4711.", "", ("report_1", "report_2"), False),
+    ],
+)
+def test_of_several_pages_all_must_be_read_before_the_answer_is_known(
+    thought: str, noted: str, shown: Sequence[str], leaks: bool
+) -> None:
+    pages = tuple(Evidence("report", n, (), None) for n in (1, 2))
+    question = replace(ASKED, answer="4711", evidence=pages)
+    turns = [
+        Turn(Reply(write(said), 1, 1, 0), said, tuple(Picture(page, 10, 10) for page in pictures), 0)
+        for said, pictures in (
+            (Said("I look for it.", "", Search("branches")), shown),
+            (Said(thought, noted, Search("branches again")), ("report_2",)),
+        )
+    ]
+    one = Trajectory(question, 0, "agent", tuple(turns), Outcome.ANSWERED, "", None)
     assert leaked_answer(one, Params()) == leaks
 
 
@@ -460,6 +517,27 @@ def test_parts_that_do_not_make_a_whole_are_named(
         done = unidoc_curate(asked, small, wrong, "--part=part1")
         assert done.exit_code == 2
         assert why in done.output
+
+
+@pytest.mark.slow
+def test_a_part_is_known_by_all_that_changes_what_is_made_and_by_nothing_else(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the weights of the weak policy, not by how much is asked at the same time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(part, "open_policy", lambda *_, **__: Scripted(small.corpus, AGENT))
+    asked, weights = tmp_path / "asked.jsonl", tmp_path / "weak" / "weights"
+    weights.parent.mkdir()
+    weights.write_text("1")
+    questions.write(asked, [one for one in questions.read(small.file(Split.TRAIN)) if one.evidence][:1])
+    curating = CurateParams(weak="weak", sft_most=1)
+    curate(asked, small.corpus, str(small.index), "part", Params(curate=curating), shard=part.WHOLE)
+    for changed in ({"at_once": 1}, {"per_minute": 9.0}, {"may_leave_out": 5}):
+        params = Params(curate=curating.model_copy(update=changed))
+        assert curate(asked, small.corpus, str(small.index), "out", params, parts=["part"]).sft == 1
+    weights.write_text("2")
+    with pytest.raises(UnidocError, match="part: was made of other"):
+        curate(asked, small.corpus, str(small.index), "out", Params(curate=curating), parts=["part"])
 
 
 def without_times(line: str) -> str:

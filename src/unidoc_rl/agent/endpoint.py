@@ -10,7 +10,6 @@ import json
 import os
 import random
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -99,7 +98,7 @@ class Endpoint:
         seconds: float = 600,
         tries: int = 8,
         pace: retry.Pace | None = None,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = retry.pause,
         chance: Callable[[], float] = random.random,
     ) -> None:
         if "@" in address:  # it would be in every error

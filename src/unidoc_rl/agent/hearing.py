@@ -6,7 +6,6 @@ An answer is data of which nobody knows what it holds: it stands between marks, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -14,6 +13,7 @@ from unidoc_rl.agent.dialect import harmless
 from unidoc_rl.agent.endpoint import Endpoint, TooLong
 from unidoc_rl.agent.kept import Kept, digest
 from unidoc_rl.errors import Away
+from unidoc_rl.many import helpers
 from unidoc_rl.types import Message, Role
 
 LONGEST = 4000  # characters of an answer; nobody needs more to be right
@@ -49,7 +49,7 @@ class Hearing(Generic[_Heard]):
 
     def __call__(self, prompts: Sequence[Prompt]) -> list[_Heard | Unheard]:
         distinct = list(dict.fromkeys(prompts))  # samples of one question often agree
-        with ThreadPoolExecutor(self._at_once) as pool:
+        with helpers(self._at_once) as pool:
             heard = dict(zip(distinct, pool.map(self._heard, distinct), strict=True))
         return [heard[each] for each in prompts]
 

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from threading import Event
 
 from unidoc_rl import progress
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment, Episode
 from unidoc_rl.agent.policy import Failed, Policy
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.many import as_made
+from unidoc_rl.many import as_made, is_over
 from unidoc_rl.types import Outcome, Question, Trajectory
 
 Job = tuple[Question, int]  # a question, and which attempt at it
@@ -33,21 +32,17 @@ def play(jobs: Iterable[Job], environment: Environment, policy: Policy, at_once:
 
 def play_apart(jobs: Iterable[Job], environment: Environment, policy: Policy, at_once: int) -> Iterator[Trajectory]:
     """Likewise, each in its own time: for policies that wait for servers, and ask them more than once in a turn."""
-    over = Event()
 
     def played(job: Job) -> Trajectory:
         episode = environment.reset(*job)
         while episode.outcome is None:
-            if over.is_set():
+            if is_over():
                 episode.outcome, episode.failure = Outcome.VOID, "interrupted"
             else:
                 take_turn([episode], environment, policy)
         return episode.trajectory(policy.name)
 
-    try:
-        yield from as_made(played, jobs, at_once)
-    finally:
-        over.set()
+    return as_made(played, jobs, at_once)
 
 
 def take_turn(playing: Sequence[Episode], environment: Environment, policy: Policy) -> None:

@@ -76,6 +76,12 @@ def says_there_is_none(question: Question, answer: str) -> bool:
     return _verdict(replace(question, answer_format=AnswerFormat.NONE), answer).value == 1
 
 
+def items(question: Question) -> list[str]:
+    """What its answer consists of: those of a list, or the whole."""
+    reference = plain(question.answer)
+    return _items(reference) if question.answer_format is AnswerFormat.LIST else [reference]
+
+
 def _verdict(question: Question, answer: str) -> Verdict:
     kind, is_right = _compare(question.answer_format, plain(question.query), plain(question.answer), plain(answer))
     return Verdict(float(is_right), f"by rules, as {kind}: {'right' if is_right else 'wrong'}")
@@ -122,12 +128,16 @@ def _compare_one(form: AnswerFormat, query: str, reference: str, answer: str) ->
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-def _reference_number(form: AnswerFormat, query: str, reference: str) -> Number | None:
+def number_in(reference: str, form: AnswerFormat) -> Number | None:
+    """The number that a reference is, in its own scale."""
     if form in (AnswerFormat.INT, AnswerFormat.FLOAT):
         found = numbers(reference)
-        number = found[0] if len(found) == 1 else None  # whatever unit stands beside it
-    else:
-        number = only_number(reference)
+        return found[0] if len(found) == 1 else None  # whatever unit stands beside it
+    return only_number(reference)
+
+
+def _reference_number(form: AnswerFormat, query: str, reference: str) -> Number | None:
+    number = number_in(reference, form)
     if number is None or number.scale or number.percent:
         return number
     return number._replace(scale=scale_in(query))
@@ -155,7 +165,7 @@ def _outside(text: str) -> str:
 
 def _same_list(query: str, reference: str, answer: str) -> bool:
     """As sets: all that the reference names, and nothing else, in one of the ways in which the answer may be read."""
-    true = next(_lists(reference), [reference])
+    true = _items(reference)
     ways = [way for text in (answer, answer.partition(": ")[2]) for way in _lists(text)] or [[answer]]
     return any(_same_items(query, true, told) for told in ways)
 
@@ -165,6 +175,10 @@ def _same_items(query: str, true: Sequence[str], told: Sequence[str]) -> bool:
         return False
     right = [[_compare_one(AnswerFormat.STR, query, one, other)[1] for other in told] for one in true]
     return all(map(any, right)) and all(map(any, zip(*right, strict=True)))
+
+
+def _items(reference: str) -> list[str]:
+    return next(_lists(reference), [reference])
 
 
 def _lists(text: str) -> Iterator[list[str]]:

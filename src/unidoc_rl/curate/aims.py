@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from unidoc_rl.curate.layout import Layout
@@ -33,14 +33,22 @@ class Plan(NamedTuple):
     split: Split
 
 
-def plans(layout: Layout, count: int, unanswerable: float, seed: int, held_out: Sequence[Split] = ()) -> Iterator[Plan]:
+def plans(
+    layout: Layout,
+    count: int,
+    unanswerable: float,
+    seed: int,
+    held_out: Sequence[Split] = (),
+    apart: Collection[str] = (),
+) -> Iterator[Plan]:
     """Documents in turn, their pages in turn, and of each page the kind of region that was aimed at least so far.
 
     `unanswerable`: the share of questions, about each document, that nothing is to answer. `held_out`: what questions
-    are wanted for beside learning, each about documents of its own.
+    are wanted for beside learning, each about documents of its own. `apart`: documents about which none is wanted.
     """
     rng = random.Random(seed)
-    documents = rng.sample(sorted(layout.pages_of), len(layout.pages_of))
+    known = sorted(layout.pages_of.keys() - set(apart))
+    documents = rng.sample(known, len(known))
     pages = {
         document: [page for page in layout.pages_of[document] if layout.regions(page)] or layout.pages_of[document]
         for document in documents

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import NamedTuple
 
+from unidoc_rl.agent.readings import dates, numbers, only_date, plain, same_date, same_number, scale_in
 from unidoc_rl.agent.rewards import kept_format, zoomed
-from unidoc_rl.agent.rules import says_there_is_none
+from unidoc_rl.agent.rules import items, number_in, says_there_is_none
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.params import Params
 from unidoc_rl.questions import gold_page, gold_pages, gold_regions
@@ -25,7 +28,9 @@ LOOP = 4  # words at least, which a turn that goes round in circles says again a
 ROUNDS = 3  # as often
 CHANCE = 2  # standard deviations, of how many have the same position
 _WORD = re.compile(r"[\w.]*\w")
+_SEPARATOR = re.compile(r"(?<=\d)[,'’](?=\d{3}(?!\d))")  # of thousands
 _CANDIDATE = re.compile(r"\bpage \d+|\bpages \d+(?:(?:,|,? (?:and|or)) \d+)*")  # their numbers are no answer
+_THIS_ONE = re.compile(r"\bone\b")  # likewise no number
 
 
 def void(one: Trajectory, params: Params) -> bool:
@@ -87,33 +92,55 @@ def too_long(one: Trajectory, params: Params) -> bool:
 
 
 def leaked_answer(one: Trajectory, params: Params) -> bool:
-    """It was written before the page that has it could be read: seen, and enlarged where the print is too small.
+    """It was written before the pages that have it could be read: seen, and enlarged where the print is too small.
 
-    Where the question has the answer in it, nobody can say.
+    What is noted of one of several such pages is what it says. Where the question has the answer in it, nobody can say.
     """
     regions, zooms = gold_regions(one.question), "zoom" in params.agent.actions
     if answer_in_question(one.question):
         return False
+    unread = set(regions)
     for turn in one.turns:
+        if len(unread) < len(regions) and _says(one.question, turn.said.information):
+            return False
         if _tells(one.question, turn):
             return True
-        for picture in pictures_of(turn):
-            small = zooms and bool(regions.get(picture.page)) and not picture.boxes
-            if not small and (picture.page in regions or not regions):
-                return False
+        shown = pictures_of(turn)
+        unread -= {picture.page for picture in shown if picture.boxes or not (zooms and regions.get(picture.page))}
+        if shown and not unread:
+            return False
     return False
 
 
 def answer_in_question(question: Question) -> bool:
-    return _plain(question.answer) in _plain(question.query)
+    return _says(question, question.query)
 
 
 def _tells(question: Question, turn: Turn) -> bool:
     if not gold_pages(question):
         return says_there_is_none(question, turn.said.thought)
     searched = turn.said.action.query if isinstance(turn.said.action, Search) else ""
-    told = _CANDIDATE.sub(" ", f"{turn.said.thought} {turn.said.information} {searched}".casefold())
-    return _plain(question.answer) in _plain(told)
+    return _says(question, f"{turn.said.thought} {turn.said.information} {searched}")
+
+
+def _says(question: Question, text: str) -> bool:
+    """Whether a text has the answer in it: all of a list, and numbers and dates however they may be written."""
+    told = _CANDIDATE.sub(" ", unicodedata.normalize("NFKC", text).casefold())
+    words = _plain(told)
+    return all(_plain(item) in words or _has_value(told, item, question) for item in items(question))
+
+
+def _has_value(told: str, item: str, question: Question) -> bool:
+    if date := only_date(item):
+        return any(same_date(date, other) for other in dates(told))
+    true = number_in(item, question.answer_format)
+    if true is None:
+        return False
+    if true.scale:  # written out: 12 million is not told by whoever speaks of 12 months
+        true = true._replace(value=true.value * true.scale, scale=0)
+    elif not true.percent:
+        true = true._replace(scale=scale_in(plain(question.query)))
+    return any(same_number(true, other, Fraction(0)) for other in numbers(_THIS_ONE.sub(" ", told)))
 
 
 FILTERS: Mapping[str, Filter] = {
@@ -225,4 +252,4 @@ def _goes_round(words: Sequence[str], length: int) -> bool:
 
 def _plain(text: str) -> str:
     """Words and numbers between spaces, so that 12 is not found in 312."""
-    return f" {' '.join(_WORD.findall(text.casefold()))} "
+    return f" {' '.join(_WORD.findall(_SEPARATOR.sub('', text.casefold())))} "

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ class Given:
 
     asked: Sequence[Question] | None  # None: the teacher is to write them
     held_out: Sequence[Split]  # what it is to write others for, then
+    apart: frozenset[str]  # documents about which it is to write none: those that are given are about them
     corpus: Path
     index: str
     params: Params
@@ -65,7 +67,7 @@ class Part:
     key: str  # of what was given
     questions: int
     played: int
-    left_out: dict[str, str]  # questions for which search or an endpoint was away
+    left_out: dict[str, str]  # questions never written, played or rated: search or an endpoint was away
     rated: dict[str, list[bool]]  # where the weak policy was right, question by question
     cost: dict[str, int]  # of the teacher's endpoint
     drafts: list[Draft]  # that the teacher wrote
@@ -83,11 +85,13 @@ def make(given: Given, shard: Shard, out: Path, work: Path) -> Part:
         judge = teaching.judge() if teaching else open_judge(params.rewards.judge)
         drafts: list[Draft] = []
         if given.asked is None and teaching:
-            drafts = writing.write(teaching.writer(search, judge), teaching.layout, given.held_out, shard, params)
+            writer = teaching.writer(search, judge)
+            drafts = writing.write(writer, teaching.layout, given.held_out, given.apart, shard, params)
         own = writing.fit(drafts, Split.TRAIN) if given.asked is None else [*shard.share(given.asked)]
         environment = Environment(shuffled(search, params.curate.seed), pictures, params.agent)
-        left_out = _play(own, environment, teaching, corpus, work / "played.jsonl", params)
-        count, solved = _score(work / "played.jsonl", out / EPISODES, judge, params)
+        away = _play(own, environment, teaching, corpus, work / "played.jsonl", params)
+        played, solved = _score(work / "played.jsonl", out / EPISODES, judge, params)
+        left_out = writing.lost(drafts) | {uid: why for uid, why in away.items() if uid not in played}
         rated: dict[str, list[bool]] = {}
         if params.curate.weak is not None:
             tried = [one for one in own if one.uid in solved]
@@ -96,7 +100,7 @@ def make(given: Given, shard: Shard, out: Path, work: Path) -> Part:
             rated = _rate(tried, unshuffled, weak, judge, work / "weak.jsonl", params)
             left_out |= {one.uid: UNRATED for one in tried if one.uid not in rated}
     cost = teaching.cost() if teaching else {}
-    part = Part(shard, given.key, len(own), count, left_out, rated, cost, drafts)
+    part = Part(shard, given.key, len(own), played.total(), left_out, rated, cost, drafts)
     (out / FILE).write_text(json.dumps(_PART.dump_python(part, mode="json")), encoding="utf-8")
     return part
 
@@ -170,7 +174,7 @@ def _play(
     played: Path,
     params: Params,
 ) -> dict[str, str]:
-    """The teacher plays. Questions for which search or endpoint was away, and why."""
+    """The teacher plays. Questions for which search or endpoint was away, at one attempt at least, and why."""
     curating, away = params.curate, dict[str, str]()
     if teaching is None:
         mistakes = Mistakes(search=curating.detours, detour=curating.detours)
@@ -189,13 +193,13 @@ def _play(
     return away
 
 
-def _score(played: Path, out: Path, judge: Judge, params: Params) -> tuple[int, set[str]]:
-    """Writes the episodes with their scores. How many there are, and the questions that were solved."""
-    count, solved = 0, set[str]()
+def _score(played: Path, out: Path, judge: Judge, params: Params) -> tuple[Counter[str], set[str]]:
+    """Writes the episodes with their scores. How many there are of each question, and those that were solved."""
+    count, solved = Counter[str](), set[str]()
     with out.open("wb") as file:
         for one in scored(trajectories.read(played), params.rewards, judge):
             file.write(trajectories.to_line(one))
-            count += 1
+            count[one.question.uid] += 1
             if reason(one, params) is None:
                 solved.add(one.question.uid)
     return count, solved

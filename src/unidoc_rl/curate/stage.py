@@ -10,6 +10,8 @@ trajectories/dropped.jsonl    those of them that are not asked, each with the re
 trajectories/validation.json  of a folder of questions, what nothing is learned from, handed on as far as it can be
 trajectories/test.json        played; where the teacher writes, and none are given, those about documents of their own
 
+A document's questions serve one purpose: the teacher writes none about a document of those that are handed on.
+
 The teacher plays each question several times; candidates come in shuffled order, so that their place teaches nothing.
 Killed, it goes on with the episodes that it had played. An endpoint is asked nothing twice, not by later runs either.
 
@@ -22,14 +24,14 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 
 from unidoc_rl import questions, storage, tracking
 from unidoc_rl.agent import trajectories
-from unidoc_rl.corpus import PAGES
+from unidoc_rl.corpus import PAGES, Corpus
 from unidoc_rl.curate import REPORT, SFT, card, part, writing
 from unidoc_rl.curate.filters import REASONS, TOO_EASY, TOO_HARD, Traits, labelled, reason, surplus, traits
 from unidoc_rl.curate.part import Given, Part
@@ -45,6 +47,7 @@ REJECTED = "rejected.jsonl"
 QUESTIONS = "questions.json"
 DROPPED = "dropped.jsonl"
 TRAIN = f"{Split.TRAIN}.json"
+CHANGES_NOTHING = {"at_once", "per_minute", "may_leave_out"}  # in what is made
 HELD_OUT = (Split.VALIDATION, Split.TEST)  # from which nothing is learned
 
 
@@ -53,7 +56,7 @@ class Report:
     """What came in, and what became of it."""
 
     questions: int
-    left_out: dict[str, str] = field(default_factory=dict)  # questions that cannot be played, and why
+    left_out: dict[str, str] = field(default_factory=dict)  # that cannot be played, or were never written, and why
     written: dict[str, int] = field(default_factory=dict)  # by the teacher; of these dropped, by reason, and held out
     played: int = 0
     rejected: dict[str, int] = field(default_factory=dict)  # by reason, in the order of the filters
@@ -91,9 +94,10 @@ def curate(
     if to_learn and not playable:
         raise UnidocError(f"{to_learn}: holds no question")
     handed_on = {file: _playable(file, folder, taught=False) for file in held_out.values()}
-    inputs = key(asked or "none", folder / PAGES, place_of(index), params.curate, params.agent, params.rewards)
+    inputs = _key(asked, folder, index, params)
     missing = [split for split in HELD_OUT if split not in held_out]
-    given = Given(playable, missing, folder, index, params, inputs)
+    apart = _apart(held_out.values(), folder) if to_learn is None else frozenset[str]()
+    given = Given(playable, missing, apart, folder, index, params, inputs)
     if shard is not None:
         with storage.writing(out, part.FILE, part.EPISODES) as output:
             output.goes_on_with(f"{inputs} {shard}")
@@ -116,6 +120,13 @@ def curate(
     return report
 
 
+def _key(asked: Path | None, corpus: Path, index: str, params: Params) -> str:
+    """Of all that the result follows from."""
+    curating = params.curate.model_dump_json(exclude=CHANGES_NOTHING)
+    weak = Path(params.curate.weak) if params.curate.weak else "none"
+    return key(asked or "none", corpus / PAGES, place_of(index), curating, weak, params.agent, params.rewards)
+
+
 def _files(asked: Path | None) -> tuple[Path | None, dict[Split, Path]]:
     """The file of questions to learn from, and those of the others; what is missing, the teacher may write."""
     if asked is None or not asked.is_dir():
@@ -135,6 +146,17 @@ def _playable(asked: Path, corpus: Path, *, taught: bool) -> tuple[list[Question
         first = ": ".join(next(iter(left_out.items())))
         raise UnidocError(f"{asked}: none of its {len(read)} questions can be played over {corpus}: {first}")
     return [one for one in read if one.uid not in left_out], left_out
+
+
+def _apart(held_out: Collection[Path], corpus: Path) -> frozenset[str]:
+    """The documents of these files: a document's questions are all in one split."""
+    apart = frozenset(about for file in held_out for one in questions.read(file) for about in questions.documents(one))
+    if apart >= set(Corpus(corpus).column("document")):
+        raise UnidocError(
+            f"{', '.join(map(str, held_out))}: about all documents of {corpus}, and none is left of which the teacher "
+            "may write questions to learn from; ingest others too, or take some questions out"
+        )
+    return apart
 
 
 def _hand_on(files: Mapping[Path, tuple[list[Question], dict[str, str]]], out: Path) -> dict[str, str]:
@@ -162,7 +184,7 @@ def _collected(
     if asked is None:
         asked = _written(parts, given.held_out, out, report, params)
     away = {uid: why for one in parts.values() for uid, why in one.left_out.items()}
-    report.left_out = {**not_handed_on, **left_out, **{one.uid: away[one.uid] for one in asked if one.uid in away}}
+    report.left_out |= {**not_handed_on, **left_out, **{one.uid: away[one.uid] for one in asked if one.uid in away}}
     report.questions = len(asked) + len(left_out)
     rated = {uid: fmean(right) for one in parts.values() for uid, right in one.rated.items()}
     report.rated = {one.uid: rated[one.uid] for one in asked if one.uid in rated}
@@ -187,6 +209,7 @@ def _written(
     writing.save_dropped(out / DROPPED, drafts)
     dropped = writing.dropped(drafts)
     report.written = {"written": len(drafts), **dropped}
+    report.left_out = writing.lost(drafts)
     for split in held_out:
         report.written[split] = questions.write(out / f"{split}.json", writing.fit(drafts, split))
     fit = writing.fit(drafts, Split.TRAIN)

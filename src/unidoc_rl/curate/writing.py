@@ -3,7 +3,8 @@
 The teacher writes each with its answer and evidence. One that nobody should learn from is dropped, with the reason: it
 is too vague for its page to be found, it is answered without its page or with one of two, its evidence alone does not
 give its answer, or another one asks the same. Some ask for what the documents do not say; these are dropped where a
-page that they find answers them after all.
+page that they find answers them after all. What an endpoint that was away has cost is no fault: it is left out, and
+written by a later run.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -53,8 +54,8 @@ never an instruction."""
 ASKED = """\
 Somebody asks it who has never seen the page, and wants to know the thing, not the page: no word of pages, regions, \
 frames, or of what stands above or below."""
-GIVEN_UP = "given_up"
-REASONS = ("too_vague", "known_without", "one_is_enough", "not_confirmed", "answered", GIVEN_UP, "twin")
+GIVEN_UP, AWAY = "given_up", "away"
+REASONS = ("too_vague", "known_without", "one_is_enough", "not_confirmed", "answered", GIVEN_UP, AWAY, "twin")
 FROM_PARTS = "These parts of pages were found: "
 FOUND_AMONG = 10  # pages, by the question's own words
 READ = 5  # of these, where none is to answer it
@@ -114,8 +115,10 @@ class Writer:
             question = self._written(plan) if plan.answerable else self._unanswerable(plan)
             draft = replace(draft, question=question)
             reason, told = self._against(question, plan)
-        except (Unreadable, Away) as error:
+        except Unreadable as error:
             reason, told = GIVEN_UP, str(error)
+        except Away as error:
+            reason, told = AWAY, str(error)
         return replace(draft, reason=reason, told=told)
 
     def _written(self, plan: Plan) -> Question:
@@ -236,14 +239,21 @@ class Writer:
             return False
         (verdict,) = self._judge([(question, answer)])
         if verdict.value is None:
-            raise Unreadable(verdict.reason)
+            raise Away(verdict.reason)
         return verdict.value == 1
 
 
-def write(writer: Writer, layout: Layout, held_out: Sequence[Split], shard: Shard, params: Params) -> list[Draft]:
+def write(
+    writer: Writer,
+    layout: Layout,
+    held_out: Sequence[Split],
+    apart: Collection[str],
+    shard: Shard,
+    params: Params,
+) -> list[Draft]:
     """This shard's drafts, of as many as are asked for, in the order of their numbers."""
     curating, drafts = params.curate, list[Draft]()
-    planned = plans(layout, curating.questions, curating.unanswerable, curating.seed, held_out)
+    planned = plans(layout, curating.questions, curating.unanswerable, curating.seed, held_out, apart)
     count = sum(1 for _ in shard.share(range(curating.questions)))
     with progress.bar(count, "writing", "question") as bar:
         for draft in as_made(writer.draft, shard.share(planned), curating.at_once):
@@ -351,6 +361,11 @@ def dropped(drafts: Sequence[Draft]) -> dict[str, int]:
     """How many for which reason."""
     counted = Counter(draft.reason for draft in drafts)
     return {reason: counted[reason] for reason in REASONS}
+
+
+def lost(drafts: Sequence[Draft]) -> dict[str, str]:
+    """Those for which an endpoint was away, and why."""
+    return {_uid(draft.plan): f"never written or checked: {draft.told}" for draft in drafts if draft.reason == AWAY}
 
 
 def save_dropped(path: Path, drafts: Sequence[Draft]) -> None:

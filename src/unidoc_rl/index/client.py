@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
@@ -45,7 +44,7 @@ class SearchClient:
         seconds: float = 30,
         tries: int = 6,
         *,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = retry.pause,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._address = address.rstrip("/")
