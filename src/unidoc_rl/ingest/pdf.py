@@ -168,7 +168,7 @@ class PdfPage:
     def _is_scan(self) -> bool:
         """Whether pictures cover most of the page."""
         pictures = self._page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_IMAGE], max_depth=3)
-        return sum(map(_area, pictures)) > 0.5 * self.width * self.height
+        return bool(sum(map(_area, pictures)) > 0.5 * self.width * self.height)
 
     def _shares(self, rectangles: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rectangles of the PDF's own space as shares of the page as it is shown: turned and cut."""
