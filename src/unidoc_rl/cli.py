@@ -425,11 +425,13 @@ def evaluate(
     from unidoc_rl.evaluate.stage import evaluate as run
 
     found = run(questions, corpus, index, policy, out, _load(params_file, overrides), beside)
-    accuracy = found.accuracy
+    accuracy = next(iter(found.values())).accuracy
     click.echo(f"{out}: {accuracy.value:.1%} right [{accuracy.low:.1%}, {accuracy.high:.1%}] of {accuracy.count}")
     click.echo(f"{out}/report.html shows where, and why not")
-    if found.void:
-        click.echo(f"{found.void} episodes are void and count nowhere; run again to play them")
+    void = {name: one.void for name, one in found.items() if one.void}
+    for name, count in void.items():
+        click.echo(f"{name}: {count} episodes are void and count nowhere; run again to play them")
+    if void:
         sys.exit(LEFT_OUT)
 
 

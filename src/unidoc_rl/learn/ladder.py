@@ -161,7 +161,7 @@ class _Climb:
 
         def make() -> None:
             found = evaluate(self._asked(Split.TEST), self._corpus, str(self._index), str(place), out, params)
-            _whole(out, found.void, 0)
+            _whole(out, sum(one.void for one in found.values()), 0)
 
         what = self._told(row.policy, seed, "playing the test questions")
         self._made.folder(out, what, [policy, params.evaluate, params.agent, params.rewards], make)
