@@ -487,7 +487,8 @@ def learn(out: Path, seeds: int, params_file: Path | None, overrides: tuple[str,
     Its rows are vanilla RAG, ReAct, imitation, GRPO as in Search-R1, as in VRAG-RL, with a reward for every decision,
     and with that credited turn by turn. Every row is learned anew for each seed and plays the same test questions; all
     that learn from rewards do so in as many episodes. The model is sft.model, or nano, which this package carries.
-    ladder.json has the table, ladder.html the curves as well. Killed, it goes on where it stopped.
+    ladder.json has the table, ladder.html the curves as well. Killed, it goes on where it stopped. Of grpo.credit,
+    agent.actions, rewards.of and evaluate.baselines each row has its own: they cannot be changed.
 
     \b
         unidoc learn --out ladder --params profiles/learn.yaml       # hours on two cores

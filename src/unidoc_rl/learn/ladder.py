@@ -25,7 +25,7 @@ from unidoc_rl.index.stage import index
 from unidoc_rl.ingest.stage import ingest
 from unidoc_rl.learn import report
 from unidoc_rl.learn.made import Made
-from unidoc_rl.learn.rows import PROTOCOLS, ROWS, Protocol, Row, imitator, learning, playing
+from unidoc_rl.learn.rows import OVERRULED, PROTOCOLS, ROWS, Protocol, Row, imitator, learning, playing
 from unidoc_rl.learn.table import Ladder, ladder, places
 from unidoc_rl.nano import WEIGHTS
 from unidoc_rl.params import Params
@@ -56,6 +56,10 @@ def _check(params: Params) -> None:
         raise UnidocError("curate.teacher: it plays with all actions alone; the ladder takes the annotations (null)")
     if params.grpo.scale == "rank":
         raise UnidocError("grpo.scale: ranks are of whole episodes, and a row of the ladder gives credit to turns")
+    for section, key in OVERRULED:
+        given, usual = (getattr(getattr(one, section), key) for one in (params, Params()))
+        if given != usual:
+            raise UnidocError(f"{section}.{key}: each row of the ladder has its own; leave it as by default ({usual})")
 
 
 class _Climb:
