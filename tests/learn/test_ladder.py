@@ -156,6 +156,13 @@ def test_rows_of_other_questions_are_not_compared(tmp_path: Path, missing: str, 
         table.ladder(tmp_path / "less", 1, Params())
 
 
+def test_the_page_says_that_every_comparison_is_held_to_the_same(tmp_path: Path) -> None:
+    write_played(tmp_path)
+    report.write(tmp_path, table.ladder(tmp_path, 1, Params()))
+    told = (tmp_path / report.PAGE).read_text()
+    assert "Each of the 6 comparisons is held to 0.05 by itself" in told
+
+
 def test_the_profile_is_possible_and_of_another_world_than_the_demonstration() -> None:
     profile = load(Path(__file__).parents[2] / "profiles" / "learn.yaml")
     assert profile.sample.seed != Params().sample.seed
