@@ -725,14 +725,20 @@ def nano() -> None:
 
 @nano.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The policy's folder to make.")
-@click.option("--seed", default=1, show_default=True, help="Of weights and pages; the same seed, the same lessons.")
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Of weights and pages; the same seed, on as many cores, the same lessons.",
+)
 @_with_params
 def pretrain(out: Path, seed: int, params_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Teach a new nano model to read, from nothing, on pages drawn as it learns.
 
     Stage by stage: letters in their places, reading aloud, answering from parts of pages, finding regions and pages.
-    It takes hours on two cores and uses a GPU where there is one. Killed, it goes on where it stopped. What is
-    learned when stands in MLflow (services.mlflow) and in curves.png.
+    It takes hours on two cores and uses a GPU where there is one. Killed, it goes on where it stopped, on as many
+    cores. What is learned when stands in MLflow (services.mlflow) and in curves.png.
 
     \b
         unidoc nano pretrain --out my-nano
