@@ -766,6 +766,8 @@ def evaluate_nano(model: Path, lessons: int, on_card: bool, as_json: bool) -> No
     from unidoc_rl.nano import card
     from unidoc_rl.nano.evaluate import MEASURES, evaluate
 
+    if on_card:
+        card.check(model)
     measured = evaluate(model, lessons)
     if on_card:
         card.note_measures(model, measured)
