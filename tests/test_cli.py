@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from unidoc_rl import cli
+from unidoc_rl.evaluate.measures import evaluation
 from unidoc_rl.params import Params
 
 REPOSITORY = Path(__file__).parents[1]
@@ -102,3 +103,15 @@ def test_files_left_out_are_told_by_the_exit_status(tmp_path: Path, may: int, st
     assert done.returncode == status, done.stderr
     assert "1 documents, 1 pages" in done.stdout
     assert "1 files left out" in done.stdout
+
+
+@pytest.mark.parametrize(("void", "status"), [(0, 0), (2, 3)])
+def test_void_episodes_of_whoever_was_compared_are_told_by_the_exit_status(
+    monkeypatch: pytest.MonkeyPatch, void: int, status: int
+) -> None:
+    found = {"grpo": evaluation([]), "rag": evaluation([None] * void)}
+    monkeypatch.setattr("unidoc_rl.evaluate.stage.evaluate", lambda *_: found)
+    places = ["--corpus", "corpus", "--index", "index", "--policy", "grpo", "--out", "evaluation"]
+    done = CliRunner().invoke(cli.cli, ["evaluate", "test.json", *places])
+    assert done.exit_code == status
+    assert ("rag: 2 episodes are void and count nowhere; run again" in done.output) == bool(void)

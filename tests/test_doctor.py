@@ -92,6 +92,12 @@ def test_a_server_that_is_down_is_to_be_started(name: str) -> None:
     assert finding.prevents in finding.line()
 
 
+def test_a_database_of_mlflow_is_no_server_and_well() -> None:
+    finding = find("mlflow", mlflow="sqlite:///runs/mlflow.db")
+    assert finding.ok
+    assert "sqlite:///runs/mlflow.db: a sqlite file on this machine" in finding.line()
+
+
 def test_servers_are_asked_at_the_same_time() -> None:
     """None of them answers before all are asked."""
     all_asked = threading.Barrier(3, timeout=30)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,13 @@ NOT_STAGES = {
     "ask", "doctor", "export", "learn", "nano", "pipeline", "search", "serve-index", "status", "track", "view",
 }  # fmt: skip
 SHARED = {"agent", "pipeline", "rewards", "services"}  # sections of params.yaml that are of no one stage
+PACKAGE = REPOSITORY / "src" / "unidoc_rl"
+# What stores, waits, shares out and tells, and what has no logic: a change of it makes no other result.
+BESIDE = {
+    "errors.py", "many.py", "mlflow_server.py", "params.py", "plots.py", "processes.py", "progress.py", "promote",
+    "provenance.py", "retry.py", "s3.py", "shards.py", "storage.py", "tracking.py", "trained.py", "types.py",
+    "watching.py", "webpage.py",
+}  # fmt: skip
 AROUND = {"prerequisites", "report"}  # tasks of the pipelines, before and after the stages
 
 
@@ -113,6 +122,28 @@ def test_a_stage_of_dvc_depends_on_its_code(name: str) -> None:
     code = [dep for dep in STAGES[name]["deps"] if dep.startswith("src/")]
     assert f"src/unidoc_rl/{name}" in code
     assert [path for path in code if not (REPOSITORY / path).exists()] == []
+    assert {f"src/unidoc_rl/{one}" for one in _reached(name) - BESIDE} - {*code} == set()
+
+
+def _reached(stage: str) -> set[str]:
+    """The modules and folders of the package that its code imports; of a folder, what is imported of it does too."""
+    left, seen = [*(PACKAGE / stage).glob("*.py")], set[Path]()
+    while left:
+        file = left.pop()
+        if file not in seen:
+            seen.add(file)
+            left += _imports(file) if file.parent != PACKAGE else ()
+    return {file.relative_to(PACKAGE).parts[0] for file in seen}
+
+
+def _imports(file: Path) -> Iterator[Path]:
+    """Without constants, such as the name of a file."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE.name:
+            place = PACKAGE.parent.joinpath(*node.module.split("."))
+            for one in (place / alias.name for alias in node.names if not alias.name.isupper()):
+                ways = (one.with_suffix(".py"), one / "__init__.py", place.with_suffix(".py"), place / "__init__.py")
+                yield next(way for way in ways if way.exists())
 
 
 def test_params_yaml_holds_every_key_with_its_default_in_order() -> None:

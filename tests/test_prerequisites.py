@@ -188,7 +188,11 @@ def test_a_cluster_that_is_silent_is_told_in_seconds(in_a_cluster: Cluster, tmp_
 
 
 def test_what_a_pod_would_lose_is_told_in_a_pod_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    prerequisites.check(Params())
+    database = Params.model_validate({"services": {"mlflow": "sqlite:///mlflow.db"}})
+    for params in (Params(), database):
+        prerequisites.check(params)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     (said,) = missing(Params())
     assert said.startswith("services.mlflow: names none")
+    (said,) = missing(database)
+    assert said.startswith("services.mlflow: sqlite:///mlflow.db is lost with its task's pod")

@@ -9,6 +9,7 @@ from unidoc_rl import questions, status
 from unidoc_rl.index.stage import index
 from unidoc_rl.ingest.stage import ingest
 from unidoc_rl.params import IndexParams, IngestParams, Params
+from unidoc_rl.shards import Shard
 from unidoc_rl.trained import note
 from unidoc_rl.types import AnswerFormat, Question, QuestionKind, Split
 
@@ -47,6 +48,14 @@ def test_one_s_own_questions_and_documents_are_counted_as_they_lie(tmp_path: Pat
     documents, asking, *_ = status.lines(tmp_path)
     assert "2 PDF files" in documents
     assert asking == f"{tmp_path}/questions: 1 test; kinds: 1 lookup"
+
+
+def test_a_corpus_without_any_page_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents/broken.pdf").write_bytes(b"%PDF-1.7 and no more")
+    ingest(tmp_path / "documents", tmp_path / "corpus", IngestParams(ocr=False, layout=False), shard=Shard(1, 1))
+    _, _, told, *_ = status.lines(tmp_path)
+    assert told.startswith(f"{tmp_path}/corpus: 0 pages of 0 documents; 1 files left out")
 
 
 def test_a_folder_that_cannot_be_read_is_told_of_beside_the_others(tmp_path: Path) -> None:

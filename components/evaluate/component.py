@@ -28,6 +28,6 @@ def evaluate(
 
     asked, beside = Path(trajectories.path) / "test.json", [sft.path, "scripted", "champion"]
     found = run(asked, corpus.path, index.path, grpo.path, evaluation.path, from_json(params), beside)
-    for name, value in main_ones(found).items():
+    for name, value in main_ones(next(iter(found.values()))).items():
         metrics.log_metric(name, value)
     shutil.copy(Path(evaluation.path) / page.FILE, report.path)

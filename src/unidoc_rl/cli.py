@@ -431,11 +431,13 @@ def evaluate(
     from unidoc_rl.evaluate.stage import evaluate as run
 
     found = run(questions, corpus, index, policy, out, _load(params_file, overrides), beside)
-    accuracy = found.accuracy
+    accuracy = next(iter(found.values())).accuracy
     click.echo(f"{out}: {accuracy.value:.1%} right [{accuracy.low:.1%}, {accuracy.high:.1%}] of {accuracy.count}")
     click.echo(f"{out}/report.html shows where, and why not")
-    if found.void:
-        click.echo(f"{found.void} episodes are void and count nowhere; run again to play them")
+    void = {name: one.void for name, one in found.items() if one.void}
+    for name, count in void.items():
+        click.echo(f"{name}: {count} episodes are void and count nowhere; run again to play them")
+    if void:
         sys.exit(LEFT_OUT)
 
 
@@ -491,7 +493,8 @@ def learn(out: Path, seeds: int, params_file: Path | None, overrides: tuple[str,
     Its rows are vanilla RAG, ReAct, imitation, GRPO as in Search-R1, as in VRAG-RL, with a reward for every decision,
     and with that credited turn by turn. Every row is learned anew for each seed and plays the same test questions; all
     that learn from rewards do so in as many episodes. The model is sft.model, or nano, which this package carries.
-    ladder.json has the table, ladder.html the curves as well. Killed, it goes on where it stopped.
+    ladder.json has the table, ladder.html the curves as well. Killed, it goes on where it stopped. Of grpo.credit,
+    agent.actions, rewards.of and evaluate.baselines each row has its own: they cannot be changed.
 
     \b
         unidoc learn --out ladder --params profiles/learn.yaml       # hours on two cores
@@ -728,14 +731,20 @@ def nano() -> None:
 
 @nano.command()
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The policy's folder to make.")
-@click.option("--seed", default=1, show_default=True, help="Of weights and pages; the same seed, the same lessons.")
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Of weights and pages; the same seed, on as many cores, the same lessons.",
+)
 @_with_params
 def pretrain(out: Path, seed: int, params_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Teach a new nano model to read, from nothing, on pages drawn as it learns.
 
     Stage by stage: letters in their places, reading aloud, answering from parts of pages, finding regions and pages.
-    It takes hours on two cores and uses a GPU where there is one. Killed, it goes on where it stopped. What is
-    learned when stands in MLflow (services.mlflow) and in curves.png.
+    It takes hours on two cores and uses a GPU where there is one. Killed, it goes on where it stopped, on as many
+    cores. What is learned when stands in MLflow (services.mlflow) and in curves.png.
 
     \b
         unidoc nano pretrain --out my-nano
@@ -763,6 +772,8 @@ def evaluate_nano(model: Path, lessons: int, on_card: bool, as_json: bool) -> No
     from unidoc_rl.nano import card
     from unidoc_rl.nano.evaluate import MEASURES, evaluate
 
+    if on_card:
+        card.check(model)
     measured = evaluate(model, lessons)
     if on_card:
         card.note_measures(model, measured)

@@ -32,6 +32,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params
 
 PACKAGE = "unidoc-rl"
+SQLITE = "sqlite:///"  # how an address of MLflow begins that is a file
 ARTIFACTS = Path("artifacts")
 LOW_DISK = LOW_MEMORY = 5e9
 ASK_SECONDS = 3.0
@@ -243,6 +244,8 @@ def _ask_milvus(address: str, seconds: float) -> str:
 
 
 def _ask_mlflow(address: str, seconds: float) -> str:
+    if address.startswith(SQLITE):
+        return f"{address}: a sqlite file on this machine"
     keys = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
     token, name, password = (os.environ.get(key, "") for key in keys)
     own = _basic(name, password) if name and password else _bearer(token)  # as MLflow's own client chooses

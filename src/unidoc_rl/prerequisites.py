@@ -41,6 +41,8 @@ def lost_with_a_pod(params: Params) -> Iterator[str]:
     """What would be written beside a task, and be gone when it ends."""
     if params.services.mlflow is None:
         yield "services.mlflow: names none, and a task's own database is lost with its pod; name one: http://mlflow:5000"
+    elif params.services.mlflow.startswith(doctor.SQLITE):
+        yield f"services.mlflow: {params.services.mlflow} is lost with its task's pod; name a server, http://mlflow:5000"
     if params.index.uri is not None and "://" not in params.index.uri:
         yield f"index.uri: {params.index.uri} is lost with its task's pod; name a server, http://milvus:19530, or none"
 

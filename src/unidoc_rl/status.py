@@ -68,7 +68,9 @@ def _questions(folder: Path) -> str:
 def _corpus(folder: Path) -> str:
     pages = corpus.Corpus(folder)
     report = _json(folder / corpus.REPORT)
-    line = f"{len(pages)} pages of {len(report['documents'])} documents; for example {folder / pages.first().image}"
+    line = f"{len(pages)} pages of {len(report['documents'])} documents"
+    if len(pages):
+        line += f"; for example {folder / pages.first().image}"
     left_out = len(report["left_out"])
     return f"{line}; {left_out} files left out, see {folder / corpus.REPORT}" if left_out else line
 

@@ -135,7 +135,7 @@ def test_a_policy_beside_the_ceiling(
     out = tmp_path / "evaluation"
     asked, index = tmp_path / "test.json", str(small.index)
     found = evaluate(asked, small.corpus, index, str(model), out, params, ["scripted"])
-    assert found.accuracy.value == 0
+    assert found["tiny"].accuracy.value == 0
     table = json.loads((out / "evaluation.json").read_text())
     assert list(table) == ["tiny", "rag", "scripted"]
     assert table["rag"]["figures"]["recall"]["value"] > 0  # it saw what its question found, whatever it wrote
@@ -300,7 +300,7 @@ def test_killed_it_goes_on_with_what_was_played(small: Small, tmp_path: Path, mo
     assert not out.exists()
     left = list(trajectories.read(tmp_path / ".evaluation.work/scripted.jsonl"))
     assert len(left) == 4
-    found = evaluate(asked, small.corpus, str(small.index), "scripted", out, Params())
+    found = evaluate(asked, small.corpus, str(small.index), "scripted", out, Params())["scripted"]
     assert found.accuracy.count == 8
     kept = {one.question.uid: one for one in trajectories.read(out / "episodes.jsonl")}
     assert [kept[one.question.uid].turns for one in left] == [one.turns for one in left]  # with the very seconds
@@ -325,7 +325,7 @@ def test_who_was_not_answered_counts_as_void_and_what_was_has_its_cost(
     params = Params(evaluate=EvaluateParams(price_read=2.0, price_written=40.0))
     with Chat(answer).running() as chat:
         out = tmp_path / "evaluation"
-        found = evaluate(tmp_path / "test.json", small.corpus, str(small.index), chat.url, out, params)
+        (found,) = evaluate(tmp_path / "test.json", small.corpus, str(small.index), chat.url, out, params).values()
     assert (found.void, found.accuracy.count) == (1, 2)
     assert found.outcomes == {"answered": 2}
     assert found.figures["cost"].value == pytest.approx((120 * 2.0 + 5 * 40.0) / 1e6)
@@ -401,7 +401,7 @@ def test_an_earlier_evaluation_stands_beside_with_what_it_has_played(
     some = small.asked()[:6]
     index, params = str(small.index), Params()
     questions.write(tmp_path / "before.json", some[:4])
-    before = evaluate(tmp_path / "before.json", small.corpus, index, "scripted", tmp_path / "monday", params)
+    monday = evaluate(tmp_path / "before.json", small.corpus, index, "scripted", tmp_path / "monday", params)
     questions.write(tmp_path / "now.json", some[1:])
     beside = [str(tmp_path / "monday")]
     evaluate(tmp_path / "now.json", small.corpus, index, "scripted", tmp_path / "tuesday", params, beside)
@@ -411,7 +411,7 @@ def test_an_earlier_evaluation_stands_beside_with_what_it_has_played(
     taken_over = list(trajectories.read(tmp_path / "tuesday/monday.jsonl"))
     assert [one.turns for one in taken_over] == [played[one.question.uid] for one in taken_over]
     assert table["monday"]["compared"]["value"] == 0
-    assert table["monday"]["accuracy"]["count"] == 3 == before.accuracy.count - 1
+    assert table["monday"]["accuracy"]["count"] == 3 == monday["scripted"].accuracy.count - 1
     questions.write(tmp_path / "others.json", some[4:])
     with pytest.raises(UnidocError, match=r"monday: has no episode that counts: .* or of another question"):
         evaluate(tmp_path / "others.json", small.corpus, index, "scripted", tmp_path / "wednesday", params, beside)
@@ -434,7 +434,8 @@ def test_what_was_once_judged_is_not_asked_for_by_another_evaluation(
 
     def evaluated(name: str, rewards: RewardParams) -> Evaluation:
         out, params = tmp_path / name, Params(rewards=rewards)
-        return evaluate(tmp_path / "test.json", small.corpus, str(small.index), "scripted", out, params)
+        found = evaluate(tmp_path / "test.json", small.corpus, str(small.index), "scripted", out, params)
+        return found["scripted"]
 
     with Chat(answer).running() as chat:
         judge = f"mmlongbench+{chat.url}"

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,12 @@ from tests.browser import PHONE, Tab
 from tests.learn.dying import AGENT, learn_until_killed, small
 from tests.trainings import PROCESSES
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.evaluate import EVALUATION
+from unidoc_rl.evaluate.measures import Evaluation, evaluation
 from unidoc_rl.learn import ladder, report, table
 from unidoc_rl.learn.ladder import learn
 from unidoc_rl.learn.rows import ROWS
+from unidoc_rl.learn.table import places
 from unidoc_rl.params import Params, load
 
 
@@ -80,6 +84,27 @@ def test_a_change_makes_anew_what_hangs_on_it_alone(
 
 
 @pytest.mark.slow
+def test_a_void_episode_of_a_baseline_is_missing_too(
+    climbed: tuple[Path, dict[Path, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = climbed
+    monkeypatch.chdir(folder)
+    played: list[str] = []
+
+    def away(*args: Any) -> dict[str, Evaluation]:
+        played.append(args[4].name)
+        return {"sft-react": evaluation([]), "rag": evaluation([None])}
+
+    monkeypatch.setattr(ladder, "evaluate", away)
+    given = small(folder / "model")
+    changed = given.model_copy(update={"evaluate": given.evaluate.model_copy(update={"at_once": 2})})
+    for _ in range(2):
+        with pytest.raises(UnidocError, match=r"sft-react: 1 are missing, .*; run again"):
+            learn(folder / "out", 1, changed)
+    assert played == ["sft-react", "sft-react"]  # the folder was not taken for done
+
+
+@pytest.mark.slow
 def test_the_table_has_all_rows_with_intervals_and_says_what_is_not_shown(
     climbed: tuple[Path, dict[Path, int]], tab: Tab
 ) -> None:
@@ -106,6 +131,38 @@ def test_the_table_has_all_rows_with_intervals_and_says_what_is_not_shown(
     assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 
 
+def write_played(out: Path, missing: str = "") -> None:
+    """What all rows have learned and played of two questions; `missing`: the row that has played one."""
+    history = [{"step": 1, "step_time": 2.0, "groups_without_signal": 0.5, "reward": 0.1, "reward/answer": 0.1}]
+    history.append({"step": 1, "eval_accuracy": 0.5})
+    for row in ROWS:
+        policy, played = places(out, 0, row.policy)
+        policy.mkdir(parents=True, exist_ok=True)
+        (policy / "grpo.json").write_text(json.dumps({"history": history}))
+        played.mkdir(parents=True, exist_ok=True)
+        file = played / EVALUATION
+        before = json.loads(file.read_text()) if file.exists() else {}  # of the baseline, whose row is above
+        rows = {uid: {"value": 1.0} for uid in ("one", "other")[row.name == missing :]}
+        file.write_text(json.dumps({row.baseline or row.policy: {"rows": rows}, **before}))
+
+
+@pytest.mark.parametrize(("missing", "where"), [("rag", "sft-react"), ("vrag", "vrag"), ("unidoc-turn", "unidoc-turn")])
+def test_rows_of_other_questions_are_not_compared(tmp_path: Path, missing: str, where: str) -> None:
+    write_played(tmp_path / "whole")
+    assert table.ladder(tmp_path / "whole", 1, Params()).questions == 2
+    write_played(tmp_path / "less", missing)
+    told = f"evaluations/{where}: has 1 of the 2 questions for the row {missing}; remove this"
+    with pytest.raises(UnidocError, match=told):
+        table.ladder(tmp_path / "less", 1, Params())
+
+
+def test_the_page_says_that_every_comparison_is_held_to_the_same(tmp_path: Path) -> None:
+    write_played(tmp_path)
+    report.write(tmp_path, table.ladder(tmp_path, 1, Params()))
+    told = (tmp_path / report.PAGE).read_text()
+    assert "Each of the 6 comparisons is held to 0.05 by itself" in told
+
+
 def test_the_profile_is_possible_and_of_another_world_than_the_demonstration() -> None:
     profile = load(Path(__file__).parents[2] / "profiles" / "learn.yaml")
     assert profile.sample.seed != Params().sample.seed
@@ -113,9 +170,17 @@ def test_the_profile_is_possible_and_of_another_world_than_the_demonstration() -
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "value"), [("curate", "teacher", "http://127.0.0.1:1/v1"), ("grpo", "scale", "rank")]
+    ("section", "key", "value"),
+    [
+        ("curate", "teacher", "http://127.0.0.1:1/v1"),
+        ("grpo", "scale", "rank"),
+        ("grpo", "credit", "turn"),
+        ("agent", "actions", ["search", "answer"]),
+        ("rewards", "of", "gated"),
+        ("evaluate", "baselines", ["oracle"]),
+    ],
 )
-def test_what_cannot_be_climbed_is_told_before_any_work(tmp_path: Path, section: str, key: str, value: str) -> None:
+def test_what_cannot_be_climbed_is_told_before_any_work(tmp_path: Path, section: str, key: str, value: object) -> None:
     with pytest.raises(UnidocError, match=f"{section}.{key}: "):
         learn(tmp_path / "out", 1, Params.model_validate({section: {key: value}}))
     assert not (tmp_path / "out").exists()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unidoc_rl.cli import cli
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.nano.evaluate import _iou, _misread, _same_answer, _same_page, _same_region
 from unidoc_rl.nano.talk import Lesson, Turn
 
@@ -33,3 +38,13 @@ def test_replies_are_scored_as_actions() -> None:
     assert _same_region("<bbox>[[0, 0, 10, 10]]</bbox>", lesson("<bbox>[[0, 0, 10, 21]]</bbox>")) == (0, 1)
     assert _same_region("nowhere", lesson("<bbox>[[0, 0, 10, 21]]</bbox>")) == (0, 1)
     assert _misread("Nat sales", lesson("Net sales")) == (1, 9)
+
+
+def test_a_card_that_cannot_be_written_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unidoc_rl.nano.evaluate.evaluate", lambda *_: pytest.fail("it was measured"))
+    done = CliRunner().invoke(cli, ["nano", "evaluate", "--card", "--model", str(tmp_path)])
+    assert isinstance(done.exception, UnidocError)
+    assert str(done.exception).startswith(f"{tmp_path / 'made.json'}: is not there")
+    assert not [*tmp_path.iterdir()]

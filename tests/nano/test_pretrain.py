@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import signal
 import subprocess
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from tests.nano.pretraining import SEED, STAGES
+from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.nano.curves import draw
 from unidoc_rl.nano.learner import Marks, rate
@@ -78,13 +81,27 @@ def test_killed_and_run_again_it_ends_with_the_same_weights(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_state_of_other_stages_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_state_of_other_stages_or_learners_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "nano"
     saved = tmp_path / ".nano.work" / f"state-{SEED}.pt"
+    broken, cores = [*STAGES[:1], replace(STAGES[1], rate=math.nan)], len(os.sched_getaffinity(0))
     with pytest.raises(UnidocError, match="lower its rate"):
-        pretrain(out, SEED, None, [*STAGES[:1], replace(STAGES[1], rate=math.nan)], saved_every=2)
+        pretrain(out, SEED, None, broken, saved_every=2)
     with pytest.raises(UnidocError, match=re.escape(f"{saved}: was saved by a version that has other stages")):
         pretrain(out, SEED, None, STAGES, saved_every=2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {*range(cores + 1)})
+    with pytest.raises(UnidocError, match=f"or by other than {cores + 1} learners "):
+        pretrain(out, SEED, None, broken, saved_every=2)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_whose_worlds_could_be_asked_for_is_refused(tmp_path: Path, seed: int) -> None:
+    done = CliRunner().invoke(cli, ["nano", "pretrain", "--out", str(tmp_path / "nano"), "--seed", str(seed)])
+    assert done.exit_code == 2
+    assert "--seed" in done.output
+    assert not (tmp_path / "nano").exists()
 
 
 def reached(saved: Path) -> tuple[int, int]:

@@ -154,6 +154,7 @@ def test_what_the_cluster_cannot_read_is_refused_before_it_is_asked(kfp: Kfp, ke
     ("params", "said"),
     [
         ({}, "services.mlflow: names none"),
+        ({"services": {"mlflow": "sqlite:///my.db"}}, "services.mlflow: sqlite:///my.db is lost with its task's pod"),
         ({"index": {"uri": "my.db"}}, "index.uri: my.db is lost with its task's pod"),
     ],
 )

@@ -54,8 +54,11 @@ def evaluate(
     out: str | Path,
     params: Params,
     beside: Sequence[str] = (),
-) -> Evaluation:
-    """Makes the folder `out`; `beside`: whom to compare with on the same questions; `champion` is the registry's."""
+) -> dict[str, Evaluation]:
+    """Makes the folder `out`; returns what everyone has come to by names, the one that is evaluated first.
+
+    `beside`: whom to compare with on the same questions; `champion` is the registry's.
+    """
     storage.keep_apart(out, asked, corpus, index, *([policy] if policy not in (SCRIPTED, CHAMPION) else []))
     folder = storage.local_folder(corpus)
     read = questions.read_playable(asked, folder)
@@ -83,7 +86,7 @@ def evaluate(
                 run.trace(one.question.uid, traces.told(one, pictures))
             for file in (report.FILE, EVALUATION):
                 run.file(output.new / file)
-    return found[own]
+    return found
 
 
 def _measured(

@@ -25,7 +25,7 @@ from unidoc_rl.index.stage import index
 from unidoc_rl.ingest.stage import ingest
 from unidoc_rl.learn import report
 from unidoc_rl.learn.made import Made
-from unidoc_rl.learn.rows import PROTOCOLS, ROWS, Protocol, Row, imitator, learning, playing
+from unidoc_rl.learn.rows import OVERRULED, PROTOCOLS, ROWS, Protocol, Row, imitator, learning, playing
 from unidoc_rl.learn.table import Ladder, ladder, places
 from unidoc_rl.nano import WEIGHTS
 from unidoc_rl.params import Params
@@ -56,6 +56,10 @@ def _check(params: Params) -> None:
         raise UnidocError("curate.teacher: it plays with all actions alone; the ladder takes the annotations (null)")
     if params.grpo.scale == "rank":
         raise UnidocError("grpo.scale: ranks are of whole episodes, and a row of the ladder gives credit to turns")
+    for section, key in OVERRULED:
+        given, usual = (getattr(getattr(one, section), key) for one in (params, Params()))
+        if given != usual:
+            raise UnidocError(f"{section}.{key}: each row of the ladder has its own; leave it as by default ({usual})")
 
 
 class _Climb:
@@ -161,7 +165,7 @@ class _Climb:
 
         def make() -> None:
             found = evaluate(self._asked(Split.TEST), self._corpus, str(self._index), str(place), out, params)
-            _whole(out, found.void, 0)
+            _whole(out, sum(one.void for one in found.values()), 0)
 
         what = self._told(row.policy, seed, "playing the test questions")
         self._made.folder(out, what, [policy, params.evaluate, params.agent, params.rewards], make)

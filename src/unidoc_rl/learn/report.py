@@ -10,6 +10,7 @@ from pathlib import Path
 
 from unidoc_rl import plots, storage, webpage
 from unidoc_rl.intervals import Difference, Measured
+from unidoc_rl.learn.rows import ROWS
 from unidoc_rl.learn.table import SURE, Curve, Ladder, Rung
 
 TABLE, PAGE = "ladder.json", "ladder.html"
@@ -83,8 +84,9 @@ def _page(found: Ladder) -> str:
 
 _HOW = (
     "Every row plays the same questions; intervals and p come from drawing seeds and questions anew, in pairs. Where "
-    f"p is {SURE} or more, two rows are not told apart: that is no proof that they are alike. A few seeds that differ "
-    "much tell less than their interval says."
+    f"p is {SURE} or more, two rows are not told apart: that is no proof that they are alike. Each of the "
+    f"{len(ROWS) - 1} comparisons is held to {SURE} by itself, so that one of them all may pass by chance more often "
+    "than that. A few seeds that differ much tell less than their interval says."
 )
 
 

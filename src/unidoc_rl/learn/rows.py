@@ -50,6 +50,10 @@ ROWS = (
 )
 
 
+# What a row has of its own, whatever params.yaml says.
+OVERRULED = (("grpo", "credit"), ("agent", "actions"), ("rewards", "of"), ("evaluate", "baselines"))
+
+
 def imitator(protocol: Protocol) -> str:
     """The policy that has imitated all that a protocol allows, and no more."""
     return f"sft-{protocol}"

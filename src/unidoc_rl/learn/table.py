@@ -11,6 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from unidoc_rl import trained
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.intervals import Difference, Measured, difference_over_seeds, over_seeds
 from unidoc_rl.learn.rows import ROWS, Row
@@ -68,7 +69,8 @@ def places(out: Path, seed: int, policy: str) -> tuple[Path, Path]:
 def ladder(out: Path, seeds: int, params: Params) -> Ladder:
     """Of the first seeds; all rows have played the same questions."""
     worth = {row.name: [_worth(out, seed, row) for seed in range(seeds)] for row in ROWS}
-    uids = sorted(worth[ROWS[0].name][0])
+    uids = sorted({uid for several in worth.values() for one in several for uid in one})
+    _check(out, worth, len(uids))
     tables = {name: [[one[uid] for uid in uids] for one in several] for name, several in worth.items()}
     gains = {row.name: difference_over_seeds(tables[before.name], tables[row.name]) for before, row in pairwise(ROWS)}
     rungs = [
@@ -91,6 +93,18 @@ def _worth(out: Path, seed: int, row: Row) -> dict[str, float]:
     found = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
     rows = found[row.baseline or next(iter(found))]["rows"]
     return {uid: float(one["value"]) for uid, one in rows.items()}
+
+
+def _check(out: Path, worth: Mapping[str, Sequence[Mapping[str, float]]], questions: int) -> None:
+    """Rows are compared question by question."""
+    for row in ROWS:
+        for seed, one in enumerate(worth[row.name]):
+            if len(one) < questions:
+                _, folder = places(out, seed, row.policy)
+                raise UnidocError(
+                    f"{folder}: has {len(one)} of the {questions} questions for the row {row.name}; remove this "
+                    "folder, and run `unidoc learn` again, which plays them"
+                )
 
 
 def _history(out: Path, seed: int, row: Row) -> list[dict[str, float]]:

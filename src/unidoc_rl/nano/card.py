@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from unidoc_rl import storage
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.intervals import Measured
 from unidoc_rl.nano.evaluate import MEASURES
 from unidoc_rl.nano.recipe import Stage
@@ -32,6 +33,15 @@ def note_making(folder: Path, seed: int, seconds: float, stages: Sequence[Stage]
     }
     (folder / MADE).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     write(folder)
+
+
+def check(folder: Path) -> None:
+    """What no card can be written of, before minutes of measuring."""
+    if not (folder / MADE).is_file():
+        raise UnidocError(
+            f"{folder / MADE}: is not there, and the card tells how the model was made; measure it without --card, or "
+            "name a folder that `unidoc nano pretrain` made"
+        )
 
 
 def note_measures(folder: Path, measured: Mapping[str, Measured]) -> None:

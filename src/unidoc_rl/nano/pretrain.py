@@ -2,7 +2,7 @@
 
 On CPUs each core is a learner, which makes its own share of every batch; their gradients are averaged. On a GPU there
 is one learner, for which the cores make batches. Killed at any moment, it goes on from what it saved last, with the
-batches that it would have seen.
+batches that it would have seen; these are of as many learners, and others are refused.
 """
 
 from __future__ import annotations
@@ -131,8 +131,9 @@ class _Work:
             saved = torch.load(self._plan.state, weights_only=True, map_location=self._device)
             if saved.get("of") != self._of():
                 raise UnidocError(
-                    f"{self._plan.state}: was saved by a version that has other stages or weights; let that one finish "
-                    "it, or delete it to begin anew"
+                    f"{self._plan.state}: was saved by a version that has other stages or weights, or by other than "
+                    f"{self._plan.learners} learners (one a core, or one on a GPU); finish it as it was begun, "
+                    "or delete it to begin anew"
                 )
             self.state = _State(**saved["state"])
             self._learner.load_state_dict(saved["learner"])
@@ -221,7 +222,8 @@ class _Work:
     def _of(self) -> Mapping[str, Any]:
         """What a state serves, and no other."""
         shapes = {name: list(weight.shape) for name, weight in self._learner.state_dict().items()}
-        return {"stages": [asdict(stage) for stage in self._plan.stages], "weights": shapes}
+        stages = [asdict(stage) for stage in self._plan.stages]
+        return {"stages": stages, "weights": shapes, "learners": self._plan.learners}
 
 
 def _mark(stage: Stage, state: _State, task: str, marks: Marks) -> dict[str, Any]:
