@@ -348,7 +348,8 @@ def test_a_server_is_asked_for_as_many_at_once_as_are_played_together(
 
     params = Params(evaluate=EvaluateParams(at_once=20))
     with Chat(answer).running() as chat:
-        found = evaluate(tmp_path / "test.json", small.corpus, str(small.index), chat.url, tmp_path / "out", params)
+        made = evaluate(tmp_path / "test.json", small.corpus, str(small.index), chat.url, tmp_path / "out", params)
+    (found,) = made.values()
     assert (found.accuracy.count, found.void, chat.busiest) == (20, 0, 20)
 
 
