@@ -14,9 +14,11 @@ import torch
 from torch import nn
 from transformers import Trainer
 
-from unidoc_rl.agent.loading import place
+from unidoc_rl.agent import loading
+from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.checkpoints import a_full_disk_told
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.params import AgentParams, GrpoParams, SftParams
 
 ZERO3 = "zero3"  # of which no process has all weights
 
@@ -62,9 +64,15 @@ def arguments(deepspeed: str, *, rounded: bool) -> dict[str, Any]:
     }
 
 
-def learns_itself(deepspeed: str, lora: int) -> bool:
-    """Whether it is a model's own weights that a step changes; not low-rank ones beside them, nor DeepSpeed's copy."""
-    return deepspeed == "none" and not lora
+def student(folder: Path, agent: AgentParams, learning: SftParams | GrpoParams) -> tuple[Any, Encoder]:
+    """A model that learns as these parameters say."""
+    return loading.student(
+        folder,
+        agent,
+        frozen=learning.frozen,
+        precise=learning.deepspeed == "none" and not learning.lora,  # else the weights that it learns are others
+        remembers=learning.deepspeed != ZERO3,
+    )
 
 
 def adapter(network: Any, rank: int, *, frozen: bool) -> Any:
@@ -88,7 +96,7 @@ def save(trainer: Trainer, folder: Path) -> None:
         model = model.merge_and_unload()
         weights = None
     elif not trainer.is_deepspeed_enabled:
-        _, played_in = place()
+        _, played_in = loading.place()
         model = model.to(played_in)
         weights = None
     with a_full_disk_told(folder):

@@ -9,7 +9,6 @@ from typing import Any
 from unidoc_rl import questions, ranks, spread, storage, trained
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
-from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
@@ -44,13 +43,7 @@ def grpo(
         return key(learned, validation, folder / PAGES, place_of(index), begun, *sections, ranks.count())
 
     with ranks.writing(out, STAGE, inputs) as output, searching(index, folder) as search:
-        network, encoder = student(
-            begun,
-            params.agent,
-            frozen=params.grpo.frozen,
-            precise=spread.learns_itself(params.grpo.deepspeed, params.grpo.lora),
-            remembers=params.grpo.deepspeed != spread.ZERO3,
-        )
+        network, encoder = spread.student(begun, params.agent, params.grpo)
         pictures = Pictures(folder, params.agent.learning())
 
         def player(playing: Any, seed: int, temperature: float) -> TransformersPolicy:

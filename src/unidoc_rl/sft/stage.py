@@ -20,7 +20,6 @@ from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.dialect import system_prompt
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch, with_a_picture
 from unidoc_rl.agent.environment import conversation
-from unidoc_rl.agent.loading import student
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.checkpoints import Resuming
@@ -78,13 +77,7 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
         return key(learned, folder / PAGES, model, params.sft, params.agent, ranks.count())
 
     with ranks.writing(out, STAGE, inputs) as output:
-        network, encoder = student(
-            model,
-            params.agent,
-            frozen=params.sft.frozen,
-            precise=spread.learns_itself(params.sft.deepspeed, params.sft.lora),
-            remembers=params.sft.deepspeed != spread.ZERO3,
-        )
+        network, encoder = spread.student(model, params.agent, params.sft)
         _refuse_other_patches(learned, read, encoder)
         examples = Examples(read, encoder, Pictures(folder, params.agent), params.agent)
         trainer = Imitation(
