@@ -71,7 +71,7 @@ pictures: setup  ## take those of the README again, of what `make demo` made; ne
 compile: setup  ## write the Kubeflow pipelines that pipelines/ describes
 	@unidoc pipeline compile
 
-# As pipelines/version.py has it: what an image is of must be in the commit that it is tagged with.
+# As pipelines/version.py has it: the code of images and pipelines must be in the commit that both are named after.
 CODE := src components pipelines images pyproject.toml constraints.txt .dockerignore
 # Whichever is there and answers. REGISTRY=registry/team, which params.yaml has as pipeline.registry, is pushed to; IMAGES=cpu
 # is built alone; BUILD_OPTIONS are the builder's, such as --build-arg PIP_INDEX_URL=...
@@ -82,7 +82,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 images:  ## build the images of the tasks and servers, tagged with the commit; REGISTRY=... pushes them there
 	@test -n "$(BUILDER)" || { echo "no docker, podman or buildah that answers: install one, or name it: make images BUILDER=..."; exit 1; }
-	@changed=$$(git status --porcelain -- $(CODE)) || exit 1; test -z "$$changed" || { echo "$$changed"; \
+	@changed=$$(git status --porcelain -- $(CODE) ':!pipelines/*.yaml') || exit 1; test -z "$$changed" || { echo "$$changed"; \
 	  echo "not committed, so no image could be tagged after it: commit first"; exit 1; }
 	@for kind in $(IMAGES); do \
 	  name=$(REGISTRY:%=%/)unidoc-rl-$$kind; \

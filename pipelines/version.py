@@ -12,11 +12,12 @@ from unidoc_rl.params import Params
 CHECKOUT = Path(__file__).parents[1]
 # The code of the images and pipelines, for which `make images` asks too; all else of a checkout may be as it likes.
 CODE = ("src", "components", "pipelines", "images", "pyproject.toml", "constraints.txt", ".dockerignore")
+MADE = ":!pipelines/*.yaml"  # of that code and the parameters, by `unidoc pipeline compile`
 
 
 def version(params: Params) -> str:
     """The git commit, and the hash of what is said of the parameters. Code that is not committed is refused."""
-    changed = _git("status", "--porcelain", "--", *CODE)
+    changed = _git("status", "--porcelain", "--", *CODE, MADE)
     if changed:
         first = changed.splitlines()[0].split(maxsplit=1)[1]
         raise UnidocError(f"{CHECKOUT}: {first} is not committed, so no version could be named after it: commit first")

@@ -436,7 +436,7 @@ def evaluate(
     click.echo(f"{out}/report.html shows where, and why not")
     void = {name: one.void for name, one in found.items() if one.void}
     for name, count in void.items():
-        click.echo(f"{name}: {count} episodes are void and count nowhere; run again to play them")
+        click.echo(f"{name}: {count} episodes are void and count nowhere, as told above; run again to play what can be")
     if void:
         sys.exit(LEFT_OUT)
 

@@ -39,7 +39,7 @@ def _opened(name: str, params: Params) -> Iterator[tuple[Server, str]]:
             server.client.log_text(run_id, params.to_json(), PARAMS)
         yield server, run_id
     except mlflow_server.away() as unwell:
-        where = params.services.mlflow or mlflow_server.FOLDER
+        where = mlflow_server.place(params.services.mlflow)
         raise UnidocError(
             f"MLflow at {where} cannot be told ({unwell}); see that it is well, and run again"
         ) from unwell

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import pyarrow.parquet as pq
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from unidoc_rl import benchmarks
+from unidoc_rl import benchmarks, progress
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.names import document_name, page_id
@@ -75,19 +75,19 @@ def read(path: Path) -> list[Question]:
     return list(_read(path))
 
 
-def read_playable(path: Path, corpus: Path) -> list[Question]:
-    """Likewise; a file without questions, or with one that cannot be played over this corpus, is an error."""
+def read_playable(path: Path, corpus: Path) -> tuple[list[Question], int]:
+    """Those that can be played over this corpus, and how many others there are, which is told; none is an error."""
     asked = read(path)
     if not asked:
         raise UnidocError(f"{path}: holds no question")
     away = unplayable(asked, corpus)
     if away:
         uid, why = next(iter(away.items()))
-        raise UnidocError(
-            f"{path}: {len(away)} of its {len(asked)} questions cannot be played over {corpus}, {uid} first: {why}; "
-            "ingest its document, or hand the questions through `unidoc curate`, which leaves such ones out"
-        )
-    return asked
+        told = f"{path}: {len(away)} of its {len(asked)} questions cannot be played over {corpus}, {uid} first: {why}"
+        if len(away) == len(asked):
+            raise UnidocError(f"{told}; is it the corpus of these questions?")
+        progress.tell(told)
+    return [one for one in asked if one.uid not in away], len(away)
 
 
 def unplayable(asked: Iterable[Question], corpus: Path) -> dict[str, str]:

@@ -64,8 +64,8 @@ def finite(what: str, value: Tensor | float | None, stage: str, step: int, of: I
     """
     if value is not None and not math.isfinite(value):
         raise UnidocError(
-            f"{stage}: step {step}: the {what} is {float(value)}, of the questions {', '.join(of)}; the last "
-            f"checkpoint is kept; lower {stage}.rate and run again, which begins anew"
+            f"{stage}: step {step}: the {what} is {float(value)}, of the questions {', '.join(of)}; lower {stage}.rate "
+            "and run again, which begins anew"
         )
 
 

@@ -293,6 +293,9 @@ def test_what_was_never_written_since_an_endpoint_was_away_is_left_out_and_asked
         unjudged = unidoc_curate("--out=unjudged", f"--set=rewards.judge={judge.url}").exception
         assert re.search(r"none is fit: \d+ away", str(unjudged))
         away[0] = False
+        with Chat(lambda _: completion("Hm.")).running() as mumbles:  # another time it says the same
+            unheard = unidoc_curate("--out=unheard", f"--set=rewards.judge={mumbles.url}").exception
+        assert re.search(r"none is fit: \d+ given_up", str(unheard))
         assert unidoc_curate("--out=out").exit_code == 0
     assert json.loads((tmp_path / "out" / "report.json").read_text())["left_out"] == {}
 

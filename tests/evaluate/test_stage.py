@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from tests.agent.chat import Body, Chat, Given, completion
@@ -37,6 +38,7 @@ from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rollouts import play
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import Mistakes, Scripted
+from unidoc_rl.cli import LEFT_OUT, cli
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate.measures import Cause, Evaluation, evaluation, row_of
 from unidoc_rl.evaluate.stage import evaluate, paired
@@ -449,24 +451,31 @@ def test_what_was_once_judged_is_not_asked_for_by_another_evaluation(
         assert len(chat.asked) == 6
 
 
-def test_questions_that_cannot_be_played_are_refused_before_any_work(small: Small, tmp_path: Path) -> None:
-    asked, index, out = tmp_path / "test.json", str(small.index), tmp_path / "out"
+def test_questions_that_cannot_be_played_count_nowhere_and_are_told(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked, out = tmp_path / "test.json", tmp_path / "out"
     first, *_ = (one for one in small.asked() if one.evidence)
     gone = replace(first, uid="gone", evidence=(replace(first.evidence[0], page=99),))
     questions.write(asked, [first, gone, replace(gone, uid="gone too")])
-    with pytest.raises(UnidocError) as raised:
-        evaluate(asked, small.corpus, index, "no such policy", out, Params())
-    assert str(raised.value).startswith(f"{asked}: 2 of its 3 questions cannot be played over {small.corpus}, gone")
-    assert f"page {questions.gold_pages(gone)[0]} is not in the corpus" in str(raised.value)
-    assert "unidoc curate" in str(raised.value)
-    assert not [*tmp_path.glob(".out.work")]
+    places = ["--corpus", str(small.corpus), "--index", str(small.index), "--policy", "scripted", "--out", str(out)]
+    done = CliRunner().invoke(cli, ["evaluate", str(asked), *places])
+    assert done.exit_code == LEFT_OUT, done.output
+    page = questions.gold_pages(gone)[0]
+    assert f"2 of its 3 questions cannot be played over {small.corpus}, gone first: page {page} is not" in done.output
+    assert "100.0% right" in done.output
+    assert "scripted: 2 episodes are void and count nowhere" in done.output
+    questions.write(asked, [gone])
+    with pytest.raises(UnidocError, match=r"1 of its 1 questions cannot .*; is it the corpus of these questions\?"):
+        evaluate(asked, small.corpus, str(small.index), "scripted", out, Params())
 
 
 def test_an_index_of_other_documents_is_refused(small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     corpus = make_corpus(tmp_path)
     questions.write(tmp_path / "test.json", [QUESTION])
-    with pytest.raises(UnidocError, match=r"was made of other documents .*: page bees_1 is not in the index\)"):
+    with pytest.raises(UnidocError, match=r"was made of other documents .*: bees is not in the index\)"):
         evaluate(tmp_path / "test.json", corpus, str(small.index), "scripted", tmp_path / "out", Params())
 
 

@@ -46,7 +46,7 @@ class ExtractingJudge:
     def __call__(self, asked: Sequence[tuple[Question, str]]) -> list[Verdict]:
         heard = self._hear([prompt(question, answer) for question, answer in asked])
         return [
-            not_judged(one.reason) if isinstance(one, Unheard) else verdict(question, one)
+            not_judged(one.reason, away=one.away) if isinstance(one, Unheard) else verdict(question, one)
             for (question, _), one in zip(asked, heard, strict=True)
         ]
 

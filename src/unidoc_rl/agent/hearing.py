@@ -30,6 +30,7 @@ class Unheard:
     """Nothing that could be understood, and why."""
 
     reason: str
+    away: bool = False  # nothing was heard at all: it may be, another time
 
 
 class Hearing(Generic[_Heard]):
@@ -57,8 +58,10 @@ class Hearing(Generic[_Heard]):
         try:
             known = self._known(prompt)
             return self._asked(prompt) if known is None else known
-        except (Away, TooLong) as error:
+        except TooLong as error:
             return Unheard(str(error))
+        except Away as error:
+            return Unheard(str(error), away=True)
 
     def _known(self, prompt: Prompt) -> _Heard | None:
         reply = self._replies.get(self._key(prompt))

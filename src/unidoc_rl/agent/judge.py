@@ -64,7 +64,7 @@ class ModelJudge:
 
     def __call__(self, asked: Sequence[tuple[Question, str]]) -> list[Verdict]:
         heard = self._hear([prompt(question, answer) for question, answer in asked])
-        return [not_judged(one.reason) if isinstance(one, Unheard) else one for one in heard]
+        return [not_judged(one.reason, away=one.away) if isinstance(one, Unheard) else one for one in heard]
 
 
 def prompt(question: Question, answer: str) -> Prompt:

@@ -16,10 +16,11 @@ class Verdict:
     value: float | None
     reason: str  # in words; kept beside the scores, or as the episode's failure
     refuses: bool | None = None  # whether the answer says that there is none, where the judge has looked for that
+    away: bool = False  # it could not be asked: it may say something another time
 
 
-def not_judged(reason: str) -> Verdict:
-    return Verdict(None, f"not judged: {reason}")
+def not_judged(reason: str, *, away: bool) -> Verdict:
+    return Verdict(None, f"not judged: {reason}", away=away)
 
 
 class Judge(Protocol):

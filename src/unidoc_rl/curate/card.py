@@ -40,7 +40,7 @@ _DROPPED = {
     "one_is_enough": "one of its two pages alone gives its answer",
     "not_confirmed": "its evidence alone does not give its answer",
     "answered": "a page that it finds answers it, and none was to",
-    "given_up": "the teacher's replies could not be understood",
+    "given_up": "the replies of the teacher, or of the judge, could not be understood",
     "away": "an endpoint was away: a later run writes it",
     "twin": "another one asks the same",
     "validation": "to try a policy on, about documents of their own",

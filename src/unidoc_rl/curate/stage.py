@@ -84,8 +84,8 @@ def curate(
     missing, the teacher writes all that are. `shard`: makes a part of it. `parts`: folders of those that are there, of
     all shards; nothing is played then.
     """
-    storage.keep_apart(out, corpus, index, *([asked] if asked else []))
     to_learn, held_out = _files(asked)
+    storage.keep_apart(out, corpus, index, *([to_learn] if to_learn else []), *held_out.values())
     if to_learn is None and params.curate.teacher is None:
         where = f"{asked}: holds no {TRAIN}" if asked else "no questions"
         raise UnidocError(f"{where}: name a file of them, or a teacher that writes some (curate.teacher)")

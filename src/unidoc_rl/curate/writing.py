@@ -239,7 +239,7 @@ class Writer:
             return False
         (verdict,) = self._judge([(question, answer)])
         if verdict.value is None:
-            raise Away(verdict.reason)
+            raise Away(verdict.reason) if verdict.away else Unreadable(verdict.reason)
         return verdict.value == 1
 
 

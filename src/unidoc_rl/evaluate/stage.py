@@ -57,11 +57,12 @@ def evaluate(
 ) -> dict[str, Evaluation]:
     """Makes the folder `out`; returns what everyone has come to by names, the one that is evaluated first.
 
-    `beside`: whom to compare with on the same questions; `champion` is the registry's.
+    A question that cannot be played over this corpus is void for all of them. `beside`: whom to compare with on the
+    same questions; `champion` is the registry's.
     """
     storage.keep_apart(out, asked, corpus, index, *([policy] if policy not in (SCRIPTED, CHAMPION) else []))
     folder = storage.local_folder(corpus)
-    read = questions.read_playable(asked, folder)
+    read, unplayable = questions.read_playable(asked, folder)
     places = _found(_named([policy, *beside], params.evaluate.baselines), params)
     with storage.writing(out, EVALUATION, EPISODES) as output, searching(index, folder) as search:
         known = [Path(place) if Path(place).is_dir() else place for place in places.values()]
@@ -74,7 +75,7 @@ def evaluate(
             run.params({"policy": policy, **played_by})
             inputs = run.inputs({"questions": asked, "corpus": folder / PAGES, "index": place_of(index), **places})
             players = _players(places, read, folder, search, pictures, params)
-            found = _measured(players, read, output, _left_void(output.former, of), params)
+            found = _measured(players, read, unplayable, output, _left_void(output.former, of), params)
             own = next(iter(found))
             compared = {name: difference(*paired(one, found[own])) for name, one in found.items() if name != own}
             _write(output.new, found, compared, inputs, params.rewards.judge, of)
@@ -92,6 +93,7 @@ def evaluate(
 def _measured(
     players: Iterable[tuple[str, tuple[Environment, Policy | Path]]],
     asked: Sequence[Question],
+    unplayable: int,
     output: storage.Output,
     before: Mapping[str, Path],
     params: Params,
@@ -116,7 +118,7 @@ def _measured(
         kept = output.new / (f"{name}.jsonl" if found else EPISODES)
         judged = _kept(scored(mine, params.rewards, judge), kept)
         rows = (row_of(one, environment.actions, params.evaluate) for one in judged)
-        found[name] = evaluation([*rows, *[None] * void])
+        found[name] = evaluation([*rows, *[None] * (void + unplayable)])
         if not paired(found[name], next(iter(found.values())))[0]:
             raise UnidocError(
                 f"{name}: has no episode that counts: each is void, which was told above, or of another question"

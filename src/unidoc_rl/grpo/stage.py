@@ -13,14 +13,12 @@ from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.corpus import PAGES
-from unidoc_rl.grpo.trainer import AgentTrainer, Game
+from unidoc_rl.grpo.trainer import STAGE, AgentTrainer, Game
 from unidoc_rl.index.searching import place_of, searching
 from unidoc_rl.params import Params
 from unidoc_rl.provenance import key
 from unidoc_rl.types import Trajectory
 from unidoc_rl.watching import course, last_marks, watch
-
-STAGE = "grpo"
 
 
 def grpo(
@@ -36,7 +34,7 @@ def grpo(
     storage.keep_apart(out, learned, validation, corpus, index, policy)
     spread.check(params.grpo.deepspeed)
     begun, folder = storage.local_folder(policy), storage.local_folder(corpus)
-    asked, tested = (questions.read_playable(file, folder) for file in (learned, validation))
+    (asked, _), (tested, _) = (questions.read_playable(file, folder) for file in (learned, validation))
 
     def inputs() -> str:
         sections = (params.grpo, params.agent, params.rewards)

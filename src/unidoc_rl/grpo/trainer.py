@@ -41,6 +41,7 @@ from unidoc_rl.params import GrpoParams, RewardParams
 from unidoc_rl.types import Outcome, Question, Search, Trajectory, Zoom
 from unidoc_rl.watching import finite
 
+STAGE = "grpo"
 NAN = float("nan")
 AT_ONCE = 16  # episodes of the validation
 SHOWN = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
@@ -104,12 +105,12 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         loss: Tensor = super().training_step(*args, **kwargs)
-        finite("loss", loss, "grpo", self.state.global_step + 1, self._asked)
+        finite("loss", loss, STAGE, self.state.global_step + 1, self._asked)
         return loss
 
     def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
         norm = super()._get_grad_norm(*args, **kwargs)
-        finite("gradient", norm, "grpo", self.state.global_step + 1, self._asked)
+        finite("gradient", norm, STAGE, self.state.global_step + 1, self._asked)
         return norm
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:

@@ -59,14 +59,7 @@ class Catalogue:
 def of_corpus(folder: Path) -> Catalogue:
     """The pages of a corpus; what `ingest` says of a document's content tells whether its pages have changed."""
     table = Corpus(folder).table("id", "document", "image")
-    try:
-        report = json.loads((folder / corpus.REPORT).read_text(encoding="utf-8"))
-        content_of = {entry["document"]: entry["key"] for entry in report["documents"]}
-        contents = [content_of[document] for document in table["document"].to_pylist()]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UnidocError(
-            f"{folder / corpus.REPORT}: does not tell of every document ({error!r}); run `unidoc ingest` again"
-        ) from error
+    contents = _contents(folder, table["document"].to_pylist())
     keys = [_key(page, content) for page, content in zip(table["id"].to_pylist(), contents, strict=True)]
     return Catalogue(pa.table([*table.columns, contents, keys], schema=SCHEMA))
 
@@ -78,15 +71,28 @@ def read(folder: Path) -> Catalogue:
         raise UnidocError(f"{folder / PAGES}: is damaged ({error}); run `unidoc index` again") from error
 
 
-def difference(index: Catalogue, pages: Catalogue) -> str | None:
-    """The first page by which an index differs from what a corpus holds, and how; None where there is none."""
-    for page, key in zip(pages.ids, pages.keys, strict=True):
-        number = index.number_of_id.get(page)
-        if number is None:
-            return f"page {page} is not in the index"
-        if index.keys[number] != key:
-            return f"the document of page {page} has changed"
-    return next((f"page {page} is not in the corpus" for page in index.ids if page not in pages.number_of_id), None)
+def difference(index: Catalogue, folder: Path) -> str | None:
+    """The first document by which an index differs from a corpus, and how; None where there is none."""
+    indexed = dict(zip(index.documents, index.contents, strict=True))
+    documents = Corpus(folder).table("document")["document"].unique().to_pylist()
+    for document, content in zip(documents, _contents(folder, documents), strict=True):
+        if document not in indexed:
+            return f"{document} is not in the index"
+        if indexed.pop(document) != content:
+            return f"{document} has changed"
+    return next((f"{document} is not in the corpus" for document in indexed), None)
+
+
+def _contents(folder: Path, documents: Sequence[str]) -> list[str]:
+    """Of each document, what `ingest` says of it; of other pages, it says another."""
+    try:
+        report = json.loads((folder / corpus.REPORT).read_text(encoding="utf-8"))
+        content_of = {entry["document"]: entry["key"] for entry in report["documents"]}
+        return [content_of[document] for document in documents]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UnidocError(
+            f"{folder / corpus.REPORT}: does not tell of every document ({error!r}); run `unidoc ingest` again"
+        ) from error
 
 
 def spans(names: Sequence[str], longest: int) -> list[tuple[int, int]]:

@@ -59,7 +59,7 @@ class Index:
         self._folder = storage.local_folder(folder)
         self._manifest = manifest.read(self._folder)
         self._pages = catalogue.read(self._folder)
-        differs = catalogue.difference(self._pages, catalogue.of_corpus(corpus)) if corpus else None
+        differs = catalogue.difference(self._pages, corpus) if corpus else None
         if differs:
             raise UnidocError(
                 f"{folder}: was made of other documents than {corpus} (first difference: {differs}); "
