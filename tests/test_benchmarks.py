@@ -61,6 +61,13 @@ def test_mmlongbench(tmp_path: Path) -> None:
     assert (none.answer_format, none.evidence) == (AnswerFormat.NONE, ())
 
 
+def test_page_0_of_mmlongbench_is_one_that_nobody_has_said(tmp_path: Path) -> None:
+    examples = ({**MMLONGBENCH, "evidence_pages": pages} for pages in ("[0]", "[0, 36]"))
+    unknown, half = read(tmp_path / "samples.json", *examples)
+    assert (unknown.evidence, unknown.file_name) == ((), MMLONGBENCH["doc_id"])
+    assert questions.gold_pages(half) == ("PH_2016.06.08_Economy-Final_36",)
+
+
 def test_a_question_without_a_name_has_the_same_one_wherever_it_stands(tmp_path: Path) -> None:
     both = read(tmp_path / "both.json", MMLONGBENCH, NONE)
     (alone,) = read(tmp_path / "one.json", {key: NONE[key] for key in reversed(NONE)})
@@ -83,7 +90,7 @@ def test_they_are_written_as_ours_are(tmp_path: Path) -> None:
     ("example", "key"),
     [
         ({**MMLONGBENCH, "evidence_pages": "36, or so"}, "evidence_pages"),
-        ({**MMLONGBENCH, "evidence_pages": "[0]"}, r"evidence_pages\.0"),
+        ({**MMLONGBENCH, "evidence_pages": "[-1]"}, r"evidence_pages\.0"),
         ({**MMLONGBENCH, "answer_format": "Date"}, "answer_format"),
         ({**SLIDEVQA, "answer": None}, "answer"),
         ({key: SLIDEVQA[key] for key in SLIDEVQA if key != "qa_id"}, "qa_id"),

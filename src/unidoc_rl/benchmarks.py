@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,7 +63,7 @@ class _MMLongBench(BaseModel):
     doc_type: str = ""
     question: str
     answer: _Text
-    evidence_pages: _Pages
+    evidence_pages: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_listed)]  # 0: nobody has said which
     evidence_sources: Annotated[list[str], BeforeValidator(_listed)]
     answer_format: AnswerFormat
 
@@ -99,7 +99,7 @@ def _of_mmlongbench(example: _MMLongBench, data: Any) -> Question:
         kind=example.doc_type,
         source_type=", ".join(example.evidence_sources),
         file_name=example.doc_id,
-        evidence=_on(example.doc_id, example.evidence_pages) if answerable else (),
+        evidence=_on(example.doc_id, filter(None, example.evidence_pages)) if answerable else (),
     )
 
 
@@ -116,5 +116,5 @@ def _of_slidevqa(example: _SlideVQA) -> Question:
     )
 
 
-def _on(file_name: str, pages: Sequence[int]) -> tuple[Evidence, ...]:
+def _on(file_name: str, pages: Iterable[int]) -> tuple[Evidence, ...]:
     return tuple(Evidence(file_name, page, (), None) for page in dict.fromkeys(pages))
