@@ -96,7 +96,7 @@ def save(trainer: Trainer, folder: Path) -> None:
         model = model.merge_and_unload()
         weights = None
     elif not trainer.is_deepspeed_enabled:
-        _, played_in = loading.place()
+        _, played_in = loading.played_on()
         model = model.to(played_in)
         weights = None
     with a_full_disk_told(folder):

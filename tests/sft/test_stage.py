@@ -214,7 +214,7 @@ def test_small_changes_are_learned_where_bfloat16_would_round_them_away(
     world: World, model: Path, episodes: list[Trajectory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(loading, "place", lambda: ("cpu", torch.bfloat16))  # as on a GPU
+    monkeypatch.setattr(loading, "played_on", lambda: ("cpu", torch.bfloat16))  # as on a GPU
     trajectories.write(tmp_path / "sft.jsonl", episodes)
     learned: dict[str, torch.Tensor] = {}
     real = spread.save

@@ -18,7 +18,7 @@ from unidoc_rl.params import AgentParams
 from unidoc_rl.pretrained import whole_model
 
 
-def place() -> tuple[str, torch.dtype]:
+def played_on() -> tuple[str, torch.dtype]:
     """Where a model plays, and in what numbers."""
     return ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
 
@@ -32,7 +32,7 @@ def load(
     """
     if not folder.is_dir():
         raise UnidocError(f"{folder}: no such folder; expected one with a model of the Qwen-VL family")
-    device, played_in = place()
+    device, played_in = played_on()
     try:
         encoder = Encoder.of(folder)
         model = whole_model(AutoModelForImageTextToText, folder, dtype or played_in)

@@ -78,7 +78,7 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
 
     with ranks.writing(out, STAGE, inputs) as output:
         network, encoder = spread.student(model, params.agent, params.sft)
-        _refuse_other_patches(learned, read, encoder)
+        _refuse_pictures_of_other_patches(learned, read, encoder)
         examples = Examples(read, encoder, Pictures(folder, params.agent), params.agent)
         trainer = Imitation(
             network,
@@ -102,7 +102,7 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
     return marks
 
 
-def _refuse_other_patches(learned: Path, read: Sequence[Trajectory], encoder: Encoder) -> None:
+def _refuse_pictures_of_other_patches(learned: Path, read: Sequence[Trajectory], encoder: Encoder) -> None:
     for one in read:
         for picture in (picture for turn in one.turns for picture in pictures_of(turn)):
             if picture.width % encoder.square or picture.height % encoder.square:
