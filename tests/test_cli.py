@@ -114,4 +114,4 @@ def test_void_episodes_of_whoever_was_compared_are_told_by_the_exit_status(
     places = ["--corpus", "corpus", "--index", "index", "--policy", "grpo", "--out", "evaluation"]
     done = CliRunner().invoke(cli.cli, ["evaluate", "test.json", *places])
     assert done.exit_code == status
-    assert ("rag: 2 episodes are void and count nowhere; run again" in done.output) == bool(void)
+    assert ("rag: 2 episodes are void and count nowhere, as told above; run again" in done.output) == bool(void)
