@@ -28,7 +28,7 @@ def load(
 ) -> tuple[Any, Encoder]:
     """A model that plays and learns nothing, on the GPU where there is one.
 
-    `remembers`: its vision tower looks at each picture once.
+    `remembers`: its vision tower looks at each picture once. `dtype`: of its weights, where not the one it plays in.
     """
     if not folder.is_dir():
         raise UnidocError(f"{folder}: no such folder; expected one with a model of the Qwen-VL family")
