@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import kubernetes_validate
@@ -27,7 +28,8 @@ from unidoc_rl.trainjob import RUNTIME, SHARED
 
 REPOSITORY = Path(__file__).parents[1]
 DOCKERFILES = sorted(REPOSITORY.glob("images/*/Dockerfile"))
-OVERLAYS = ("base", "gpu", "kind")
+ROLLOUTS = "gpu with rollouts"
+OVERLAYS = ("base", "gpu", "kind", ROLLOUTS)
 KUBERNETES = kubernetes_validate.latest_version()
 OURS = "app.kubernetes.io/part-of"
 NAME = "app.kubernetes.io/name"
@@ -157,7 +159,13 @@ def built(folder: Path) -> list[Object]:
 
 @functools.cache
 def objects(overlay: str) -> list[Object]:
-    return built(REPOSITORY / "manifests" / overlay)
+    if overlay != ROLLOUTS:
+        return built(REPOSITORY / "manifests" / overlay)
+    with TemporaryDirectory() as folder:
+        manifests = shutil.copytree(REPOSITORY / "manifests", Path(folder) / "manifests")
+        file = manifests / "gpu" / "kustomization.yaml"
+        file.write_text(file.read_text().replace("\n# components: ", "\ncomponents: "))
+        return built(manifests / "gpu")
 
 
 def of_kind(overlay: str, kind: str) -> dict[str, Object]:
@@ -256,7 +264,7 @@ def test_what_is_named_is_there(overlay: str) -> None:
 
 def test_the_servers_that_the_docs_name_are_there() -> None:
     told = {*re.findall(r"`http://(\w+):(\d+)", (REPOSITORY / "docs" / "kubeflow.md").read_text())}
-    services = of_kind("gpu", "Service")
+    services = of_kind(ROLLOUTS, "Service")
     assert {(name, str(port["port"])) for name, one in services.items() for port in one["spec"]["ports"]} == told
 
 
@@ -314,7 +322,7 @@ def test_a_container_can_do_no_more_than_it_needs(overlay: str) -> None:
         assert spec["securityContext"].get("runAsNonRoot") or name == "milvus"  # whose image is root's
         for container in spec["containers"]:
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
-            if name in ("mlflow", "search", "vllm"):
+            if name in ("mlflow", "search", "vllm", "rollouts"):
                 assert container["securityContext"]["readOnlyRootFilesystem"]
                 assert container["readinessProbe"]
                 assert container["livenessProbe"]
@@ -345,6 +353,17 @@ def test_nothing_reaches_our_pods_but_what_is_allowed(overlay: str) -> None:
 def test_no_pod_is_told_of_the_services_beside_it(overlay: str) -> None:
     """By variables made of their names: vLLM takes VLLM_PORT for its own, and does not start."""
     assert {template["spec"].get("enableServiceLinks") for template in pods(overlay).values()} == {False}
+
+
+def test_what_plays_for_a_training_takes_weights_where_the_nodes_leave_them() -> None:
+    assert "rollouts" not in pods("gpu")
+    spec = pods(ROLLOUTS)["rollouts"]["spec"]
+    (container,) = spec["containers"]
+    assert {"name": "VLLM_SERVER_DEV_MODE", "value": "1"} in container["env"]
+    assert {"--trust-request-chat-template", "--logprobs-mode=processed_logprobs"} <= {*container["command"]}
+    assert {"name": "shared", "mountPath": str(SHARED), "readOnly": True} in container["volumeMounts"]
+    (shared,) = (one for one in spec["volumes"] if one["name"] == "shared")
+    assert shared["persistentVolumeClaim"]["claimName"] == SHARED_VOLUME
 
 
 def test_a_laptop_needs_no_gpu() -> None:

@@ -55,6 +55,19 @@ def test_a_model_that_its_server_does_not_have_is_told() -> None:
     assert said.startswith(f"curate.teacher: endpoint {chat.url}: has no model 8B")
 
 
+def test_a_server_that_plays_for_a_training_must_take_weights_and_be_there_for_nodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with servers.http_server({"/v1/models": 200}) as server:
+        params = Params.model_validate({"grpo": {"server": f"{server.url}/v1"}})
+        (said,) = missing(params)
+        assert said.startswith(
+            f"grpo.server: endpoint {server.url}/v1: has no /weight_info, which VLLM_SERVER_DEV_MODE=1"
+        )
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+        assert any("set pipeline.nodes, or no server" in line for line in missing(params))
+
+
 def test_what_only_several_processes_can_do_is_told_where_there_is_one() -> None:
     sections: dict[str, dict[str, object]] = {"sft": {"deepspeed": "zero3"}, "pipeline": {"gpus": 1}}
     (said,) = missing(Params.model_validate(sections))

@@ -260,6 +260,11 @@ class GrpoParams(Section):
     credit: Literal["episode", "turn"] = Field(
         "episode", description="one advantage for all of an episode, or each turn's, of the rewards it could influence"
     )
+    server: str | None = Field(
+        None,
+        description="a vLLM server that plays, http://host:8000/v1, and sees the folder that is made; what learns "
+        "plays itself where null",
+    )
     frozen: bool = Field(True, description="the vision tower and its projector stay as they are")
     lora: int = Field(0, ge=0, le=1024, description="rank of the changes to weights that alone are learned; 0: weights")
     deepspeed: DeepSpeed = Field("none", description="under torchrun: what is shared out, zero2 or zero3; or none")

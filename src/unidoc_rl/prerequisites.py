@@ -12,6 +12,7 @@ from urllib.parse import urldefrag
 from unidoc_rl import cluster, doctor, questions, s3, trainjob
 from unidoc_rl.agent.endpoint import Endpoint
 from unidoc_rl.agent.judge import address_of
+from unidoc_rl.agent.vllm import Vllm
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params, PipelineParams
 from unidoc_rl.types import Message, Role, Split
@@ -26,6 +27,7 @@ def check(params: Params, asked: Path | None = None, seconds: float = SECONDS, s
     problems = [
         *(finding.line() for finding in doctor.servers(params, seconds) if not finding.ok and finding.subject != "kfp"),
         *_models(params, seconds),
+        *_player(params, seconds),
         *(_questions(asked, params.curate.teacher is not None) if asked else ()),
         *_shared_out(params),
         *(_nodes(seconds) if params.pipeline.nodes else ()),
@@ -86,6 +88,24 @@ def _said(name: str, key: str) -> str:
     finally:
         endpoint.close()
     return ""
+
+
+def _player(params: Params, seconds: float) -> Iterator[str]:
+    """Of what is learned from."""
+    if params.grpo.server is None:
+        return
+    if IN_A_CLUSTER in os.environ and not params.pipeline.nodes:
+        yield (
+            "grpo.server: takes the weights of every step from the volume that nodes share, and grpo runs on none; set "
+            "pipeline.nodes, or no server"
+        )
+    server = Vllm(params.grpo.server, seconds=seconds, tries=1)
+    try:
+        server.version()
+    except UnidocError as error:
+        yield f"grpo.server: {error}"
+    finally:
+        server.close()
 
 
 def _ask_hub(name: str, seconds: float) -> None:

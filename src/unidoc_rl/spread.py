@@ -103,6 +103,36 @@ def save(trainer: Trainer, folder: Path) -> None:
         model.save_pretrained(folder, state_dict=weights)
 
 
+def hand_over(trainer: Trainer, folder: Path) -> None:
+    """What is learned so far, for whoever plays with it; all processes are needed, and one of them writes."""
+    weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    model: Any = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    if not trainer.args.should_save:
+        return
+    if hasattr(model, "get_base_model"):
+        model = model.get_base_model()
+        weights = _with_low_rank_changes(model)
+    _, played_in = loading.played_on()
+    with a_full_disk_told(folder):
+        model.save_pretrained(folder, state_dict={name: one.to("cpu", played_in) for name, one in weights.items()})
+
+
+def _with_low_rank_changes(model: Any) -> dict[str, torch.Tensor]:
+    """All weights, by the names that they have in the model without; merging them into it would round them at every
+    step anew."""
+    from peft.tuners.lora import LoraLayer
+
+    weights = {
+        name.replace(".base_layer.", "."): one for name, one in model.state_dict().items() if ".lora_" not in name
+    }
+    with torch.no_grad():
+        for name, layer in model.named_modules():
+            if isinstance(layer, LoraLayer):
+                (change,) = layer.active_adapters
+                weights[f"{name}.weight"] = weights[f"{name}.weight"] + layer.get_delta_weight(change)
+    return weights
+
+
 def _configuration(name: str) -> dict[str, Any]:
     text = (files("unidoc_rl") / "deepspeed" / f"{name}.json").read_text(encoding="utf-8")
     configuration: dict[str, Any] = json.loads(text)

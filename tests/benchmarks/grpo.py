@@ -38,6 +38,7 @@ from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.templates import response_template
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.grpo.players import Here
 from unidoc_rl.grpo.trainer import AgentTrainer, Game, in_order
 from unidoc_rl.index.search import Index
 from unidoc_rl.nano import WEIGHTS
@@ -102,7 +103,7 @@ def ours(world: Small, asked: Sequence[Question], steps: int, out: Path) -> Agen
 
     environment = Environment(Index(world.index), pictures, PROTOCOL)
     params = GrpoParams(steps=steps, questions=QUESTIONS, group=GROUP, together=TOGETHER, save_steps=10**6)
-    game = Game(asked, asked[:1], environment, encoder, player, earned, REWARDS)
+    game = Game(asked, asked[:1], environment, encoder, Here(player), earned, REWARDS)
     return AgentTrainer.of(network, params, game, out)
 
 

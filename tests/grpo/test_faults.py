@@ -26,6 +26,7 @@ from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.errors import Away, UnidocError
+from unidoc_rl.grpo.players import Here
 from unidoc_rl.grpo.trainer import AgentTrainer, Game
 from unidoc_rl.index.client import SearchClient
 from unidoc_rl.index.search import Index
@@ -54,7 +55,7 @@ def trainer(learnable: Learnable, search: Searcher, judge: Judge, checkpoints: P
         return Told(script, model, encoder, "told", pictures.show, AGENT, temperature=1.0, seed=seed, records=True)
 
     environment, rewards = Environment(search, pictures, AGENT), RewardParams(of="outcome")
-    game = Game(asked, asked, environment, encoder, player, lambda played: score(played, rewards, judge), rewards)
+    game = Game(asked, asked, environment, encoder, Here(player), lambda played: score(played, rewards, judge), rewards)
     return AgentTrainer.of(network, PARAMS, game, checkpoints)
 
 

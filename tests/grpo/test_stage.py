@@ -20,6 +20,7 @@ from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.grpo.players import Here
 from unidoc_rl.grpo.stage import grpo
 from unidoc_rl.grpo.trainer import AgentTrainer, Game, in_order
 from unidoc_rl.params import AgentParams, GrpoParams, Params, RewardParams
@@ -56,7 +57,9 @@ def trainer(world: World, model: Path, tmp_path: Path) -> AgentTrainer:
             playing, encoder, "p", pictures.show, AGENT, temperature=temperature, seed=seed, records=True
         )
 
-    game = Game(QUESTIONS, [], world.environment(AGENT), encoder, policy, some_are_void, RewardParams(of="outcome"))
+    game = Game(
+        QUESTIONS, [], world.environment(AGENT), encoder, Here(policy), some_are_void, RewardParams(of="outcome")
+    )
     return AgentTrainer.of(AutoModelForImageTextToText.from_pretrained(model), PARAMS, game, tmp_path)
 
 
@@ -107,7 +110,7 @@ def test_only_the_agent_s_words_count_and_none_of_a_void_episode(trainer: AgentT
     assert counted[:3].any(dim=1).all()
     assert not counted[3].any()
     assert (made["advantages"][~counted] == 0).all()
-    assert (made["completion_ids"][counted] != trainer._game.policy(None, 0, 1.0)._encoder.image).all()
+    assert (made["completion_ids"][counted] != trainer._game.encoder.image).all()
     # Of 0, 1/4 and 1/2, a standard deviation of 1/4 apart: -1, 0 and 1.
     for row, worth in enumerate((-1.0, 0.0, 1.0)):
         assert made["advantages"][row][counted[row]] == pytest.approx(worth, abs=1e-5)
@@ -132,6 +135,11 @@ def test_it_learns_is_tried_on_the_validation_and_leaves_the_eyes_alone(
     before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
     assert not [name for name in before if "visual" in name and not torch.equal(before[name], after[name])]
     noted = json.loads((tmp_path / "out" / "grpo.json").read_text())
+    steps = [row for row in noted["history"] if "step_time" in row]
+    parts = ("seconds/play", "seconds/score", "seconds/compare", "seconds/learn")
+    assert [sum(row[part] for part in parts) for row in steps] == pytest.approx(
+        [row["step_time"] for row in steps], rel=0.1
+    )
     assert (noted["params"]["agent"]["turns"], noted["begun_with"]) == (3, str(model))
 
 

@@ -36,6 +36,7 @@ class Encoded(NamedTuple):
     ids: list[int]
     said: list[bool]  # by the agent; the rest was told
     looked: list[Looked]
+    chances: list[float] | None = None  # log-probability of each token where another program drew it; NaN: it did not
 
 
 def batch(encoded: Sequence[Encoded], encoder: Encoder) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import json
 import os
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -137,17 +137,8 @@ class Endpoint:
         draw: Callable[[Picture], bytes] | None = None,
     ) -> Completion:
         """What the model writes next; `draw` gives the PNG or JPEG of a picture, and is needed where there are some."""
-        asked = {
-            "model": self.model,
-            "messages": [
-                {"role": message.role.value, "content": _content(message.content, draw)} for message in messages
-            ],
-            "max_tokens": max_tokens,
-            "temperature": temperature,
-            "seed": seed,
-        }
-        response = self._ask(lambda: self._post(asked), f"model {self.model}")
-        found = self._read(_Completion, response)
+        asked = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+        found = self._read(_Completion, self._continued(messages, draw, asked))
         if found.usage is None:
             raise UnidocError(f"endpoint {self._address}: does not count its tokens (no `usage`); use one that does")
         choice = found.choices[0]
@@ -156,6 +147,14 @@ class Endpoint:
 
     def close(self) -> None:
         self._http.close()
+
+    def _continued(
+        self, messages: Sequence[Message], draw: Callable[[Picture], bytes] | None, how: Mapping[str, Any]
+    ) -> httpx2.Response:
+        """The answer to a conversation, with what else is said of its continuation."""
+        told = [{"role": message.role.value, "content": _content(message.content, draw)} for message in messages]
+        asked = {"model": self.model, "messages": told, **how}
+        return self._ask(lambda: self._post(asked), f"model {self.model}")
 
     def _post(self, asked: Mapping[str, Any]) -> httpx2.Response:
         """A try; another one follows at once without what the server takes no longer, which it is then spared."""
@@ -170,10 +169,10 @@ class Endpoint:
         progress.tell(f"endpoint {self._address}: takes no {outdated}, and is asked without it")
         return self._post(asked)
 
-    def _ask(self, send: Callable[[], httpx2.Response], wanted: str) -> httpx2.Response:
+    def _ask(self, send: Callable[[], httpx2.Response], wanted: str, busy: Container[int] = BUSY) -> httpx2.Response:
         """The answer, whose status is 200."""
         try:
-            response = self._patience.ask(send, BUSY, self._said)
+            response = self._patience.ask(send, busy, self._said)
         except retry.InVain as error:
             raise EndpointAway(f"endpoint {self._address}: away; {error}; see whether it runs, and its log") from error
         told = f"({response.status_code}: {self._said(response)})"

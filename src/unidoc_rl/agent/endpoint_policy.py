@@ -6,7 +6,6 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 from PIL import Image
@@ -17,6 +16,7 @@ from unidoc_rl.agent.hearing import AT_ONCE
 from unidoc_rl.agent.kept import Kept, plain
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.errors import Away
+from unidoc_rl.many import helpers
 from unidoc_rl.types import Outcome, Picture, Reply
 
 KEPT = 1024  # pictures, as PNG of some 200 kB: each is sent again with every turn of its episode
@@ -54,7 +54,7 @@ class EndpointPolicy:
     def reply(self, episodes: Sequence[Episode]) -> list[Reply | Failed]:
         """The next turn of each. What keeps it from one of them is its entry; what would from all of them, such as
         a wrong key, is raised."""
-        with ThreadPoolExecutor(self._at_once) as pool:
+        with helpers(self._at_once) as pool:
             return list(pool.map(self._continue, episodes))
 
     def _continue(self, episode: Episode) -> Reply | Failed:

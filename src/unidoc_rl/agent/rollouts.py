@@ -35,14 +35,19 @@ def play_apart(jobs: Iterable[Job], environment: Environment, policy: Policy, at
 
     def played(job: Job) -> Trajectory:
         episode = environment.reset(*job)
-        while episode.outcome is None:
-            if is_over():
-                episode.outcome, episode.failure = Outcome.VOID, "interrupted"
-            else:
-                take_turn([episode], environment, policy)
+        play_on(episode, environment, policy)
         return episode.trajectory(policy.name)
 
     return as_made(played, jobs, at_once)
+
+
+def play_on(episode: Episode, environment: Environment, policy: Policy) -> None:
+    """To its end, unless nobody waits for it any longer."""
+    while episode.outcome is None:
+        if is_over():
+            episode.outcome, episode.failure = Outcome.VOID, "interrupted"
+        else:
+            take_turn([episode], environment, policy)
 
 
 def take_turn(playing: Sequence[Episode], environment: Environment, policy: Policy) -> None:

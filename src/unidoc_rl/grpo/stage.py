@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from unidoc_rl import questions, ranks, spread, storage, trained
+from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
+from unidoc_rl.agent.vllm import Vllm
+from unidoc_rl.agent.vllm_policy import VllmPolicy
 from unidoc_rl.corpus import PAGES
+from unidoc_rl.grpo.players import Here, Player, There
 from unidoc_rl.grpo.trainer import STAGE, AgentTrainer, Game
 from unidoc_rl.index.searching import place_of, searching
 from unidoc_rl.params import Params
@@ -44,18 +48,14 @@ def grpo(
         network, encoder = spread.student(begun, params.agent, params.grpo)
         pictures = Pictures(folder, params.agent.learning())
 
-        def player(playing: Any, seed: int, temperature: float) -> TransformersPolicy:
-            return TransformersPolicy(
-                playing, encoder, "grpo", pictures.show, params.agent, temperature=temperature, seed=seed, records=True
-            )
-
         judge = open_judge(params.rewards.judge)
         environment = Environment(search, pictures, params.agent)
 
         def judged(played: Sequence[Trajectory]) -> list[Trajectory]:
             return score(played, params.rewards, judge)
 
-        game = Game(asked, tested, environment, encoder, player, judged, params.rewards)
+        play = _player(encoder, pictures, params, output.work / "handed-over")
+        game = Game(asked, tested, environment, encoder, play, judged, params.rewards)
         trainer = AgentTrainer.of(network, params.grpo, game, output.work / "checkpoints")
         with ranks.tracked(STAGE, params.services.mlflow, output.work / "run") as run:
             told = {**params.grpo.model_dump(), "rewards": params.rewards.of}
@@ -70,3 +70,23 @@ def grpo(
             encoder.save(output.new)
             trained.note(output.new, STAGE, params, marks, begun_with=str(policy), history=trainer.state.log_history)
     return marks
+
+
+def _player(encoder: Encoder, pictures: Pictures, params: Params, folder: Path) -> Player:
+    """`folder`: where a server is handed what it is to play with."""
+
+    def here(playing: Any, seed: int, temperature: float) -> TransformersPolicy:
+        return TransformersPolicy(
+            playing, encoder, STAGE, pictures.show, params.agent, temperature=temperature, seed=seed, records=True
+        )
+
+    if params.grpo.server is None:
+        return Here(here)
+    server = Vllm(params.grpo.server)
+
+    def there(seed: int, temperature: float) -> VllmPolicy:
+        return VllmPolicy(
+            server, encoder, pictures.show, temperature=temperature, turn_tokens=params.agent.turn_tokens, seed=seed
+        )
+
+    return There(server, there, folder)

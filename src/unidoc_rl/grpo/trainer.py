@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object, is_peft_model
+from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import TrainerCallback, TrainerControl, TrainerState
 from trl import GRPOConfig, GRPOTrainer
-from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_generation
+from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
 from unidoc_rl import spread
@@ -31,12 +31,12 @@ from unidoc_rl.agent.encoding import Encoded, Encoder, batch, with_a_picture
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.eyes import remember
 from unidoc_rl.agent.rewards import contributions
-from unidoc_rl.agent.rollouts import take_turn
 from unidoc_rl.agent.trajectories import pictures_of
-from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.checkpoints import Resuming
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo import credit
+from unidoc_rl.grpo.players import Player
+from unidoc_rl.grpo.seconds import Seconds
 from unidoc_rl.params import GrpoParams, RewardParams
 from unidoc_rl.types import Outcome, Question, Search, Trajectory, Zoom
 from unidoc_rl.watching import finite
@@ -46,6 +46,7 @@ NAN = float("nan")
 AT_ONCE = 16  # episodes of the validation
 SHOWN = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
 PARTS = ("answer", "search", "select", "region", "format")
+TRUSTED = 2.0  # times that a token counts, at most, which is likelier by what learns than by what drew it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Game:
     validation: Sequence[Question]  # played now and then, to see how far it has come
     environment: Environment
     encoder: Encoder
-    policy: Callable[[Any, int, float], TransformersPolicy]  # of a model, a seed and a temperature
+    play: Player
     score: Callable[[Sequence[Trajectory]], list[Trajectory]]
     rewards: RewardParams
 
@@ -70,6 +71,7 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
             remember(self.accelerator.unwrap_model(self.ref_model).requires_grad_(False).model.visual)
         self._running = credit.RunningDeviation()
         self._asked: list[str] = []  # questions of the step
+        self.seconds = Seconds()  # of its parts: play, hand_over, score, compare and learn
 
     @classmethod
     def of(cls, network: Any, params: GrpoParams, game: Game, checkpoints: Path) -> AgentTrainer:
@@ -104,9 +106,16 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
         return self._tensors(recorded, played, advantages)
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
-        loss: Tensor = super().training_step(*args, **kwargs)
-        finite("loss", loss, STAGE, self.state.global_step + 1, self._asked)
+        with self.seconds.of("learn"):
+            loss: Tensor = super().training_step(*args, **kwargs)
+            finite("loss", loss, STAGE, self.state.global_step + 1, self._asked)
         return loss
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        if "loss" in logs:  # of a step
+            for part, spent in self.seconds.take().items():
+                self._metrics["train"][f"seconds/{part}"].append(spent)
+        super().log(logs, *args, **kwargs)
 
     def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
         norm = super()._get_grad_norm(*args, **kwargs)
@@ -119,6 +128,7 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
         mine = whole[share :: self.accelerator.num_processes]
         longest = -(-len(whole) // self.accelerator.num_processes)  # as often for all: they play in step
         played = [one for at in range(0, longest, AT_ONCE) for one in self._play(mine[at : at + AT_ONCE], 0.0)[0]]
+        self.seconds.take()  # no step's
         self._tell(played, "eval")
         if not self._metrics["eval"].get("reward"):
             raise UnidocError(f"grpo: validation: {_all_void(played)}")
@@ -140,20 +150,11 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
             first = self.accelerator.process_index * len(questions)  # other processes may play the same question
             episodes.append(self._game.environment.reset(question, first + samples[question.uid]))
             samples[question.uid] += 1
-        rounded = self.accelerator.autocast()  # around it all: weights are rounded once, and not for every token
-        with (
-            rounded,
-            unwrap_model_for_generation(
-                self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
-            ) as model,
-        ):
-            model.eval()
-            playing = model.get_base_model() if is_peft_model(model) else model
-            policy = self._game.policy(playing, self._params.seed + self.state.global_step, temperature)
-            while going := [episode for episode in episodes if episode.outcome is None]:
-                take_turn(going, self._game.environment, policy)
-        recorded = [policy.recorded(episode) for episode in episodes]
-        return self._game.score([episode.trajectory(policy.name) for episode in episodes]), recorded
+        seed = self._params.seed + self.state.global_step
+        with self.seconds.of("play"):
+            recorded = self._game.play(self, episodes, self._game.environment, seed, temperature)
+        with self.seconds.of("score"):
+            return self._game.score([episode.trajectory(STAGE) for episode in episodes]), recorded
 
     # --- credit -------------------------------------------------------------------------------------------------------
 
@@ -226,6 +227,8 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
         output["num_items_in_batch"] = self.accelerator.gather(output["tool_mask"].sum()).sum()
         if self.beta:
             output["ref_per_token_logps"] = self._reference(output)
+        if recorded[0].chances is not None:
+            output["advantages"] *= self._trust(output, _chances(recorded, begun, real.shape)[:, prompt:])
         return output
 
     def _placed(self, value: Any) -> Any:
@@ -233,11 +236,29 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
 
     def _reference(self, output: dict[str, Any]) -> Tensor:
         """What the model that it all began with gives the tokens."""
-        parts = split_tensor_dict(split_pixel_values_by_grid(output), self.args.steps_per_generation)
         model = self.ref_model or self.model
         before_lora = nullcontext() if self.ref_model else self.accelerator.unwrap_model(model).disable_adapter()
+        with before_lora:
+            return self._given_by(model, output)
+
+    def _trust(self, output: dict[str, Any], chances: Tensor) -> Tensor:
+        """How much each token counts that another program drew, whose numbers are rounded otherwise: as often as it
+        would have been drawn by what learns, within bounds; and not at all where it was not drawn as it stands."""
+        gaps = self._given_by(self.model, output) - self._placed(chances)
+        said = output["tool_mask"].bool()
+        known = said & ~gaps.isnan()
+        told = [[float(gaps[known].abs().sum()), float(known.sum()), float(said.sum())]]
+        gap, drawn, in_all = self._gathered(told).sum(axis=0)
+        self._metrics["train"]["server/gap"].append(gap / max(1.0, drawn))
+        self._metrics["train"]["server/read_otherwise"].append(1 - drawn / max(1.0, in_all))
+        trusted: Tensor = gaps.clamp(max=math.log(TRUSTED)).exp().nan_to_num(0.0)
+        return trusted
+
+    def _given_by(self, model: Any, output: dict[str, Any]) -> Tensor:
+        """The log-probabilities that a model gives the tokens."""
+        parts = split_tensor_dict(split_pixel_values_by_grid(output), self.args.steps_per_generation)
         unchecked = disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs)
-        with torch.no_grad(), unchecked, before_lora:
+        with self.seconds.of("compare"), torch.no_grad(), unchecked:
             return torch.cat([self._logps(model, unsplit_pixel_values_by_grid(part)) for part in parts])
 
     def _logps(self, model: Any, part: dict[str, Any]) -> Tensor:
@@ -359,6 +380,15 @@ def _shifted(rows: Tensor, by: Sequence[int], fill: int) -> Tensor:
     for row, (values, start) in enumerate(zip(rows, by, strict=True)):
         shifted[row, start : start + len(values)] = values
     return shifted
+
+
+def _chances(recorded: Sequence[Encoded], by: Sequence[int], shape: torch.Size) -> Tensor:
+    """Those that the tokens were drawn with, each row so far to the right."""
+    rows = torch.full(shape, NAN)
+    for row, (one, start) in enumerate(zip(recorded, by, strict=True)):
+        if one.chances is not None:
+            rows[row, start : start + len(one.ids)] = torch.tensor(one.chances)
+    return rows
 
 
 def _spread(said: Sequence[bool], turns: Sequence[float]) -> Tensor:

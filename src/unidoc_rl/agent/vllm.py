@@ -1,0 +1,130 @@
+"""A vLLM server that plays for a training: it takes the weights that were learned, and tells each token of its turns.
+
+It is started with VLLM_SERVER_DEV_MODE=1, --trust-request-chat-template and --logprobs-mode=processed_logprobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import urldefrag
+
+from pydantic import BaseModel, Field
+
+from unidoc_rl.agent.endpoint import BUSY, Endpoint, EndpointAway
+from unidoc_rl.errors import UnidocError
+from unidoc_rl.types import Message, Picture
+
+FAILED = 500  # what vLLM answers where weights cannot be loaded; it has ended then, and is not asked again
+NEVER = -100.0  # added to the logits of tokens that are not to be drawn
+
+# What vLLM has seen of pictures. Its workers forget it with the weights; what plans their work does not, and would have
+# them look it up.
+SEEN = ("/reset_mm_cache", "/reset_encoder_cache")
+
+# What the `generation_config.json` of a model may say otherwise: tokens are drawn as the model gives them.
+AS_IT_IS = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+
+
+class Drawn(NamedTuple):
+    """A turn, token by token."""
+
+    read: list[int]  # the whole conversation before it
+    ids: list[int]
+    chances: list[float]  # log-probabilities that each of `ids` was drawn with
+
+
+class _Token(BaseModel):
+    logprob: float
+
+
+class _Tokens(BaseModel):
+    content: list[_Token]
+
+
+class _Choice(BaseModel):
+    token_ids: list[int]
+    logprobs: _Tokens
+
+
+class _Drawn(BaseModel):
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+    prompt_token_ids: list[int]
+
+
+class _Version(BaseModel):
+    weight_version: str
+
+
+class _Reset(BaseModel):
+    success: bool
+
+
+class Vllm(Endpoint):
+    """For any number of threads."""
+
+    def __init__(self, name: str, **how: Any) -> None:
+        """`name`: the server's address, up to and with /v1, with #model behind it where it serves several."""
+        address, model = urldefrag(name)
+        super().__init__(address, model or None, **how)
+        self._root = address.rstrip("/").removesuffix("/v1")
+
+    def take(self, folder: Path, version: str) -> None:
+        """Plays with the weights in this folder from now on, which then have this name."""
+        try:
+            asked = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
+            self._told("/collective_rpc", asked, busy=BUSY - {FAILED})
+        except EndpointAway as error:
+            raise UnidocError(
+                f"{error}. It was to take the weights in {folder}, which it must see there as this process does: on a "
+                "volume that both share, if on two machines. See that it runs again, and run this again"
+            ) from error
+        for cache in SEEN:
+            self._told(cache, {})
+        if not self._read(_Reset, self._told("/reset_prefix_cache", {})).success:
+            raise UnidocError(
+                f"endpoint {self._address}: is at work for somebody else, with weights that were to be replaced; give "
+                "each training a server of its own"
+            )
+        self._told("/update_weight_version", {"new_version": version})
+
+    def version(self) -> str:
+        """The name of the weights that it plays with; another one than was given, since it was started anew."""
+        path = "/weight_info"
+        return self._read(_Version, self._ask(lambda: self._http.get(self._root + path), _opened(path))).weight_version
+
+    def draw(
+        self,
+        messages: Sequence[Message],
+        *,
+        chat_template: str,
+        end: int,
+        never: Sequence[int],
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        png: Callable[[Picture], bytes],
+    ) -> Drawn:
+        """The next turn, up to and with the token `end`, and with none of `never`."""
+        asked = {
+            "chat_template": chat_template,
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "seed": seed,
+            "stop_token_ids": [end],
+            "logit_bias": {str(token): NEVER for token in never},
+            "logprobs": True,
+            "return_token_ids": True,
+            **AS_IT_IS,
+        }
+        found = self._read(_Drawn, self._continued(messages, png, asked))
+        choice = found.choices[0]
+        return Drawn(found.prompt_token_ids, choice.token_ids, [token.logprob for token in choice.logprobs.content])
+
+    def _told(self, path: str, body: Mapping[str, Any], busy: frozenset[int] = BUSY) -> Any:
+        return self._ask(lambda: self._http.post(self._root + path, json=body), _opened(path), busy)
+
+
+def _opened(path: str) -> str:
+    return f"{path}, which VLLM_SERVER_DEV_MODE=1 opens from release 0.32 on"
