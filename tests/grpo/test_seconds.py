@@ -10,7 +10,7 @@ from unidoc_rl.grpo.seconds import Seconds
 PARTS = ("learn", "play", "score")
 # A part, how long it takes before and after what is inside it, and that.
 Step = tuple[str, int, list["Step"]]
-STEPS = st.recursive(
+STEPS: st.SearchStrategy[Step] = st.recursive(
     st.tuples(st.sampled_from(PARTS), st.integers(0, 9), st.just([])),
     lambda inner: st.tuples(st.sampled_from(PARTS), st.integers(0, 9), st.lists(inner, max_size=3)),
     max_leaves=12,

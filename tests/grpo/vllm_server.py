@@ -69,10 +69,10 @@ class _Asked(_Strict):
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]]
     logprobs: Literal[True]
     return_token_ids: Literal[True]
-    top_p: Literal[1.0]
+    top_p: Annotated[float, Field(ge=1, le=1)]
     top_k: Literal[0]
-    min_p: Literal[0.0]
-    repetition_penalty: Literal[1.0]
+    min_p: Annotated[float, Field(ge=0, le=0)]
+    repetition_penalty: Annotated[float, Field(ge=1, le=1)]
 
 
 class _Rpc(_Strict):
@@ -106,7 +106,7 @@ class Served:
 
     def __post_init__(self) -> None:
         self.encoder = Encoder.of(self.folder)
-        self.model: Any = AutoModelForImageTextToText.from_pretrained(self.folder).eval()
+        self.model = self._loaded(self.folder)
         self._one = threading.Lock()
 
     @contextmanager
@@ -145,7 +145,7 @@ class Served:
             file = Path(_Rpc.model_validate_json(text).kwargs["weights_path"]) / "model.safetensors"
             if not (self.sees and file.is_file()):
                 return error(500, f"Call to collective_rpc method failed: Worker failed with error '{file.parent}'")
-            self.model = AutoModelForImageTextToText.from_pretrained(file.parent).eval()
+            self.model = self._loaded(file.parent)
             self.stale = set(CACHES) if self.drawn else set()
             return _ok({"results": [None]})
         if path in CACHES[1:]:
@@ -157,6 +157,10 @@ class Served:
         assert path == "/update_weight_version"
         self.versions.append(_Named.model_validate_json(text).new_version)
         return _ok({"success": True, "new_version": self.versions[-1]})
+
+    def _loaded(self, folder: Path) -> Any:
+        model: Any = AutoModelForImageTextToText.from_pretrained(folder)
+        return model.eval()
 
     @torch.inference_mode()
     def _continue(self, asked: _Asked) -> servers.Given | None:
