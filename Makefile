@@ -62,6 +62,7 @@ bench: setup  ## measure speed, memory and quality beside the peers; tables on s
 	@$(BIN)/python -m tests.benchmarks.evaluate
 	@$(BIN)/python -m tests.benchmarks.curate
 	@$(BIN)/python -m tests.benchmarks.grpo
+	@$(BIN)/python -m tests.benchmarks.step
 	@$(BIN)/python -m tests.benchmarks.nano --model src/unidoc_rl/nano/weights
 	@$(BIN)/python -m tests.benchmarks.costs $(BENCH_DATA)/mmlongbench-dev/documents
 

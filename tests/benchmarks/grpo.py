@@ -84,8 +84,8 @@ def earned(played: Sequence[Trajectory]) -> list[Trajectory]:
     return score(played, REWARDS, by_rules)
 
 
-def ours(world: Small, asked: Sequence[Question], steps: int, out: Path) -> AgentTrainer:
-    network, encoder = student(WEIGHTS, PROTOCOL, frozen=True)
+def ours(world: Small, asked: Sequence[Question], steps: int, out: Path, model: Path = WEIGHTS) -> AgentTrainer:
+    network, encoder = student(model, PROTOCOL, frozen=True)
     pictures = Pictures(world.corpus, PROTOCOL)
 
     def player(model: Any, seed: int, temperature: float) -> TransformersPolicy:
