@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
+from tests.grpo.vllm_server import NEVER_DRAWN, Served
 from tests.test_checkpoints import GRPO
 from tests.test_ranks import LONGER
 from tests.trainings import Learnable, learn_together, marks
@@ -29,3 +31,16 @@ def test_it_learns_goes_on_and_writes_what_ddp_does(
     assert marks(shared, stage)["loss" if stage == "sft" else "reward"] == pytest.approx(
         marks(plain, stage)["loss" if stage == "sft" else "reward"], abs=1e-3
     )
+
+
+def test_of_weights_that_no_process_has_a_server_is_handed_all(
+    learnable: Learnable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    out = tmp_path / "whole" / "grpo"
+    with Served(learnable.model).running() as served:
+        shared = {**GRPO["grpo"], "deepspeed": "zero3", "server": served.url}
+        learn_together(learnable, "grpo", out, learnable.params(grpo=shared))
+    gaps = [row["server/gap"] for row in json.loads((out / "grpo.json").read_text())["history"] if "server/gap" in row]
+    assert len(gaps) == 4
+    assert max(gaps) < NEVER_DRAWN

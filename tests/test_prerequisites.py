@@ -58,6 +58,8 @@ def test_a_model_that_its_server_does_not_have_is_told() -> None:
 def test_a_server_that_plays_for_a_training_must_take_weights_and_be_there_for_nodes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (said,) = missing(Params.model_validate({"grpo": {"server": "rollouts:8000/v1"}}))
+    assert said.startswith("grpo.server: endpoint rollouts:8000/v1: not an address of a server")
     with servers.http_server({"/v1/models": 200}) as server:
         params = Params.model_validate({"grpo": {"server": f"{server.url}/v1"}})
         (said,) = missing(params)

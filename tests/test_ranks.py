@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.grpo.vllm_server import NEVER_DRAWN, Served
 from tests.test_checkpoints import GRPO, SFT
 from tests.trainings import Learnable, learn, learn_together, marks, told
 
@@ -38,3 +40,17 @@ def test_two_do_not_go_on_with_what_one_has_begun(learnable: Learnable, tmp_path
     assert learn(learnable, "sft", begun, params, ("between steps", 3)) == -signal.SIGKILL
     learn_together(learnable, "sft", begun, params)
     assert (begun / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_two_that_a_server_plays_for_hand_over_what_both_have_learned(
+    learnable: Learnable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    out = tmp_path / "whole" / "grpo"
+    with Served(learnable.model).running() as served:
+        learn_together(learnable, "grpo", out, learnable.params(grpo={**GRPO["grpo"], "server": served.url}))
+    assert [version.split("-")[0] for version in served.versions[1:]] == ["0", "1", "2", "3", "4"]
+    gaps = [row["server/gap"] for row in json.loads((out / "grpo.json").read_text())["history"] if "server/gap" in row]
+    assert len(gaps) == 4
+    assert max(gaps) < NEVER_DRAWN

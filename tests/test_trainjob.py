@@ -46,11 +46,11 @@ def inputs(tmp_path: Path) -> dict[str, str]:
     return {name: str(tmp_path / name) for name in ("trajectories", "corpus")}
 
 
-def train(cluster: Cluster, inputs: dict[str, str], params: Params = PARAMS, **more: Any) -> Path:
+def train(cluster: Cluster, inputs: dict[str, str], params: Params = PARAMS, stage: str = "sft", **more: Any) -> Path:
     folder = Path(inputs["corpus"]).parent
     options = {"sleep": lambda _: None, "shared": folder / "shared", "backend": cluster.config(), **more}
     arguments = ["{trajectories}/sft.jsonl", "--corpus", "{corpus}"]
-    trainjob.train("sft", arguments, inputs, folder / "sft", params, **options)
+    trainjob.train(stage, arguments, inputs, folder / "sft", params, **options)
     return folder / "sft"
 
 
@@ -150,6 +150,15 @@ def test_other_inputs_are_another_job(cluster: Cluster, inputs: dict[str, str]) 
     (Path(inputs["trajectories"]) / "sft.jsonl").write_text("others")
     train(cluster, inputs)
     assert len({job["metadata"]["name"] for job in cluster.made}) == 2
+
+
+def test_a_server_that_plays_under_another_address_is_no_other_job(cluster: Cluster, inputs: dict[str, str]) -> None:
+    for server in ("http://rollouts:8000/v1", "http://other:8000/v1"):
+        cluster.states = ["", "Complete"]
+        grpo = PARAMS.grpo.model_copy(update={"server": server})
+        with pytest.raises(UnidocError, match="no policy is there"):  # but sft's: the nodes here know no other
+            train(cluster, inputs, PARAMS.model_copy(update={"grpo": grpo}), stage="grpo")
+    assert len({job["metadata"]["name"] for job in cluster.made}) == 1
 
 
 def test_a_job_that_somebody_removes_is_told(cluster: Cluster, inputs: dict[str, str]) -> None:

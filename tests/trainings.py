@@ -174,7 +174,8 @@ def told(folder: Path) -> dict[str, list[tuple[int, float]]]:
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
-    names = [name for name in run.data.metrics if not name.startswith("train_") and "time" not in name]
+    clocks = ("train_", "seconds/")
+    names = [name for name in run.data.metrics if not name.startswith(clocks) and "time" not in name]
     return {name: [(one.step, one.value) for one in client.get_metric_history(run.info.run_id, name)] for name in names}
 
 

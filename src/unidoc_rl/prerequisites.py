@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urldefrag
@@ -99,13 +100,11 @@ def _player(params: Params, seconds: float) -> Iterator[str]:
             "grpo.server: takes the weights of every step from the volume that nodes share, and grpo runs on none; set "
             "pipeline.nodes, or no server"
         )
-    server = Vllm(params.grpo.server, seconds=seconds, tries=1)
     try:
-        server.version()
+        with closing(Vllm(params.grpo.server, seconds=seconds, tries=1)) as server:
+            server.version()
     except UnidocError as error:
         yield f"grpo.server: {error}"
-    finally:
-        server.close()
 
 
 def _ask_hub(name: str, seconds: float) -> None:

@@ -109,17 +109,19 @@ def hand_over(trainer: Trainer, folder: Path) -> None:
     model: Any = trainer.accelerator.unwrap_model(trainer.model_wrapped)
     if not trainer.args.should_save:
         return
+    _, played_in = loading.played_on()
     if hasattr(model, "get_base_model"):
         model = model.get_base_model()
-        weights = _with_low_rank_changes(model)
-    _, played_in = loading.played_on()
+        weights = _with_low_rank_changes(model, played_in)
     with a_full_disk_told(folder):
         model.save_pretrained(folder, state_dict={name: one.to("cpu", played_in) for name, one in weights.items()})
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # safetensors lets nobody else read it
 
 
-def _with_low_rank_changes(model: Any) -> dict[str, torch.Tensor]:
+def _with_low_rank_changes(model: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """All weights, by the names that they have in the model without; merging them into it would round them at every
-    step anew."""
+    step anew. Each goes to the CPU at once: a GPU may not hold them all twice."""
     from peft.tuners.lora import LoraLayer
 
     weights = {
@@ -129,7 +131,8 @@ def _with_low_rank_changes(model: Any) -> dict[str, torch.Tensor]:
         for name, layer in model.named_modules():
             if isinstance(layer, LoraLayer):
                 (change,) = layer.active_adapters
-                weights[f"{name}.weight"] = weights[f"{name}.weight"] + layer.get_delta_weight(change)
+                changed = weights[f"{name}.weight"] + layer.get_delta_weight(change)
+                weights[f"{name}.weight"] = changed.to("cpu", dtype)
     return weights
 
 

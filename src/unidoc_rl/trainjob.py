@@ -61,7 +61,8 @@ def train(
     `arguments`: with {name} for the folder of that name in `inputs`.
     """
     client = cluster.connected(backend)
-    learned_by = params.model_dump_json(include={stage, "agent", "rewards"})  # not by how many nodes, nor how long
+    # Not by how many nodes, nor how long, nor by which server, which may come back under another address.
+    learned_by = params.model_dump_json(include={stage, "agent", "rewards"}, exclude={"grpo": {"server"}})
     digest = provenance.key(stage, learned_by, *(Path(folder) for folder in inputs.values()))
     job = f"unidoc-{stage}-{digest[:12]}"
     folder = shared / job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from transformers import AutoModelForImageTextToText
 
 from tests.agent.models import write_policy
 from tests.agent.world import QUESTION, World
-from tests.grpo.vllm_server import BORN_WITH, Served
+from tests.grpo.vllm_server import BORN_WITH, NEVER_DRAWN, Served
+from tests.trainings import Learnable, learn
 from unidoc_rl import questions
 from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.pictures import Pictures
@@ -28,7 +30,6 @@ from unidoc_rl.params import AgentParams, GrpoParams, Params, RewardParams
 from unidoc_rl.types import Outcome, Scores, Trajectory
 
 AGENT = AgentParams(turns=3, turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
-NEVER_DRAWN = 0.1  # what a server leaves out, pictures and ends of texts, a random model gives 6 chances in 100
 PARAMS = GrpoParams(steps=2, questions=1, group=4, together=2, rate=1e-2, save_steps=2)
 
 
@@ -100,6 +101,8 @@ def test_it_sees_what_what_learns_sees(world: World, model: Path, served: Served
 @pytest.mark.slow
 def test_it_draws_with_what_was_learned_so_far(world: World, model: Path, served: Served, tmp_path: Path) -> None:
     learner = trainer(world, model, served, tmp_path)
+    left = tmp_path / "handed-over" / "by one that was killed"
+    left.mkdir(parents=True)
     for step in range(2):
         learner.state.global_step = step
         made = a_step(learner)
@@ -113,6 +116,10 @@ def test_it_draws_with_what_was_learned_so_far(world: World, model: Path, served
             learner.model.lm_head.weight.mul_(-1)
     assert len(served.versions) == 3
     assert not list((tmp_path / "handed-over").iterdir())
+    served.versions.append(BORN_WITH)  # after the last look: other processes may have played on
+    learner.state.global_step = 2
+    with pytest.raises(UnidocError, match="plays with the weights 'default'"):
+        a_step(learner)
 
 
 @pytest.mark.slow
@@ -139,10 +146,11 @@ def test_a_turn_that_is_read_again_as_other_tokens_is_not_learned_from(
     learner = trainer(world, model, served, tmp_path)
     made = a_step(learner)
     again = len(served.encoder.ids("a< |b", [])) + 1
-    for said, worth in zip(made["tool_mask"].bool(), made["advantages"], strict=True):
-        assert said.sum() == 2 * again + len(written)
-        assert not worth[said][: 2 * again].any()
-        assert worth[said][2 * again :].all()  # the last turn nobody reads
+    for learned, worth, ids in zip(made["tool_mask"].bool(), made["advantages"], made["completion_ids"], strict=True):
+        assert ids[learned].tolist() == written  # the last turn, which nobody reads
+        assert worth[learned].all()
+        assert not worth[~learned].any()
+    assert made["num_items_in_batch"] == 4 * len(written)
     share = 2 * again / (2 * again + len(written))
     assert learner._metrics["train"]["server/read_otherwise"][-1] == pytest.approx(share)
 
@@ -174,6 +182,22 @@ def test_a_whole_training_is_played_by_the_server(
         assert torch.allclose(one, learned[name], atol=1e-6), name
 
 
+@pytest.mark.slow
+def test_killed_it_goes_on_with_a_server_under_another_address(
+    learnable: Learnable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    grpo = {"steps": 3, "questions": 1, "group": 4, "together": 2, "rate": 1e-2, "save_steps": 1}
+    handed = []
+    for dies in (("between steps", 2), None):
+        with Served(learnable.model).running() as served:
+            params = learnable.params(grpo={**grpo, "server": served.url})
+            status = learn(learnable, "grpo", tmp_path / "whole" / "grpo", params, dies)
+        assert status == (-signal.SIGKILL if dies else 0)
+        handed.append([version.split("-")[0] for version in served.versions[1:]])
+    assert handed == [["0", "1"], ["1", "2", "3"]]
+
+
 def test_a_server_that_was_started_anew_is_found_out(world: World, model: Path, served: Served, tmp_path: Path) -> None:
     def restarted(ids: list[int], chances: list[float]) -> tuple[list[int], list[float]]:
         served.versions.append(BORN_WITH)
@@ -190,7 +214,8 @@ def test_a_server_that_was_started_anew_is_found_out(world: World, model: Path, 
         ("developing", r"no /collective_rpc, which VLLM_SERVER_DEV_MODE=1 opens"),
         ("sees", r"500: .*It was to take the weights in .*handed-over/0-\w+, which it must see there"),
         ("idle", r"is at work for somebody else"),
-        ("trusting", r"step 1: every episode is void: .*--trust-request-chat-template is not set"),
+        ("processed", r"tells other chances than it draws with; start it with --logprobs-mode=processed_logprobs"),
+        ("trusting", r"step 1: every episode is void: .*--trust-request-chat-template is not set.*once that is mended"),
     ],
 )
 def test_what_a_server_lacks_is_told(

@@ -24,6 +24,7 @@ from tests.agent.chat import error
 from unidoc_rl.agent.encoding import Encoder, Looked
 
 CACHES = ("/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache")  # how each is emptied
+NEVER_DRAWN = 0.1  # log-probabilities apart: what a server leaves out, a random model gives some chances in 100
 BORN_WITH = "default"  # the name of the weights that it was started with
 
 
@@ -61,11 +62,11 @@ class _Asked(_Strict):
 
     model: Literal["policy"]
     messages: list[_Message]
-    chat_template: str
+    chat_template: str | None = None
     max_tokens: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(ge=0)]
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
-    stop_token_ids: list[int]
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    stop_token_ids: list[int] = []
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]]
     logprobs: Literal[True]
     return_token_ids: Literal[True]
@@ -96,6 +97,7 @@ class Served:
     breaks: Container[int] = ()
     redrawn: Callable[[list[int], list[float]], tuple[list[int], list[float]]] = lambda ids, chances: (ids, chances)
     trusting: bool = True  # of a chat template that a request brings
+    processed: bool = True  # are chances, by temperature and bias, before they are told
     developing: bool = True
     sees: bool = True  # the folder of the weights
     idle: bool = True
@@ -164,6 +166,8 @@ class Served:
 
     @torch.inference_mode()
     def _continue(self, asked: _Asked) -> servers.Given | None:
+        if asked.chat_template is None:
+            return self._told([0], *self._drawn([0], [], asked))
         if not self.trusting:
             return error(400, "Chat template is passed with request, but --trust-request-chat-template is not set.")
         assert not self.stale  # of pictures: the real one ends here, "Encoder cache miss"
@@ -175,12 +179,14 @@ class Served:
         self.drawn += 1
         if self.drawn in self.breaks:
             return None
-        ids, chances = self.redrawn(*self._drawn(read, looked, asked))
+        return self._told(read, *self.redrawn(*self._drawn(read, looked, asked)))
+
+    def _told(self, read: list[int], ids: list[int], chances: list[float]) -> servers.Given:
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": self.encoder.tokenizer.decode(ids, skip_special_tokens=True)},
             "logprobs": {"content": [{"token": "", "logprob": one, "top_logprobs": []} for one in chances]},
-            "finish_reason": "stop" if ids[-1] in asked.stop_token_ids else "length",
+            "finish_reason": "stop" if ids[-1] == self.encoder.end else "length",
             "token_ids": ids,
         }
         return _ok({"object": "chat.completion", "model": "policy", "choices": [choice], "prompt_token_ids": read})
@@ -193,20 +199,21 @@ class Served:
             given["pixel_values"] = torch.cat([one.pixels for one in looked])
             given["image_grid_thw"] = torch.stack([one.grid for one in looked])
         turn = sum(message.role == "assistant" for message in asked.messages)
-        written = [self.encoder.ids(text, []) for text in self.script[turn : turn + 1]]
-        said = [*written[0], self.encoder.end] if written else []
+        written = self.script[turn : turn + 1] if asked.chat_template else ()
+        said = [token for text in written for token in (*self.encoder.ids(text, []), self.encoder.end)]
         ids: list[int] = []
         chances: list[float] = []
         while len(ids) < asked.max_tokens and (not ids or ids[-1] not in asked.stop_token_ids):
             whole = torch.tensor([[*read, *ids]])
             kinds = (whole == self.encoder.image).int()
             logits = self.model(input_ids=whole, mm_token_type_ids=kinds, **given).logits[0, -1]
+            raw = torch.log_softmax(logits, -1)
             for token, bias in asked.logit_bias.items():
                 logits[int(token)] += bias
             logps = torch.log_softmax(logits / (asked.temperature or 1.0), -1)
             drawn = logps.argmax() if asked.temperature == 0 else torch.multinomial(logps.exp(), 1, generator=die)[0]
             ids.append(said[len(ids)] if said else int(drawn))
-            chances.append(float(logps[ids[-1]]))
+            chances.append(float((logps if self.processed else raw)[ids[-1]]))
         return ids, chances
 
 

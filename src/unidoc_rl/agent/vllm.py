@@ -14,10 +14,12 @@ from pydantic import BaseModel, Field
 
 from unidoc_rl.agent.endpoint import BUSY, Endpoint, EndpointAway
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.types import Message, Picture
+from unidoc_rl.types import Message, Picture, Role
 
-FAILED = 500  # what vLLM answers where weights cannot be loaded; it has ended then, and is not asked again
-NEVER = -100.0  # added to the logits of tokens that are not to be drawn
+FAILED = 500  # what vLLM answers where weights cannot be loaded; it plays no more then, and is not asked again
+NEVER, SURELY = -100.0, 100.0  # added to the logits of tokens, so that they are not drawn, or are
+
+CERTAIN = 0.01  # how far the log-probability of what is surely drawn is from 0, at most
 
 # What vLLM has seen of pictures. Its workers forget it with the weights; what plans their work does not, and would have
 # them look it up.
@@ -78,7 +80,7 @@ class Vllm(Endpoint):
         except EndpointAway as error:
             raise UnidocError(
                 f"{error}. It was to take the weights in {folder}, which it must see there as this process does: on a "
-                "volume that both share, if on two machines. See that it runs again, and run this again"
+                "volume that both share, if on two machines. Start it anew, and run this again"
             ) from error
         for cache in SEEN:
             self._told(cache, {})
@@ -93,6 +95,16 @@ class Vllm(Endpoint):
         """The name of the weights that it plays with; another one than was given, since it was started anew."""
         path = "/weight_info"
         return self._read(_Version, self._ask(lambda: self._http.get(self._root + path), _opened(path))).weight_version
+
+    def refuse_other_chances(self) -> None:
+        """Those before temperature and bias, which vLLM tells where it is not started as it must be."""
+        asked = {"max_tokens": 1, "temperature": 1.0, "logit_bias": {"0": SURELY}}
+        (chance,) = self._drawn([Message(Role.USER, ("Hello",))], None, asked).chances
+        if abs(chance) > CERTAIN:
+            raise UnidocError(
+                f"endpoint {self._address}: tells other chances than it draws with; start it with "
+                "--logprobs-mode=processed_logprobs"
+            )
 
     def draw(
         self,
@@ -114,11 +126,14 @@ class Vllm(Endpoint):
             "seed": seed,
             "stop_token_ids": [end],
             "logit_bias": {str(token): NEVER for token in never},
-            "logprobs": True,
-            "return_token_ids": True,
-            **AS_IT_IS,
         }
-        found = self._read(_Drawn, self._continued(messages, png, asked))
+        return self._drawn(messages, png, asked)
+
+    def _drawn(
+        self, messages: Sequence[Message], png: Callable[[Picture], bytes] | None, asked: Mapping[str, Any]
+    ) -> Drawn:
+        told = {"logprobs": True, "return_token_ids": True, **AS_IT_IS}
+        found = self._read(_Drawn, self._continued(messages, png, {**asked, **told}))
         choice = found.choices[0]
         return Drawn(found.prompt_token_ids, choice.token_ids, [token.logprob for token in choice.logprobs.content])
 

@@ -73,18 +73,20 @@ class There:
         together = max(1, len(episodes))
         for _ in as_made(lambda episode: play_on(episode, environment, policy), episodes, together):
             pass
-        if ranks.first() and (version := self._server.version()) != self._version:
-            raise UnidocError(
-                f"grpo.server: {policy.name} plays with the weights {version!r}, not with those that it was handed "
-                f"({self._version!r}): it was started anew, or serves another training too; run again to go on from "
-                "the last checkpoint"
-            )
+        if ranks.first():
+            self._refuse_other_weights()
         return [policy.recorded(episode) for episode in episodes]
 
     def _hand_over(self, trainer: Any) -> None:
         """Where it has learned since. All processes are needed, and one of them asks the server."""
         if self._step == trainer.state.global_step:
             return
+        if ranks.first():
+            if self._version:
+                self._refuse_other_weights()  # with which other processes may have played longer than this one
+            else:
+                self._server.refuse_other_chances()
+            shutil.rmtree(self._folder, ignore_errors=True)  # of a run that was killed
         self._step = trainer.state.global_step
         self._version = f"{self._step}-{uuid.uuid4().hex}"
         learned = self._folder / self._version
@@ -93,3 +95,12 @@ class There:
             self._server.take(learned.resolve(), self._version)
             shutil.rmtree(learned)
         trainer.accelerator.wait_for_everyone()
+
+    def _refuse_other_weights(self) -> None:
+        version = self._server.version()
+        if version != self._version:
+            raise UnidocError(
+                f"grpo.server: plays with the weights {version!r}, not with those that it was handed "
+                f"({self._version!r}): it was started anew, or serves another training too; run again to go on from "
+                "the last checkpoint"
+            )

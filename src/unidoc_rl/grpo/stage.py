@@ -41,7 +41,8 @@ def grpo(
     (asked, _), (tested, _) = (questions.read_playable(file, folder) for file in (learned, validation))
 
     def inputs() -> str:
-        sections = (params.grpo, params.agent, params.rewards)
+        learning = params.grpo.model_copy(update={"server": None})  # which may come back under another address
+        sections = (learning, params.agent, params.rewards)
         return key(learned, validation, folder / PAGES, place_of(index), begun, *sections, ranks.count())
 
     with ranks.writing(out, STAGE, inputs) as output, searching(index, folder) as search:

@@ -142,7 +142,7 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
     # --- playing ------------------------------------------------------------------------------------------------------
 
     def _play(self, questions: Sequence[Question], temperature: float) -> tuple[list[Trajectory], list[Encoded]]:
-        """Each question once, all together; and the tokens. The model is then no more in training."""
+        """Each question once, all together; and the tokens. The model may then be no more in training."""
         self._asked = list(dict.fromkeys(question.uid for question in questions))
         samples: Counter[str] = Counter()
         episodes = []
@@ -224,11 +224,11 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
         }
         output |= {name: made[name] for name in ("pixel_values", "image_grid_thw") if name in made}
         output = {name: self._placed(value) for name, value in output.items()}
+        if recorded[0].chances is not None:
+            self._trust(output, _chances(recorded, begun, real.shape)[:, prompt:])
         output["num_items_in_batch"] = self.accelerator.gather(output["tool_mask"].sum()).sum()
         if self.beta:
             output["ref_per_token_logps"] = self._reference(output)
-        if recorded[0].chances is not None:
-            output["advantages"] *= self._trust(output, _chances(recorded, begun, real.shape)[:, prompt:])
         return output
 
     def _placed(self, value: Any) -> Any:
@@ -241,18 +241,17 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
         with before_lora:
             return self._given_by(model, output)
 
-    def _trust(self, output: dict[str, Any], chances: Tensor) -> Tensor:
-        """How much each token counts that another program drew, whose numbers are rounded otherwise: as often as it
-        would have been drawn by what learns, within bounds; and not at all where it was not drawn as it stands."""
+    def _trust(self, output: dict[str, Any], chances: Tensor) -> None:
+        """Of tokens that another program drew, whose numbers are rounded otherwise: each counts as often as it would
+        have been drawn by what learns, within bounds; one that was not drawn as it stands teaches nothing."""
         gaps = self._given_by(self.model, output) - self._placed(chances)
-        said = output["tool_mask"].bool()
-        known = said & ~gaps.isnan()
-        told = [[float(gaps[known].abs().sum()), float(known.sum()), float(said.sum())]]
-        gap, drawn, in_all = self._gathered(told).sum(axis=0)
-        self._metrics["train"]["server/gap"].append(gap / max(1.0, drawn))
-        self._metrics["train"]["server/read_otherwise"].append(1 - drawn / max(1.0, in_all))
-        trusted: Tensor = gaps.clamp(max=math.log(TRUSTED)).exp().nan_to_num(0.0)
-        return trusted
+        said, drawn = output["tool_mask"], output["tool_mask"] * ~gaps.isnan()
+        output["tool_mask"] = drawn
+        output["advantages"] *= gaps.clamp(max=math.log(TRUSTED)).exp().nan_to_num(0.0)
+        told = [[float(gaps[drawn.bool()].abs().sum()), float(drawn.sum()), float(said.sum())]]
+        gap, known, in_all = self._gathered(told).sum(axis=0)
+        self._metrics["train"]["server/gap"].append(gap / max(1.0, known))
+        self._metrics["train"]["server/read_otherwise"].append(1 - known / max(1.0, in_all))
 
     def _given_by(self, model: Any, output: dict[str, Any]) -> Tensor:
         """The log-probabilities that a model gives the tokens."""
@@ -362,7 +361,7 @@ def _config(params: GrpoParams, checkpoints: Path) -> GRPOConfig:
 
 def _all_void(played: Sequence[Trajectory]) -> str:
     why = next((f": {one.failure}" for one in played if one.failure), "")
-    return f"every episode is void{why}; the last checkpoint is kept, run again once search and judge are back"
+    return f"every episode is void{why}; the last checkpoint is kept, run again once that is mended"
 
 
 def _never_asked(**_: Any) -> list[float]:
