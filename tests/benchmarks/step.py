@@ -61,7 +61,8 @@ def untrained(folder: Path, billions: float) -> Path:
         vision_end_token_id=token("<|vision_end|>"),
     )
     torch.manual_seed(0)
-    Qwen2_5_VLForConditionalGeneration(config).to(torch.bfloat16).save_pretrained(folder)
+    model: Any = Qwen2_5_VLForConditionalGeneration(config)
+    model.to(torch.bfloat16).save_pretrained(folder)
     return folder
 
 
