@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
-from tests.grpo.vllm_server import NEVER_DRAWN, Served
+from tests.grpo.vllm_server import NEVER_DRAWN, Served, gaps
 from tests.test_checkpoints import GRPO
 from tests.test_ranks import LONGER
 from tests.trainings import Learnable, learn_together, marks
@@ -41,6 +40,5 @@ def test_of_weights_that_no_process_has_a_server_is_handed_all(
     with Served(learnable.model).running() as served:
         shared = {**GRPO["grpo"], "deepspeed": "zero3", "server": served.url}
         learn_together(learnable, "grpo", out, learnable.params(grpo=shared))
-    gaps = [row["server/gap"] for row in json.loads((out / "grpo.json").read_text())["history"] if "server/gap" in row]
-    assert len(gaps) == 4
-    assert max(gaps) < NEVER_DRAWN
+    assert len(gaps(out)) == 4
+    assert max(gaps(out)) < NEVER_DRAWN

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.grpo.vllm_server import NEVER_DRAWN, Served
+from tests.grpo.vllm_server import NEVER_DRAWN, Served, gaps
 from tests.test_checkpoints import GRPO, SFT
 from tests.trainings import Learnable, learn, learn_together, marks, told
 
@@ -51,6 +50,5 @@ def test_two_that_a_server_plays_for_hand_over_what_both_have_learned(
     with Served(learnable.model).running() as served:
         learn_together(learnable, "grpo", out, learnable.params(grpo={**GRPO["grpo"], "server": served.url}))
     assert [version.split("-")[0] for version in served.versions[1:]] == ["0", "1", "2", "3", "4"]
-    gaps = [row["server/gap"] for row in json.loads((out / "grpo.json").read_text())["history"] if "server/gap" in row]
-    assert len(gaps) == 4
-    assert max(gaps) < NEVER_DRAWN
+    assert len(gaps(out)) == 4
+    assert max(gaps(out)) < NEVER_DRAWN

@@ -19,34 +19,34 @@ Headers = dict[str, str]
 Given = tuple[int, Headers, str]  # status, headers, text
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Text(_Strict):
+class Text(Strict):
     type: Literal["text"]
     text: str
 
 
-class _Url(_Strict):
+class _Url(Strict):
     url: Annotated[str, Field(pattern=r"^data:image/(?:png|jpeg);base64,[A-Za-z0-9+/]+=*$")]
 
 
-class _Image(_Strict):
+class Shown(Strict):
     type: Literal["image_url"]
     image_url: _Url
 
 
-class _Message(_Strict):
+class Told(Strict):
     role: Literal["system", "user", "assistant"]
-    content: str | Annotated[list[_Text | _Image], Field(min_length=1)]
+    content: str | Annotated[list[Text | Shown], Field(min_length=1)]
 
 
-class Asked(_Strict):
+class Asked(Strict):
     """The body of a request, as the protocol has it."""
 
     model: str
-    messages: Annotated[list[_Message], Field(min_length=1)]
+    messages: Annotated[list[Told], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None

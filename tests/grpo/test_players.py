@@ -15,7 +15,7 @@ from transformers import AutoModelForImageTextToText
 
 from tests.agent.models import write_policy
 from tests.agent.world import QUESTION, World
-from tests.grpo.vllm_server import BORN_WITH, NEVER_DRAWN, Served
+from tests.grpo.vllm_server import BORN_WITH, NEVER_DRAWN, Served, gaps
 from tests.trainings import Learnable, learn
 from unidoc_rl import questions
 from unidoc_rl.agent.encoding import Encoder
@@ -161,22 +161,14 @@ def test_a_whole_training_is_played_by_the_server(
     world: World, model: Path, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lora: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    gaps: list[float] = []
-    real = AgentTrainer.log
-
-    def log(trainer: AgentTrainer, logs: dict[str, float], *rest: Any) -> None:
-        gaps.extend(trainer._metrics["train"]["server/gap"])
-        real(trainer, logs, *rest)
-
-    monkeypatch.setattr(AgentTrainer, "log", log)
     questions.write(tmp_path / "rl.jsonl", [QUESTION])
     questions.write(tmp_path / "validation.json", [QUESTION])
     params = Params(agent=AGENT, grpo=PARAMS.model_copy(update={"lora": lora, "server": served.url}))
     files = tmp_path / "rl.jsonl", tmp_path / "validation.json"
     grpo(*files, world.corpus, str(world.folder), model, tmp_path / "out", params)
     assert [version.split("-")[0] for version in served.versions[1:]] == ["0", "1", "2"]
-    assert len(gaps) == 2
-    assert max(gaps) < NEVER_DRAWN
+    assert len(gaps(tmp_path / "out")) == 2
+    assert max(gaps(tmp_path / "out")) < NEVER_DRAWN
     learned = AutoModelForImageTextToText.from_pretrained(tmp_path / "out").state_dict()
     for name, one in served.model.state_dict().items():
         assert torch.allclose(one, learned[name], atol=1e-6), name

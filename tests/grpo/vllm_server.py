@@ -16,11 +16,11 @@ from typing import Annotated, Any, Literal
 
 import torch
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from transformers import AutoModelForImageTextToText
 
 from tests import servers
-from tests.agent.chat import error
+from tests.agent.chat import Strict, Text, Told, error
 from unidoc_rl.agent.encoding import Encoder, Looked
 
 CACHES = ("/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache")  # how each is emptied
@@ -28,45 +28,16 @@ NEVER_DRAWN = 0.1  # log-probabilities apart: what a server leaves out, a random
 BORN_WITH = "default"  # the name of the weights that it was started with
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Text(_Strict):
-    type: Literal["text"]
-    text: str
-
-
-class _Url(_Strict):
-    url: Annotated[str, Field(pattern=r"^data:image/png;base64,")]
-
-
-class _Image(_Strict):
-    type: Literal["image_url"]
-    image_url: _Url
-
-
-class _Message(_Strict):
-    role: Literal["system", "user", "assistant"]
-    content: str | list[_Text | _Image]
-
-    def parts(self) -> list[Any]:
-        """Texts, and pictures."""
-        if isinstance(self.content, str):
-            return [self.content]
-        return [part.text if isinstance(part, _Text) else _opened(part.image_url.url) for part in self.content]
-
-
-class _Asked(_Strict):
+class _Asked(Strict):
     """Whatever changes the chances of tokens must be said: what is not is taken from the model's own folder."""
 
     model: Literal["policy"]
-    messages: list[_Message]
+    messages: list[Told]
     chat_template: str | None = None
     max_tokens: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(ge=0)]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    stop_token_ids: list[int] = []
+    stop_token_ids: Annotated[list[int], Field(default_factory=list)]
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]]
     logprobs: Literal[True]
     return_token_ids: Literal[True]
@@ -76,12 +47,12 @@ class _Asked(_Strict):
     repetition_penalty: Annotated[float, Field(ge=1, le=1)]
 
 
-class _Rpc(_Strict):
+class _Rpc(Strict):
     method: Literal["reload_weights"]
     kwargs: dict[Literal["weights_path"], str]
 
 
-class _Named(_Strict):
+class _Named(Strict):
     new_version: str
 
 
@@ -172,7 +143,7 @@ class Served:
             return error(400, "Chat template is passed with request, but --trust-request-chat-template is not set.")
         assert not self.stale  # of pictures: the real one ends here, "Encoder cache miss"
         self.encoder.tokenizer.chat_template = asked.chat_template
-        told = [(message.role, message.parts()) for message in asked.messages]
+        told = [(message.role, _parts(message)) for message in asked.messages]
         looked = [self.encoder.look(part) for _, parts in told for part in parts if not isinstance(part, str)]
         text = self.encoder.write(told, begin_turn=True)
         read = self.encoder.ids(text, [self.encoder.squares(one) for one in looked])
@@ -219,6 +190,19 @@ class Served:
 
 def _ok(body: Any) -> servers.Given:
     return 200, {"Content-Type": "application/json"}, json.dumps(body)
+
+
+def gaps(out: Path) -> list[float]:
+    """How far the server's log-probabilities were from those of what learned, in each step of a training."""
+    history = json.loads((out / "grpo.json").read_text())["history"]
+    return [row["server/gap"] for row in history if "server/gap" in row]
+
+
+def _parts(message: Told) -> list[Any]:
+    """Texts, and pictures."""
+    if isinstance(message.content, str):
+        return [message.content]
+    return [part.text if isinstance(part, Text) else _opened(part.image_url.url) for part in message.content]
 
 
 def _opened(url: str) -> Image.Image:
