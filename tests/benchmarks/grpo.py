@@ -107,6 +107,15 @@ def ours(world: Small, asked: Sequence[Question], steps: int, out: Path, model: 
     return AgentTrainer.of(network, params, game, out)
 
 
+def to_ask(world: Small, steps: int) -> tuple[list[Question], list[int]]:
+    """Questions, and in which order they are asked: in each step one of which much is written."""
+    asked = [one for one in questions.read(world.file(Split.TRAIN)) if one.evidence][: QUESTIONS * steps]
+    order = in_order(len(asked), len(asked), GrpoParams().seed)
+    for number in order[::QUESTIONS]:
+        asked[number] = replace(asked[number], uid=asked[number].uid + LONG)
+    return asked, order
+
+
 # --- TRL's own -------------------------------------------------------------------------------------------------------
 
 
@@ -283,10 +292,7 @@ class Seen:
 
 def report(steps: int, folder: Path) -> dict[str, Any]:
     world = make(folder / "world")
-    asked = [one for one in questions.read(world.file(Split.TRAIN)) if one.evidence][: QUESTIONS * steps]
-    order = in_order(len(asked), len(asked), GrpoParams().seed)
-    for number in order[::2]:  # one in each step
-        asked[number] = replace(asked[number], uid=asked[number].uid + LONG)
+    asked, order = to_ask(world, steps)
     mine = ours(world, asked, steps, folder / "ours")
     trainers = {PEER: stock(world, asked, order, steps, folder / "stock"), "ours": mine}
     seen = {name: Seen(trainer) for name, trainer in trainers.items()}

@@ -10,7 +10,6 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,13 +17,11 @@ from typing import Any
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from tests.benchmarks.grpo import GROUP, LONG, QUESTIONS, ours
+from tests.benchmarks.grpo import GROUP, QUESTIONS, ours, to_ask
 from tests.benchmarks.measure import save, table
 from tests.small import make
-from unidoc_rl import questions
 from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.nano import WEIGHTS
-from unidoc_rl.types import Split
 
 PARTS = ("play", "score", "compare", "learn")
 # Of Qwen2.5-VL-3B, whose language model has 36 layers of some 75 million weights.
@@ -91,8 +88,7 @@ def _now() -> float:
 
 def report(name: str, model: Path, steps: int, folder: Path) -> dict[str, float]:
     world = make(folder / "world")
-    asked = [one for one in questions.read(world.file(Split.TRAIN)) if one.evidence][: QUESTIONS * steps]
-    asked = [replace(one, uid=one.uid + LONG) if n % 2 else one for n, one in enumerate(asked)]
+    asked, _ = to_ask(world, steps)
     trainer = ours(world, asked, steps, folder / "out", model)
     playing = Playing(trainer.model)
     computed: list[float] = []
