@@ -9,8 +9,10 @@ import pytest
 
 from tests import servers
 from tests.agent.chat import Chat, error, scripted
+from tests.grpo.vllm_server import Served
 from tests.small import Small
 from tests.trainer_server import Cluster
+from tests.trainings import Learnable
 from unidoc_rl import prerequisites
 from unidoc_rl.cluster import GPU, GPUS
 from unidoc_rl.errors import UnidocError
@@ -68,6 +70,15 @@ def test_a_server_that_plays_for_a_training_must_take_weights_and_be_there_for_n
         )
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
         assert any("set pipeline.nodes, or no server" in line for line in missing(params))
+
+
+def test_a_server_that_plays_and_is_started_without_a_flag_is_told(learnable: Learnable) -> None:
+    with Served(learnable.model).running() as served:
+        params = Params.model_validate({"grpo": {"server": served.url}})
+        prerequisites.check(params)
+        served.processed = False
+        (said,) = missing(params)
+    assert said.startswith(f"grpo.server: endpoint {served.url}: tells other chances than it draws with; start it with")
 
 
 def test_what_only_several_processes_can_do_is_told_where_there_is_one() -> None:

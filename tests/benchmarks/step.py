@@ -1,7 +1,8 @@
 """What a step of GRPO is spent on: python -m tests.benchmarks.step [--billions 2] [--steps N].
 
 Episodes of the sample world, as tests.benchmarks.grpo has them, played by the nano model, or by a Qwen2.5-VL of so many
-billion weights that nobody has trained; on the GPU where there is one. All of it should go into the model.
+billion weights that nobody has trained; on the GPU where there is one. All of it should go into the model: comparing and
+learning count as inside it, of playing what its forward passes take.
 """
 
 from __future__ import annotations
@@ -102,9 +103,7 @@ def report(name: str, model: Path, steps: int, folder: Path) -> dict[str, float]
 
     trainer.log = log  # type: ignore[method-assign]
     trainer.train()
-    told = [row for row in trainer.state.log_history if "step_time" in row][
-        1:
-    ]  # what is needed once is made in the first
+    _, *told = (row for row in trainer.state.log_history if "step_time" in row)  # in the first, what is needed once
     spent = {part: median(row[f"seconds/{part}"] for row in told) for part in PARTS}
     spent["play, in the model"] = median(computed[1:])
     whole = sum(spent[part] for part in PARTS)
@@ -119,7 +118,7 @@ def report(name: str, model: Path, steps: int, folder: Path) -> dict[str, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--billions", type=float, default=0.0, help="weights of the model; nano where 0")
+    parser.add_argument("--billions", type=float, default=0.0, help="weights of its language model; nano where 0")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model, name = WEIGHTS, "nano"
