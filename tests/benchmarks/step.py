@@ -1,8 +1,8 @@
 """What a step of GRPO is spent on: python -m tests.benchmarks.step [--billions 2] [--steps N].
 
 Episodes of the sample world, as tests.benchmarks.grpo has them, played by the nano model, or by a Qwen2.5-VL of so many
-billion weights that nobody has trained; on the GPU where there is one. All of it should go into the model: comparing and
-learning count as inside it, of playing what its forward passes take.
+billion weights that nobody has trained; on the GPU where there is one. All of it should go into the model: comparing
+and learning count as inside it, of playing what its forward passes take.
 """
 
 from __future__ import annotations
