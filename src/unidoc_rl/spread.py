@@ -36,8 +36,8 @@ def check(deepspeed: str) -> None:
 
 
 def quick_in_bfloat16() -> bool:
-    """Where the processor computes it: a CPU that does not is slower with it."""
-    return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+    """Where the processor multiplies matrices of it (AMX). One that only adds up products (AVX-512) takes longer."""
+    return torch.cuda.is_available() or bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def arguments(deepspeed: str, *, rounded: bool) -> dict[str, Any]:
