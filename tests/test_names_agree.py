@@ -38,7 +38,7 @@ PACKAGE = REPOSITORY / "src" / "unidoc_rl"
 BESIDE = {
     "errors.py", "many.py", "mlflow_server.py", "params.py", "plots.py", "processes.py", "progress.py", "promote",
     "provenance.py", "retry.py", "s3.py", "shards.py", "storage.py", "tracking.py", "trained.py", "types.py",
-    "watching.py", "webpage.py",
+    "waited.py", "watching.py", "webpage.py",
 }  # fmt: skip
 AROUND = {"prerequisites", "report"}  # tasks of the pipelines, before and after the stages
 

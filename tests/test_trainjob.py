@@ -84,6 +84,7 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
     assert trainer["env"] == [
         {"name": "UNIDOC_RUN", "value": "tuesday"},  # below whose run the stage's stands
         {"name": "UNIDOC_CACHE", "value": str(tmp_path / "shared/cache")},
+        {"name": "UNIDOC_WAITED_FOR", "value": str(folder / "waited-for")},
     ]
     assert trainer["resourcesPerNode"]["limits"] == {"nvidia.com/gpu": "4", "memory": "64Gi"}
     assert job["spec"]["activeDeadlineSeconds"] == 7200

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unidoc_rl import cluster, provenance, s3, storage, tracking
+from unidoc_rl import cluster, provenance, s3, storage, tracking, waited
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.params import Params, PipelineParams
 from unidoc_rl.trained import marker, markers
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 RUNTIME = "unidoc-rl"  # of manifests/base/training.yaml
 SHARED = Path("/shared")
+WAITED_FOR = "waited-for"  # in a job's folder
 IMAGE = "UNIDOC_IMAGE"  # the variable that has the one of the nodes
 FIRST = "node-0"  # whose log is told
 COMPLETE, FAILED = "Complete", "Failed"
@@ -72,8 +73,9 @@ def train(
     file.write_text(params.model_dump_json(), encoding="utf-8")
     there = {name: str(folder / name) for name in inputs}
     command = ["torchrun", *_work(stage, arguments, there, folder / "out", file)]
-    _started(client, job, command, params.pipeline, shared, sleep)
-    _followed(client, job, params.pipeline.hours * 3600, sleep)
+    with waited.waiting(folder / WAITED_FOR):
+        _started(client, job, command, params.pipeline, shared, sleep)
+        _followed(client, job, params.pipeline.hours * 3600, sleep)
     if not (folder / "out" / marker(stage)).is_file():
         raise UnidocError(
             f"{folder}: TrainJob {job} is complete, and no policy is there: see that its nodes have the volume"
@@ -139,6 +141,7 @@ def _started(
         image = os.environ.get(IMAGE, runtime.trainer.image)
         given = {name: os.environ[name] for name in (tracking.PIPELINE,) if name in os.environ}
         given[s3.CACHE] = str(shared / "cache")  # what a judge has said outlives node and job
+        given[waited.FILE] = str(shared / job / WAITED_FOR)
         trainer = CustomTrainerContainer(image, num_nodes=settings.nodes, resources_per_node=resources, env=given)
         options = [Name(job), TrainerCommand(command), ActiveDeadlineSeconds(round(settings.hours * 3600))]
         client.train(runtime=runtime, trainer=trainer, options=options)

@@ -11,7 +11,7 @@ from accelerate.utils import is_peft_model
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from unidoc_rl import progress, tracking
+from unidoc_rl import progress, tracking, waited
 from unidoc_rl.errors import UnidocError
 
 SENT_EVERY = 20  # rows of figures
@@ -82,6 +82,7 @@ class _Watch(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
+        waited.check()
         self._bar = progress.bar(state.max_steps, self._what, "step", done=state.global_step).__enter__()
         self._known = self._run.last_step()
         for row in state.log_history:  # of a checkpoint: its last may have been told to nobody
@@ -92,6 +93,7 @@ class _Watch(TrainerCallback):
             self._send()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        waited.check()
         self._bar.update()
 
     def on_log(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from transformers import AutoModelForImageTextToText
 
 from tests.agent.models import write_policy
 from tests.agent.world import World, played
-from unidoc_rl import spread, watching
+from unidoc_rl import spread, waited, watching
 from unidoc_rl.agent import loading, trajectories
 from unidoc_rl.agent.dialect import system_prompt
 from unidoc_rl.agent.encoding import UNSAID, Encoder, batch, with_a_picture
@@ -259,6 +260,34 @@ def test_a_rate_that_is_for_small_models_is_told(
     once = PARAMS.model_copy(update={"model": str(model), "epochs": 1.0})
     sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", Params(agent=AGENT, sft=once))
     assert "imitating: a rate of 0.005 may ruin a model of 0.0 B weights" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_training_for_which_nobody_waits_any_more_ends_and_can_be_taken_up(
+    world: World, model: Path, episodes: list[Trajectory], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trajectories.write(tmp_path / "sft.jsonl", episodes)
+    task = tmp_path / "waited-for"
+    monkeypatch.setenv(waited.FILE, str(task))
+    learned = []
+    step = Imitation.training_step
+
+    def training_step(*args: Any, **kwargs: Any) -> Any:
+        learned.append(1)
+        if len(learned) == 2 * 7:  # two to a step; the task dies
+            os.utime(task, (0, 0))
+        return step(*args, **kwargs)
+
+    monkeypatch.setattr(Imitation, "training_step", training_step)
+    told = Params(agent=AGENT, sft=PARAMS.model_copy(update={"model": str(model), "epochs": 8.0}))
+    with waited.waiting(task), pytest.raises(UnidocError, match="nobody has waited for this training"):
+        sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", told)
+    assert len(learned) == 2 * 7
+    assert not (tmp_path / "out").exists()
+    with waited.waiting(task):
+        sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", told)
+    assert len(learned) == 2 * (7 + 8 - 5)  # from the checkpoint on
 
 
 @pytest.mark.parametrize(
