@@ -126,6 +126,10 @@ class AgentParams(Section):
             raise ValueError("max_pixels must be min_pixels at least, and patch x patch")
         return self
 
+    def longest(self) -> int:
+        """Tokens of a conversation, with the turn that may end it."""
+        return self.context_tokens + self.turn_tokens
+
     def learning(self) -> AgentParams:
         """For an agent that is to learn where a region ends."""
         return self.model_copy(update={"widen": 0})

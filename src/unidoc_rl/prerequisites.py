@@ -103,6 +103,7 @@ def _player(params: Params, seconds: float) -> Iterator[str]:
     try:
         with closing(Vllm(params.grpo.server, seconds=seconds, tries=1)) as server:
             server.version()
+            server.refuse_to_play_shorter(params.agent.longest())
             server.refuse_other_chances()
     except UnidocError as error:
         yield f"grpo.server: {error}"

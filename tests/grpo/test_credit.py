@@ -111,6 +111,12 @@ def test_turns_share_out_the_episode_s_advantage_by_hand() -> None:
     assert second == pytest.approx([-0.65, -0.6])
 
 
+def test_parts_that_differ_more_than_the_whole_are_not_loud() -> None:
+    groups, earned = np.zeros(4, int), np.array([[0.1, 0.0], [0.0, 0.1], [0.1, 0.0], [0.0, 0.1]])
+    parts = credit.of_parts(earned, groups, credit.by_group(earned.sum(axis=1), groups))
+    assert parts == pytest.approx(np.array([[1, -1], [-1, 1]] * 2) * 0.75**0.5)  # 0.05, of a deviation of 0.0577
+
+
 def test_nothing_is_learned_from_a_void_episode() -> None:
     played = [episode(Search("a"), Answer("x")), episode(Search("b")), episode(Search("c"), Answer("z"))]
     parts = credit.of_parts(np.array([[1.0], [NAN], [0.0]]), np.zeros(3, int), np.ones(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from unidoc_rl.grpo.players import There
 from unidoc_rl.grpo.stage import grpo
 from unidoc_rl.grpo.trainer import AgentTrainer, Game
 from unidoc_rl.params import AgentParams, GrpoParams, Params, RewardParams
-from unidoc_rl.types import Outcome, Scores, Trajectory
+from unidoc_rl.types import Outcome, Question, Scores, Trajectory
 
 AGENT = AgentParams(turns=3, turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
 PARAMS = GrpoParams(steps=2, questions=1, group=4, together=2, rate=1e-2, save_steps=2)
@@ -58,7 +59,9 @@ def each_its_worth(played: Sequence[Trajectory]) -> list[Trajectory]:
     ]
 
 
-def trainer(world: World, model: Path, served: Served, out: Path, turn_tokens: int = 16) -> AgentTrainer:
+def trainer(
+    world: World, model: Path, served: Served, out: Path, turn_tokens: int = 16, validation: Sequence[Question] = ()
+) -> AgentTrainer:
     encoder, pictures = Encoder.of(model), Pictures(world.corpus, AGENT)
     server = Vllm(served.url, tries=1)
 
@@ -67,10 +70,10 @@ def trainer(world: World, model: Path, served: Served, out: Path, turn_tokens: i
 
     game = Game(
         [QUESTION],
-        [],
+        validation,
         world.environment(AGENT),
         encoder,
-        There(server, policy, out / "handed-over"),
+        There(server, policy, out / "handed-over", AGENT.longest()),
         each_its_worth,
         RewardParams(of="outcome"),
     )
@@ -169,6 +172,8 @@ def test_a_whole_training_is_played_by_the_server(
     assert [version.split("-")[0] for version in served.versions[1:]] == ["0", "1", "2"]
     assert len(gaps(tmp_path / "out")) == 2
     assert max(gaps(tmp_path / "out")) < NEVER_DRAWN
+    history = json.loads((tmp_path / "out" / "grpo.json").read_text())["history"]
+    assert [row["eval_turns"] for row in history if "eval_accuracy" in row] == [3, 3]  # told as those of who plays here
     learned = AutoModelForImageTextToText.from_pretrained(tmp_path / "out").state_dict()
     for name, one in served.model.state_dict().items():
         assert torch.allclose(one, learned[name], atol=1e-6), name
@@ -190,6 +195,40 @@ def test_killed_it_goes_on_with_a_server_under_another_address(
     assert handed == [["0", "1"], ["1", "2", "3"]]
 
 
+@pytest.mark.slow
+def test_a_validation_that_is_void_is_not_taken_for_the_last_one(
+    world: World, model: Path, served: Served, tmp_path: Path
+) -> None:
+    learner = trainer(world, model, served, tmp_path, validation=[QUESTION])
+    assert learner.evaluate()["eval_reward"] == 0
+    learner.state.global_step = 1
+    served.breaks = range(1_000_000)
+    with pytest.raises(UnidocError, match="grpo: validation: every episode is void"):
+        learner.evaluate()
+
+
+def test_another_training_s_weights_are_found_out_however_far_it_got(
+    world: World, model: Path, served: Served, tmp_path: Path
+) -> None:
+    learner = trainer(world, model, served, tmp_path)
+    a_step(learner)
+    served.idle = False
+    with pytest.raises(UnidocError, match="at work for somebody else"):
+        Vllm(served.url, tries=1).take(model, "0-another")
+    learner.state.global_step = 1
+    with pytest.raises(UnidocError, match="plays with the weights '0-another', not with those that it was handed"):
+        a_step(learner)
+
+
+@pytest.mark.parametrize("told", [([], []), ([5, 6], [-1.0])], ids=["of no tokens", "of other lengths"])
+def test_a_turn_that_is_none_is_void(
+    world: World, model: Path, served: Served, tmp_path: Path, told: tuple[list[int], list[float]]
+) -> None:
+    served.redrawn = lambda *_: told
+    with pytest.raises(UnidocError, match=r"step 1: every episode is void: .* an unexpected answer \(200"):
+        a_step(trainer(world, model, served, tmp_path))
+
+
 def test_a_server_that_was_started_anew_is_found_out(world: World, model: Path, served: Served, tmp_path: Path) -> None:
     def restarted(ids: list[int], chances: list[float]) -> tuple[list[int], list[float]]:
         served.versions.append(BORN_WITH)
@@ -203,9 +242,10 @@ def test_a_server_that_was_started_anew_is_found_out(world: World, model: Path, 
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("developing", r"no /collective_rpc, which VLLM_SERVER_DEV_MODE=1 opens"),
+        ("developing", r"no /update_weight_version, which VLLM_SERVER_DEV_MODE=1 opens"),
         ("sees", r"500: .*It was to take the weights in .*handed-over/0-\w+, which it must see there"),
         ("idle", r"is at work for somebody else"),
+        ("longest", r"reads 0 tokens at most, and an episode may have 40016: .* a larger --max-model-len"),
         ("processed", r"tells other chances than it draws with; start it with --logprobs-mode=processed_logprobs"),
         ("trusting", r"step 1: every episode is void: .*--trust-request-chat-template is not set.*once that is mended"),
     ],
@@ -213,7 +253,7 @@ def test_a_server_that_was_started_anew_is_found_out(world: World, model: Path, 
 def test_what_a_server_lacks_is_told(
     world: World, model: Path, served: Served, tmp_path: Path, what: str, said: str
 ) -> None:
-    setattr(served, what, False)
+    setattr(served, what, 0)
     with pytest.raises(UnidocError, match=said):
         a_step(trainer(world, model, served, tmp_path))
 

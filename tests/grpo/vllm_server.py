@@ -72,6 +72,7 @@ class Served:
     developing: bool = True
     sees: bool = True  # the folder of the weights
     idle: bool = True
+    longest: int = 100_000  # tokens of a conversation
     url: str = ""
     versions: list[str] = field(default_factory=lambda: [BORN_WITH])
     drawn: int = 0
@@ -92,7 +93,7 @@ class Served:
 
             def do_GET(self) -> None:
                 told = {
-                    "/v1/models": {"data": [{"id": "policy"}]},
+                    "/v1/models": {"data": [{"id": "policy", "max_model_len": served.longest}]},
                     "/weight_info": {"weight_version": served.versions[-1]},
                 }
                 servers.give(self, _ok(told[self.path]))
@@ -157,7 +158,7 @@ class Served:
             "index": 0,
             "message": {"role": "assistant", "content": self.encoder.tokenizer.decode(ids, skip_special_tokens=True)},
             "logprobs": {"content": [{"token": "", "logprob": one, "top_logprobs": []} for one in chances]},
-            "finish_reason": "stop" if ids[-1] == self.encoder.end else "length",
+            "finish_reason": "stop" if self.encoder.end in ids else "length",
             "token_ids": ids,
         }
         return _ok({"object": "chat.completion", "model": "policy", "choices": [choice], "prompt_token_ids": read})

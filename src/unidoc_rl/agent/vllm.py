@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urldefrag
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from unidoc_rl.agent.endpoint import BUSY, Endpoint, EndpointAway
 from unidoc_rl.errors import UnidocError
@@ -46,8 +46,14 @@ class _Tokens(BaseModel):
 
 
 class _Choice(BaseModel):
-    token_ids: list[int]
+    token_ids: Annotated[list[int], Field(min_length=1)]
     logprobs: _Tokens
+
+    @model_validator(mode="after")
+    def _one_for_each(self) -> _Choice:
+        if len(self.logprobs.content) != len(self.token_ids):
+            raise ValueError("as many logprobs as token_ids are wanted")
+        return self
 
 
 class _Drawn(BaseModel):
@@ -57,6 +63,15 @@ class _Drawn(BaseModel):
 
 class _Version(BaseModel):
     weight_version: str
+
+
+class _Model(BaseModel):
+    id: str
+    max_model_len: int
+
+
+class _Served(BaseModel):
+    data: list[_Model]
 
 
 class _Reset(BaseModel):
@@ -73,7 +88,11 @@ class Vllm(Endpoint):
         self._root = address.rstrip("/").removesuffix("/v1")
 
     def take(self, folder: Path, version: str) -> None:
-        """Plays with the weights in this folder from now on, which then have this name."""
+        """Plays with the weights in this folder from now on, which then have this name.
+
+        The name comes first: whoever plays with the weights that are replaced is to find out, however far this gets.
+        """
+        self._told("/update_weight_version", {"new_version": version})
         try:
             asked = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
             self._told("/collective_rpc", asked, busy=BUSY - {FAILED})
@@ -89,12 +108,22 @@ class Vllm(Endpoint):
                 f"endpoint {self._address}: is at work for somebody else, with weights that were to be replaced; give "
                 "each training a server of its own"
             )
-        self._told("/update_weight_version", {"new_version": version})
 
     def version(self) -> str:
         """The name of the weights that it plays with; another one than was given, since it was started anew."""
         path = "/weight_info"
         return self._read(_Version, self._ask(lambda: self._http.get(self._root + path), _opened(path))).weight_version
+
+    def refuse_to_play_shorter(self, longest: int) -> None:
+        """It would end episodes that the protocol does not, and they would be rewarded for how they ended."""
+        found = self._read(_Served, self._ask(lambda: self._http.get("/models"), "a list of models"))
+        for one in found.data:
+            if one.id == self.model and one.max_model_len < longest:
+                raise UnidocError(
+                    f"endpoint {self._address}: reads {one.max_model_len} tokens at most, and an episode may have "
+                    f"{longest}: those of agent.context_tokens, and of a turn; start it with a larger --max-model-len, "
+                    "or set a smaller agent.context_tokens"
+                )
 
     def refuse_other_chances(self) -> None:
         """Those before temperature and bias, which vLLM tells where it is not started as it must be."""

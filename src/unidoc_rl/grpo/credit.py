@@ -94,8 +94,13 @@ def influenced(trajectory: Trajectory) -> list[frozenset[str]]:
 def of_parts(contributions: Floats, groups: Ints, scale: Floats) -> Floats:
     """(episodes, parts): the advantage that each part of its reward gives an episode; together, the episode's own.
 
+    They are less where a part differs more in its group than the whole does, as of episodes that earned as much by
+    other parts: by the deviation of the whole, which may be next to none, it would be loud.
+
     `contributions`: what each part added to the reward, in a column of its own; nan in the rows of void episodes.
     """
+    widest = np.max([_of_groups(column, groups, _deviation) for column in contributions.T], axis=0)
+    scale = np.maximum(scale, widest)
     return np.nan_to_num(np.stack([centred(column, groups) / scale for column in contributions.T], axis=1))
 
 

@@ -55,12 +55,16 @@ class Here:
 
 
 class There:
-    """Each in its own time; `policy` is one of a seed and a temperature. `folder`: where weights are handed over."""
+    """Each in its own time; `policy` is one of a seed and a temperature.
 
-    def __init__(self, server: Vllm, policy: Callable[[int, float], VllmPolicy], folder: Path) -> None:
+    `folder`: where weights are handed over. `longest`: tokens of a conversation that it must be able to read.
+    """
+
+    def __init__(self, server: Vllm, policy: Callable[[int, float], VllmPolicy], folder: Path, longest: int) -> None:
         self._server = server
         self._policy = policy
         self._folder = folder
+        self._longest = longest
         self._step = -1  # of which the server has the weights
         self._version = ""
 
@@ -73,6 +77,7 @@ class There:
         together = max(1, len(episodes))
         for _ in as_made(lambda episode: play_on(episode, environment, policy), episodes, together):
             pass
+        trainer.accelerator.wait_for_everyone()  # whoever plays longest may be the one whom it left
         if ranks.first():
             self._refuse_other_weights()
         return [policy.recorded(episode) for episode in episodes]
@@ -85,6 +90,7 @@ class There:
             if self._version:
                 self._refuse_other_weights()  # with which other processes may have played longer than this one
             else:
+                self._server.refuse_to_play_shorter(self._longest)
                 self._server.refuse_other_chances()
             shutil.rmtree(self._folder, ignore_errors=True)  # of a run that was killed
         self._step = trainer.state.global_step

@@ -90,4 +90,4 @@ def _player(encoder: Encoder, pictures: Pictures, params: Params, folder: Path) 
             server, encoder, pictures.show, temperature=temperature, turn_tokens=params.agent.turn_tokens, seed=seed
         )
 
-    return There(server, there, folder)
+    return There(server, there, folder, params.agent.longest())

@@ -124,6 +124,7 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Plays the validation questions, each once and as in earnest; every process its share."""
+        self.model.eval()  # by which TRL knows whose figures are told; who plays elsewhere leaves it as it is
         whole, share = self._game.validation, self.accelerator.process_index
         mine = whole[share :: self.accelerator.num_processes]
         longest = -(-len(whole) // self.accelerator.num_processes)  # as often for all: they play in step
@@ -250,7 +251,8 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
         output["advantages"] *= gaps.clamp(max=math.log(TRUSTED)).exp().nan_to_num(0.0)
         told = [[float(gaps[drawn.bool()].abs().sum()), float(drawn.sum()), float(said.sum())]]
         gap, known, in_all = self._gathered(told).sum(axis=0)
-        self._metrics["train"]["server/gap"].append(gap / max(1.0, known))
+        if known:
+            self._metrics["train"]["server/gap"].append(gap / known)
         self._metrics["train"]["server/read_otherwise"].append(1 - known / max(1.0, in_all))
 
     def _given_by(self, model: Any, output: dict[str, Any]) -> Tensor:
