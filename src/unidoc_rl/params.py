@@ -309,7 +309,12 @@ class EvaluateParams(Section):
 class PromoteParams(Section):
     """An evaluated policy to the registry, and past its gates to the alias `champion`."""
 
-    name: str = Field("document-agent", min_length=1, max_length=200, description="of the model in the registry")
+    name: str = Field(
+        "document-agent",
+        max_length=200,
+        pattern=r"^[^/:.%\"']+$",  # MLflow takes no others
+        description="of the model in the registry, without dots, slashes, colons, quotes and percent signs",
+    )
     minimum: float = Field(0.0, ge=0, le=1, description="accuracy that it must reach")
     gain: float = Field(
         0.0, ge=-1, le=1, description="over the champion, that its interval must lie above; on the same questions"

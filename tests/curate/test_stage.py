@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.agent.chat import Body, Chat, Given, completion, error
 from tests.browser import PHONE, Tab
 from tests.curate.faults import answered_by_numbers, assert_told_apart, otherwise, told
+from tests.curate.stub import text_of
 from tests.small import Small
 from unidoc_rl import questions
 from unidoc_rl.agent import trajectories
@@ -413,6 +415,43 @@ def test_a_corpus_is_never_replaced_by_trajectories(small: Small, tmp_path: Path
         assert (out / "pages.parquet").exists()
 
 
+def test_what_is_measured_by_is_not_learned_from(small: Small, tmp_path: Path) -> None:
+    one, other = small.asked()[:2]
+    questions.write(tmp_path / "train.json", [one, other])
+    questions.write(tmp_path / "test.json", [replace(other, uid="another")])
+    with pytest.raises(UnidocError, match=rf"train\.json and .*test\.json: {other.uid} and another ask the same"):
+        curate(tmp_path, small.corpus, str(small.index), tmp_path / "out", Params())
+
+
+def test_a_weak_policy_that_is_not_there_is_told_before_anybody_plays(small: Small, tmp_path: Path) -> None:
+    params = Params(curate=CurateParams(weak="grpoo"))
+    with pytest.raises(UnidocError, match="policy grpoo: no such folder"):
+        curate(small.file(Split.TRAIN), small.corpus, str(small.index), tmp_path / "out", params)
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.slow
+def test_what_nobody_could_judge_since_the_judge_was_away_is_left_out(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    asked = [one for one in small.asked() if one.evidence][:3]
+    questions.write(tmp_path / "asked.json", asked)
+
+    def judged(body: Body) -> Given:
+        if asked[0].query in text_of(body):
+            return error(302, "elsewhere")
+        return completion("perhaps" if asked[1].query in text_of(body) else "RIGHT")
+
+    with Chat(judged).running() as judge:
+        params = Params(rewards=RewardParams(judge=judge.url))
+        report = curate(tmp_path / "asked.json", small.corpus, str(small.index), tmp_path / "out", params)
+    assert list(report.left_out) == [asked[0].uid]  # who mumbles says the same another time
+    assert "302: elsewhere" in report.left_out[asked[0].uid]
+    assert report.sft
+
+
 @pytest.mark.slow
 def test_what_nothing_is_learned_from_is_handed_on_as_far_as_it_can_be_played(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -430,7 +469,7 @@ def test_what_nothing_is_learned_from_is_handed_on_as_far_as_it_can_be_played(
     assert done.exit_code == LEFT_OUT
     assert "1 questions cannot be played; out/report.json names each, and why" in done.output
     report = json.loads((out / "report.json").read_text())
-    assert report["left_out"] == {gone.uid: f"validation.json: page {gold_pages(gone)[0]} is not in the corpus"}
+    assert report["left_out"] == {f"validation.json: {gone.uid}": f"page {gold_pages(gone)[0]} is not in the corpus"}
     assert (report["questions"], report["played"]) == (1, Params().curate.attempts)
     assert questions.read(out / "validation.json") == [some[1], said_nowhere]
     assert (out / "test.json").read_bytes() == (mine / "test.json").read_bytes()

@@ -415,6 +415,13 @@ def test_an_earlier_evaluation_stands_beside_with_what_it_has_played(
     assert [one.turns for one in taken_over] == [played[one.question.uid] for one in taken_over]
     assert table["monday"]["compared"]["value"] == 0
     assert table["monday"]["accuracy"]["count"] == 3 == monday["scripted"].accuracy.count - 1
+    ran_away = tmp_path / "monday/evaluation.json"  # two of its questions, as if they had been void
+    was = json.loads(ran_away.read_text())
+    ran_away.write_text(json.dumps({**was, "scripted": {**was["scripted"], "void": 2}}))
+    left = [one for one in trajectories.read(tmp_path / "monday/episodes.jsonl") if one.question not in some[1:3]]
+    trajectories.write(tmp_path / "monday/episodes.jsonl", left)
+    now = evaluate(tmp_path / "now.json", small.corpus, index, "scripted", tmp_path / "tuesday", params, beside)
+    assert (now["monday"].void, now["monday"].accuracy.count) == (2, 1)
     questions.write(tmp_path / "others.json", some[4:])
     with pytest.raises(UnidocError, match=r"monday: has no episode that counts: .* or of another question"):
         evaluate(tmp_path / "others.json", small.corpus, index, "scripted", tmp_path / "wednesday", params, beside)
@@ -477,6 +484,26 @@ def test_an_index_of_other_documents_is_refused(small: Small, tmp_path: Path, mo
     questions.write(tmp_path / "test.json", [QUESTION])
     with pytest.raises(UnidocError, match=r"was made of other documents .*: bees is not in the index\)"):
         evaluate(tmp_path / "test.json", corpus, str(small.index), "scripted", tmp_path / "out", Params())
+
+
+def test_whoever_is_not_there_is_told_before_anybody_plays(small: Small, tmp_path: Path) -> None:
+    asked, index, out = small.file(Split.TEST), str(small.index), tmp_path / "out"
+    with pytest.raises(UnidocError, match=r"policy runs/gpro: no such folder"):
+        evaluate(asked, small.corpus, index, "scripted", out, Params(), ["runs/gpro"])
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.slow
+def test_a_number_that_there_is_none_of_is_left_out(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F1, where nothing can be answered, and nothing was."""
+    monkeypatch.chdir(tmp_path)
+    questions.write(tmp_path / "test.json", [one for one in small.asked() if not one.evidence])
+    found = evaluate(tmp_path / "test.json", small.corpus, str(small.index), "scripted", tmp_path / "out", Params())
+    assert found["scripted"].accuracy.value == 1
+    for name in ("evaluation.json", "metrics.json", "report.html"):
+        assert not re.search(r"\bnan\b", (tmp_path / "out" / name).read_text(), re.IGNORECASE)
 
 
 def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> None:

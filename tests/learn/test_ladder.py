@@ -19,6 +19,7 @@ from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.evaluate.measures import Evaluation, evaluation
 from unidoc_rl.learn import ladder, report, table
 from unidoc_rl.learn.ladder import learn
+from unidoc_rl.learn.made import Made
 from unidoc_rl.learn.rows import ROWS
 from unidoc_rl.learn.table import places
 from unidoc_rl.params import Params, load
@@ -161,6 +162,25 @@ def test_the_page_says_that_every_comparison_is_held_to_the_same(tmp_path: Path)
     report.write(tmp_path, table.ladder(tmp_path, 1, Params()))
     told = (tmp_path / report.PAGE).read_text()
     assert "Each of the 6 comparisons is held to 0.05 by itself" in told
+
+
+def test_a_folder_that_was_made_anew_in_vain_is_not_taken_for_the_former(tmp_path: Path) -> None:
+    folder = tmp_path / "corpus"
+
+    def made_of(what: str, fails: bool = False) -> None:
+        def make() -> None:
+            folder.mkdir(exist_ok=True)
+            (folder / "pages").write_text(what)
+            if fails:
+                raise UnidocError("some are missing")
+
+        Made(tmp_path, 1).folder(folder, "making", [what], make)
+
+    made_of("all")
+    with pytest.raises(UnidocError, match="some are missing"):
+        made_of("some", fails=True)
+    made_of("all")
+    assert (folder / "pages").read_text() == "all"
 
 
 def test_the_profile_is_possible_and_of_another_world_than_the_demonstration() -> None:

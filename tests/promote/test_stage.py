@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from tests.servers import closed_port
 from unidoc_rl import cli
@@ -270,6 +271,24 @@ def test_an_evaluation_of_another_policy_is_refused(tmp_path: Path, monkeypatch:
     (measured / "evaluation.json").write_text(json.dumps({"other": {}}))
     with pytest.raises(UnidocError, match="is about other, not about grpo"):
         promote(place, measured, tmp_path / "out", PARAMS)
+
+
+@pytest.mark.slow
+def test_another_team_s_model_is_not_taken_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    place, measured = policy(tmp_path, "one", right(10))
+    client, _ = opened(None)
+    client.create_registered_model(NAME)
+    theirs = client.create_model_version(NAME, str(place))
+    client.set_registered_model_alias(NAME, "champion", theirs.version)
+    with pytest.raises(UnidocError, match=r"document-agent: version 1, whose alias is champion, was not registered by"):
+        promote(place, measured, tmp_path / "out", PARAMS)
+
+
+@pytest.mark.parametrize("name", ["agent-v1.2", "team/agent", "joe's agent", ""])
+def test_a_name_that_mlflow_does_not_take_is_refused_at_once(name: str) -> None:
+    with pytest.raises(ValidationError, match=r"promote\.name"):
+        Params.model_validate({"promote": {"name": name}})
 
 
 @pytest.mark.slow

@@ -33,7 +33,7 @@ def open_policy(
     Of a server: `tries`, how often it is asked before it counts as away; `pace` and `at_once`, how much it is asked;
     `corpus`, the digest of these pages, where what it writes is kept for later runs.
     """
-    if name.startswith(("http://", "https://")):
+    if _is_address(name):
         address, model = urldefrag(name)
         return EndpointPolicy(
             Endpoint(address, model or None, tries=tries, pace=pace),
@@ -45,11 +45,20 @@ def open_policy(
             replies=for_later_runs() if corpus else None,
             corpus=corpus or "",
         )
-    if not Path(name).is_dir():
+    check(name)
+    from unidoc_rl.agent.transformers_policy import TransformersPolicy  # here, since it takes seconds to import
+
+    return TransformersPolicy.of(Path(name), pictures.show, params, temperature=temperature, seed=seed)
+
+
+def check(name: str) -> None:
+    """That there is such a folder, or could be such a server: before hours of work, at whose end it is needed."""
+    if not _is_address(name) and not Path(name).is_dir():
         raise UnidocError(
             f"policy {name}: no such folder; expected a folder with a model, or the address of an OpenAI-compatible "
             "server: http://host:8000/v1, with #model behind it where it serves several"
         )
-    from unidoc_rl.agent.transformers_policy import TransformersPolicy  # here, since it takes seconds to import
 
-    return TransformersPolicy.of(Path(name), pictures.show, params, temperature=temperature, seed=seed)
+
+def _is_address(name: str) -> bool:
+    return name.startswith(("http://", "https://"))

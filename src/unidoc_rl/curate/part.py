@@ -22,7 +22,7 @@ from unidoc_rl import storage
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
-from unidoc_rl.agent.judging import Judge
+from unidoc_rl.agent.judging import Judge, Verdict
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.policies import open_policy
 from unidoc_rl.agent.policy import Policy
@@ -67,7 +67,7 @@ class Part:
     key: str  # of what was given
     questions: int
     played: int
-    left_out: dict[str, str]  # questions never written, played or rated: search or an endpoint was away
+    left_out: dict[str, str]  # questions never written, played, judged or rated: search or an endpoint was away
     rated: dict[str, list[bool]]  # where the weak policy was right, question by question
     cost: dict[str, int]  # of the teacher's endpoint
     drafts: list[Draft]  # that the teacher wrote
@@ -90,8 +90,9 @@ def make(given: Given, shard: Shard, out: Path, work: Path) -> Part:
         own = writing.fit(drafts, Split.TRAIN) if given.asked is None else [*shard.share(given.asked)]
         environment = Environment(shuffled(search, params.curate.seed), pictures, params.agent)
         away = _play(own, environment, teaching, corpus, work / "played.jsonl", params)
-        played, solved = _score(work / "played.jsonl", out / EPISODES, judge, params)
-        left_out = writing.lost(drafts) | {uid: why for uid, why in away.items() if uid not in played}
+        played, solved, unjudged = _score(work / "played.jsonl", out / EPISODES, judge, params)
+        away = {uid: why for uid, why in away.items() if uid not in played} | unjudged
+        left_out = writing.lost(drafts) | away
         rated: dict[str, list[bool]] = {}
         if params.curate.weak is not None:
             tried = [one for one in own if one.uid in solved]
@@ -193,16 +194,25 @@ def _play(
     return away
 
 
-def _score(played: Path, out: Path, judge: Judge, params: Params) -> tuple[Counter[str], set[str]]:
-    """Writes the episodes with their scores. How many there are of each question, and those that were solved."""
-    count, solved = Counter[str](), set[str]()
+def _score(played: Path, out: Path, judge: Judge, params: Params) -> tuple[Counter[str], set[str], dict[str, str]]:
+    """Writes the episodes with their scores. How many there are of each question; which were solved; and those for
+    which the judge was away at every attempt, and why."""
+    count, solved, known, away = Counter[str](), set[str](), set[str](), dict[str, str]()
+
+    def noting(asked: Sequence[tuple[Question, str]]) -> list[Verdict]:
+        told = judge(asked)
+        away.update({one.uid: verdict.reason for (one, _), verdict in zip(asked, told, strict=True) if verdict.away})
+        return told
+
     with out.open("wb") as file:
-        for one in scored(trajectories.read(played), params.rewards, judge):
+        for one in scored(trajectories.read(played), params.rewards, noting):
             file.write(trajectories.to_line(one))
             count[one.question.uid] += 1
+            if one.scores is not None:
+                known.add(one.question.uid)
             if reason(one, params) is None:
                 solved.add(one.question.uid)
-    return count, solved
+    return count, solved, {uid: why for uid, why in away.items() if uid not in known}
 
 
 def _weak(name: str, pictures: Pictures, corpus: Path, teaching: Teaching | None, params: Params) -> Policy:

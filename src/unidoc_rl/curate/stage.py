@@ -30,7 +30,7 @@ from pathlib import Path
 from statistics import fmean
 
 from unidoc_rl import questions, storage, tracking
-from unidoc_rl.agent import trajectories
+from unidoc_rl.agent import policies, trajectories
 from unidoc_rl.corpus import PAGES, Corpus
 from unidoc_rl.curate import REPORT, SFT, card, part, writing
 from unidoc_rl.curate.filters import REASONS, TOO_EASY, TOO_HARD, Traits, labelled, reason, surplus, traits
@@ -89,11 +89,15 @@ def curate(
     if to_learn is None and params.curate.teacher is None:
         where = f"{asked}: holds no {TRAIN}" if asked else "no questions"
         raise UnidocError(f"{where}: name a file of them, or a teacher that writes some (curate.teacher)")
+    if params.curate.weak is not None:
+        policies.check(params.curate.weak)
     folder = storage.local_folder(corpus)
     playable, left_out = _playable(to_learn, folder, taught=True) if to_learn else (None, {})
     if to_learn and not playable:
         raise UnidocError(f"{to_learn}: holds no question")
     handed_on = {file: _playable(file, folder, taught=False) for file in held_out.values()}
+    for file, (held, _) in handed_on.items():
+        _refuse_the_same(playable or [], held, f"{to_learn} and {file}")
     inputs = _key(asked, folder, index, params)
     missing = [split for split in HELD_OUT if split not in held_out]
     apart = _apart(held_out.values(), folder) if to_learn is None else frozenset[str]()
@@ -148,6 +152,17 @@ def _playable(asked: Path, corpus: Path, *, taught: bool) -> tuple[list[Question
     return [one for one in read if one.uid not in left_out], left_out
 
 
+def _refuse_the_same(learned: Sequence[Question], held: Sequence[Question], files: str) -> None:
+    """What is measured by is not learned from."""
+    known = {(one.query, questions.documents(one)): one.uid for one in learned}
+    for one in held:
+        if (uid := known.get((one.query, questions.documents(one)))) is not None:
+            raise UnidocError(
+                f"{files}: {uid} and {one.uid} ask the same about the same documents, and nothing is learned from what "
+                "is measured by; take it out of one of them"
+            )
+
+
 def _apart(held_out: Collection[Path], corpus: Path) -> frozenset[str]:
     """The documents of these files: a document's questions are all in one split."""
     apart = frozenset(about for file in held_out for one in questions.read(file) for about in questions.documents(one))
@@ -165,7 +180,7 @@ def _hand_on(files: Mapping[Path, tuple[list[Question], dict[str, str]]], out: P
     for file, (playable, away) in files.items():
         if away:
             questions.write(out / file.name, playable)
-            left_out |= {uid: f"{file.name}: {why}" for uid, why in away.items()}
+            left_out |= {f"{file.name}: {uid}": why for uid, why in away.items()}
         else:
             shutil.copy(file, out)
     return left_out
@@ -264,7 +279,8 @@ def _filtered(
                 bad.write(b'{"reason": "%b", "trajectory": %b}\n' % (one.why.encode(), one.line().rstrip()))
                 report.rejected[one.why] += 1
     if not report.sft:
-        raise UnidocError(f"no trajectory of {report.played} is fit to be learned from: {_most(report.rejected)}")
+        why = _most(report.rejected) if report.played else next(iter(report.left_out.values()), "there is no question")
+        raise UnidocError(f"no trajectory of {report.played} is fit to be learned from: {why}")
     if params.curate.teacher is None:
         return [asked[number] for number in first]
     return [labelled(trajectories.from_line(one.line())) for one in first.values()]

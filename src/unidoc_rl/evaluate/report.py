@@ -93,9 +93,13 @@ def _said(own: Evaluation) -> str:
     accuracy = own.accuracy
     told = (
         f"{accuracy.count} questions; with 95 % confidence, between {accuracy.low:.1%} and {accuracy.high:.1%} of such "
-        f"questions are answered rightly. F1 over what can be answered and what was answered: {own.f1.value:.1%} "
-        f"[{own.f1.low:.1%}, {own.f1.high:.1%}]. "
+        "questions are answered rightly. "
     )
+    if own.f1.count:
+        told += (
+            f"F1 over what can be answered and what was answered: {own.f1.value:.1%} "
+            f"[{own.f1.low:.1%}, {own.f1.high:.1%}]. "
+        )
     return told + (f"{own.void} episodes are void and count nowhere." if own.void else "")
 
 
@@ -121,7 +125,7 @@ def _line(name: str, one: Evaluation, told: Told, columns: Sequence[str]) -> lis
     if gain:
         apart = [f"{gain.value:+.1%}", str(gain.won), str(gain.lost), f"{gain.p:.2g}"]
     interval = f"{accuracy.low:.1%} to {accuracy.high:.1%}"
-    return [name, f"{accuracy.value:.1%}", interval, *apart, f"{one.f1.value:.1%}", *figures]
+    return [name, f"{accuracy.value:.1%}", interval, *apart, f"{one.f1.value:.1%}" if one.f1.count else "", *figures]
 
 
 def _words(name: str) -> str:

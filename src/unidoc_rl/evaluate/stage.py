@@ -12,17 +12,16 @@ Killed, it goes on with the episodes that were played; run again where some were
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 from unidoc_rl import mlflow_server, progress, provenance, questions, s3, storage, tracking
-from unidoc_rl.agent import trajectories
+from unidoc_rl.agent import policies, trajectories
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
 from unidoc_rl.agent.pictures import Pictures
-from unidoc_rl.agent.policies import open_policy
 from unidoc_rl.agent.policy import Policy
 from unidoc_rl.agent.rewards import scored
 from unidoc_rl.agent.rollouts import rollouts
@@ -64,6 +63,9 @@ def evaluate(
     folder = storage.local_folder(corpus)
     read, unplayable = questions.read_playable(asked, folder)
     places = _found(_named([policy, *beside], params.evaluate.baselines), params)
+    for place in places.values():
+        if place != SCRIPTED:
+            policies.check(place)
     with storage.writing(out, EVALUATION, EPISODES) as output, searching(index, folder) as search:
         known = [Path(place) if Path(place).is_dir() else place for place in places.values()]
         of = key(asked, folder / PAGES, place_of(index), *known, params.agent)
@@ -108,7 +110,7 @@ def _measured(
     for name, (environment, player) in players:
         played, void = output.work / f"{name}.jsonl", 0
         if isinstance(player, Path):
-            played = player
+            played, void = player, _void_before(player, known)
         else:
             if name in before and not played.exists():
                 with storage.replacing(played) as new:
@@ -124,6 +126,14 @@ def _measured(
                 f"{name}: has no episode that counts: each is void, which was told above, or of another question"
             )
     return found
+
+
+def _void_before(played: Path, asked: Collection[Question]) -> int:
+    """Of an earlier evaluation: how many of these questions stayed void there."""
+    told = json.loads((played.parent / EVALUATION).read_text(encoding="utf-8"))
+    own = next(iter(told.values()))
+    there = {one.question.uid for one in trajectories.read(played)}
+    return min(int(own["void"]), sum(one.uid not in there for one in asked))
 
 
 def _left_void(former: Path | None, of: str) -> dict[str, Path]:
@@ -166,6 +176,8 @@ def _write(
             JUDGE: judge,
         }
         table[name] = {**asdict(one), "rows": {row.uid: _row(row) for row in one.rows}, "inputs": of, "key": key}
+        if not one.f1.count:
+            del table[name]["f1"]
         if name in compared:  # with its questions in the place of how many they are
             table[name]["compared"] = {**asdict(compared[name]), **changed(one, found[own])}
     (folder / EVALUATION).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
@@ -195,7 +207,8 @@ def metrics(one: Evaluation) -> dict[str, float]:
     """The main numbers."""
     accuracy = one.accuracy
     told = {"accuracy": accuracy.value, "accuracy_low": accuracy.low, "accuracy_high": accuracy.high}
-    told |= {"f1": one.f1.value, "f1_low": one.f1.low, "f1_high": one.f1.high}
+    if one.f1.count:  # else nothing could be answered, and nothing was
+        told |= {"f1": one.f1.value, "f1_low": one.f1.low, "f1_high": one.f1.high}
     return told | {name: figure.value for name, figure in one.figures.items()} | {"void": float(one.void)}
 
 
@@ -271,7 +284,7 @@ def _players(
 def _player(place: str, corpus: Path, pictures: Pictures, params: Params) -> Policy:
     if place == SCRIPTED:
         return Scripted(corpus, params.agent)
-    return open_policy(place, pictures, params.agent, at_once=params.evaluate.at_once)
+    return policies.open_policy(place, pictures, params.agent, at_once=params.evaluate.at_once)
 
 
 def _kept(coming: Iterator[Trajectory], file: Path) -> Iterator[Trajectory]:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from unidoc_rl.curate import SFT
-from unidoc_rl.curate.stage import RL, curate
+from unidoc_rl.curate.stage import CHANGES_NOTHING, RL, curate
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate.stage import evaluate
 from unidoc_rl.grpo.stage import grpo
@@ -122,7 +122,8 @@ class _Climb:
             _whole(folder, len(report.left_out), params.curate.may_leave_out)
 
         what = f"trajectories of {', '.join(params.agent.actions)}"
-        return self._made.folder(folder, what, [world, params.curate, params.agent, params.rewards], make)
+        curating = params.curate.model_dump_json(exclude=CHANGES_NOTHING)
+        return self._made.folder(folder, what, [world, curating, params.agent, params.rewards], make)
 
     def _trajectories(self, protocol: Protocol) -> Path:
         return self._out / "trajectories" / protocol

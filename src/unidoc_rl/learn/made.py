@@ -39,10 +39,17 @@ class Made:
         start = time.monotonic()
         so_far = f"{(start - self._start) / 60:.0f} min so far"
         progress.tell(f"{what} ({self._number} of {self._count}; {so_far})")
+        self._note(name, None)  # until it is whole, it may be of either
         make()
         gc.collect()  # a trainer and its model hold each other: those of all steps would stay in memory
-        self._keys[name] = key
-        with storage.replacing(self._out / NOTE) as new:
-            new.write_text(json.dumps(self._keys, indent=1) + "\n", encoding="utf-8")
+        self._note(name, key)
         progress.tell(f"{what}: done in {time.monotonic() - start:.0f} s")
         return key
+
+    def _note(self, name: str, key: str | None) -> None:
+        """What it was made of; None: of nobody knows what."""
+        self._keys.pop(name, None)
+        if key is not None:
+            self._keys[name] = key
+        with storage.replacing(self._out / NOTE) as new:
+            new.write_text(json.dumps(self._keys, indent=1) + "\n", encoding="utf-8")

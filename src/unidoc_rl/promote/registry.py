@@ -39,11 +39,17 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            return self._client.get_model_version_by_alias(self._name, alias)
+            found = self._client.get_model_version_by_alias(self._name, alias)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise  # a registry that is away is not one without a champion
             return None  # no such model, or no such alias
+        if not {POLICY, MODEL} <= found.tags.keys():
+            raise UnidocError(
+                f"{self._name}: version {found.version}, whose alias is {alias}, was not registered by "
+                "`unidoc promote`; name another model in promote.name"
+            )
+        return found
 
     def known(self, tags: Mapping[str, str]) -> ModelVersion | None:
         """A version with all these tags."""
