@@ -67,7 +67,7 @@ class _Version(BaseModel):
 
 class _Model(BaseModel):
     id: str
-    max_model_len: int
+    max_model_len: int | None = None  # not told of what is served as changes to another
 
 
 class _Served(BaseModel):
@@ -118,7 +118,7 @@ class Vllm(Endpoint):
         """It would end episodes that the protocol does not, and they would be rewarded for how they ended."""
         found = self._read(_Served, self._ask(lambda: self._http.get("/models"), "a list of models"))
         for one in found.data:
-            if one.id == self.model and one.max_model_len < longest:
+            if one.id == self.model and one.max_model_len is not None and one.max_model_len < longest:
                 raise UnidocError(
                     f"endpoint {self._address}: reads {one.max_model_len} tokens at most, and an episode may have "
                     f"{longest}: those of agent.context_tokens, and of a turn; start it with a larger --max-model-len, "
