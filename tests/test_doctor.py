@@ -139,9 +139,14 @@ def test_an_address_that_is_none_is_named(name: str, address: str) -> None:
 
 @pytest.mark.parametrize("name", ["milvus", *HTTP])
 def test_keys_in_an_address_are_refused_and_not_shown(name: str) -> None:
-    finding = find(name, **{name: "http://me:hunter2@127.0.0.1:1"})
+    finding = doctor.server(name, "http://me:hunter2@127.0.0.1:1", key_of(name), seconds=1)
     assert not finding.ok
     assert "hunter2" not in finding.line()
+
+
+@pytest.mark.parametrize("name", ["milvus", *HTTP])
+def test_a_name_that_no_host_can_have_is_told(name: str) -> None:
+    assert "cannot be asked" in find(name, **{name: "http://mlflow..svc:5000"}).line()
 
 
 def test_the_key_of_an_endpoint_is_sent_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,17 @@ def test_an_address_of_no_milvus_is_answered_with_what_one_looks_like(file: Path
     assert "(of Milvus: http://host:19530, or a Lite folder.db" in refusal(file, {"index": {"uri": uri}})
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["services.mlflow", "services.kfp", "index.uri", "rewards.judge", "curate.teacher", "grpo.server", "sft.model"],
+)
+def test_an_address_with_a_key_is_refused_and_not_shown(key: str) -> None:
+    """It would be in every run, and in the pipeline."""
+    with pytest.raises(UnidocError, match=rf"--set: {key}: the address carries a name or key") as caught:
+        params.load(overrides=[f"{key}=http://me:hunter2@host:5000/v1"])
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.mark.parametrize("address", ["localhost:5000", "mlflow", "http://", "file:///mlruns", "mlflow.db"])
 def test_an_address_of_no_mlflow_is_answered_with_what_one_looks_like(file: Path, address: str) -> None:
     told = refusal(file, {"services": {"mlflow": address}})

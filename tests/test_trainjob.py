@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,7 +95,7 @@ def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
     assert seen == [("episodes", PARAMS)]
     assert capsys.readouterr().out == f"step 1 of {name}-node-0-1\nstep 2 of {name}-node-0-1\n"
     assert cluster.removed == [name]
-    assert [*(tmp_path / "shared").iterdir()] == []
+    assert {path.name for path in folder.iterdir()} == {"begun", "out", "params.yaml", "taken", "waited-for"}
 
 
 def test_the_role_allows_what_is_asked_and_no_more(cluster: Cluster, inputs: dict[str, str]) -> None:
@@ -143,6 +146,46 @@ def test_a_job_that_has_failed_is_begun_again_with_what_it_left(cluster: Cluster
     made = train(cluster, inputs)
     assert len(cluster.made) == 2
     assert (made / "checkpoint").exists()
+
+
+def test_a_policy_that_was_lost_on_its_way_is_taken_again(cluster: Cluster, inputs: dict[str, str]) -> None:
+    """Kubeflow stores it after the task has ended well."""
+    shutil.rmtree(train(cluster, inputs))
+    assert {path.name: path.read_text() for path in train(cluster, inputs).iterdir()} == NODES_WRITE
+    assert len(cluster.made) == 1
+
+
+def test_policies_that_were_taken_long_ago_are_removed(
+    cluster: Cluster, inputs: dict[str, str], tmp_path: Path
+) -> None:
+    train(cluster, inputs)
+    (first,) = (tmp_path / "shared").iterdir()
+    for age, left in ((trainjob.KEPT - 60, 2), (trainjob.KEPT + 60, 2)):
+        os.utime(first / "taken", (time.time() - age,) * 2)
+        (Path(inputs["trajectories"]) / "sft.jsonl").write_text(f"others, {age}")
+        cluster.states = ["", "Complete"]
+        train(cluster, inputs)
+        assert len(list((tmp_path / "shared").iterdir())) == left
+    assert not first.exists()
+
+
+def test_all_tries_together_take_no_longer_than_is_allowed(
+    cluster: Cluster, inputs: dict[str, str], tmp_path: Path
+) -> None:
+    def begun(seconds: float) -> None:
+        (folder,) = (tmp_path / "shared").iterdir()
+        os.utime(folder / "begun", (time.time() - seconds,) * 2)
+
+    for took, said in ((0, "has failed"), (5400, "has failed"), (7260, "took longer than pipeline.hours allows")):
+        if took:
+            begun(took)
+        cluster.states = ["Failed" if took else "", "Failed"]
+        with pytest.raises(UnidocError, match=said):
+            train(cluster, inputs)
+    assert [job["spec"]["activeDeadlineSeconds"] for job in cluster.made] == [7200, 1800]
+    os.utime(next((tmp_path / "shared").iterdir()) / "waited-for", (0, 0))  # another day, not another try
+    cluster.states = ["Failed", "Complete"]
+    train(cluster, inputs)
 
 
 def test_other_inputs_are_another_job(cluster: Cluster, inputs: dict[str, str]) -> None:

@@ -313,7 +313,7 @@ def _in_words(address: str, seconds: float) -> Iterator[None]:
         yield
     except urllib.error.HTTPError:
         raise
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, UnicodeError) as error:  # the last: of a name that no host can have
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             raise _Unwell(

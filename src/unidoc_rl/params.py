@@ -26,8 +26,21 @@ PROFILES = Path(__file__).with_name("profiles")  # files of parameters, under th
 MERGE = "tag:yaml.org,2002:merge"
 
 
+_WITH_A_KEY = re.compile(r"://[^/\s]*@")
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)  # strict: `true` is no number, `1` no switch
+
+    @field_validator("*")
+    @classmethod
+    def _without_keys(cls, value: object) -> object:
+        """They would be in runs and pipelines, for whoever may look at these."""
+        if isinstance(value, str) and _WITH_A_KEY.search(value):
+            raise ValueError(
+                "the address carries a name or key; leave them out: KFP_TOKEN, MLFLOW_TRACKING_TOKEN and the like have them"
+            )
+        return value
 
 
 class SampleParams(Section):
@@ -336,7 +349,7 @@ class PipelineParams(Section):
     )
     memory: str = Field("16Gi", pattern=r"^[1-9]\d*[MGT]i$", description="that a task may use, at most")
     gpus: int = Field(0, ge=0, le=16, description="of each task, or each node, that trains or plays; 0: its CPUs")
-    shared_memory: str = Field("16Gi", pattern=r"^[1-9]\d*[MGT]i$", description="of a task or node that has GPUs")
+    shared_memory: str = Field("16Gi", pattern=r"^[1-9]\d*[MGT]i$", description="of a task that has GPUs")
     nodes: int = Field(
         0,
         ge=0,

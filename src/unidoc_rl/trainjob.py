@@ -1,8 +1,8 @@
 """Training by many processes: on the GPUs of this task; or on nodes, as a TrainJob of Kubeflow Trainer that it watches.
 
 The nodes cannot see the task's folders, nor it theirs. So what goes in and what comes out lies on a volume that they
-share, in a folder under the job's name, which follows from the inputs: a task that is started anew finds its job still
-running, or has it go on from its last checkpoint.
+share, in a folder under the job's name, which follows from the inputs. A task that is started anew finds its job still
+running, or has it go on from its last checkpoint, or takes the policy again, which may have been lost on its way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 
 RUNTIME = "unidoc-rl"  # of manifests/base/training.yaml
 SHARED = Path("/shared")
-WAITED_FOR = "waited-for"  # in a job's folder
+# In a job's folder:
+WAITED_FOR = "waited-for"
+BEGUN = "begun"  # when its task began, for the first time
+TAKEN = "taken"  # a copy of its policy
+KEPT = 86_400.0  # seconds that it stays then, at least
 IMAGE = "UNIDOC_IMAGE"  # the variable that has the one of the nodes
 FIRST = "node-0"  # whose log is told
 COMPLETE, FAILED = "Complete", "Failed"
@@ -64,26 +68,30 @@ def train(
     client = cluster.connected(backend)
     # Not by how many nodes, nor how long, nor by which server, which may come back under another address.
     learned_by = params.model_dump_json(include={stage, "agent", "rewards"}, exclude={"grpo": {"server"}})
-    digest = provenance.key(stage, learned_by, *(Path(folder) for folder in inputs.values()))
+    by = os.environ.get(IMAGE, "")
+    digest = provenance.key(stage, by, learned_by, *(Path(folder) for folder in inputs.values()))
     job = f"unidoc-{stage}-{digest[:12]}"
     folder = shared / job
-    for name, source in inputs.items():
-        _put(Path(source), folder / name)
-    file = folder / "params.yaml"
-    file.write_text(params.model_dump_json(), encoding="utf-8")
-    there = {name: str(folder / name) for name in inputs}
-    command = ["torchrun", *_work(stage, arguments, there, folder / "out", file)]
-    with waited.waiting(folder / WAITED_FOR):
-        _started(client, job, command, params.pipeline, shared, sleep)
-        _followed(client, job, params.pipeline.hours * 3600, sleep)
-    if not (folder / "out" / marker(stage)).is_file():
-        raise UnidocError(
-            f"{folder}: TrainJob {job} is complete, and no policy is there: see that its nodes have the volume"
-        )
+    if not (folder / TAKEN).exists():
+        for name, source in inputs.items():
+            _put(Path(source), folder / name)
+        file = folder / "params.yaml"
+        file.write_text(params.model_dump_json(), encoding="utf-8")
+        there = {name: str(folder / name) for name in inputs}
+        command = ["torchrun", *_work(stage, arguments, there, folder / "out", file)]
+        seconds = _left(folder, params.pipeline.hours)
+        with waited.waiting(folder / WAITED_FOR):
+            _started(client, job, command, params.pipeline, seconds, shared, sleep)
+            _followed(client, job, seconds, sleep)
+        if not (folder / "out" / marker(stage)).is_file():
+            raise UnidocError(
+                f"{folder}: TrainJob {job} is complete, and no policy is there: see that its nodes have the volume"
+            )
     with storage.writing(out, *markers(stage)) as output:
         shutil.copytree(folder / "out", output.new, dirs_exist_ok=True)
+    (folder / TAKEN).touch()
     _remove(client, job)
-    shutil.rmtree(folder)
+    _clear(folder, inputs)
 
 
 def here(stage: str, arguments: Sequence[str], inputs: Mapping[str, str], out: str | Path, params: Params) -> None:
@@ -114,11 +122,33 @@ def _put(source: Path, target: Path) -> None:
     half.rename(target)
 
 
+def _left(folder: Path, hours: float) -> float:
+    """Seconds that the job may take: less what it took before its task was tried again."""
+    begun, waiting = folder / BEGUN, folder / WAITED_FOR
+    if not begun.exists() or not waiting.exists() or waited.silent(waiting) > waited.PATIENCE:
+        begun.touch()
+    left = hours * 3600 - waited.silent(begun)
+    if left <= 0:
+        raise UnidocError(f"TrainJob {folder.name} took longer than pipeline.hours allows, with all tries at it")
+    return left
+
+
+def _clear(folder: Path, inputs: Mapping[str, str]) -> None:
+    """What a policy was made of; and policies that were taken long ago, by whatever run."""
+    for name in inputs:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    stage = folder.name.rpartition("-")[0]
+    for note in folder.parent.glob(f"{stage}-*/{TAKEN}"):
+        if note.parent != folder and waited.silent(note) > KEPT:
+            shutil.rmtree(note.parent, ignore_errors=True)
+
+
 def _started(
     client: Client,
     job: str,
     command: list[str],
     settings: PipelineParams,
+    seconds: float,
     shared: Path,
     sleep: Callable[[float], object],
 ) -> None:
@@ -143,7 +173,7 @@ def _started(
         given[s3.CACHE] = str(shared / "cache")  # what a judge has said outlives node and job
         given[waited.FILE] = str(shared / job / WAITED_FOR)
         trainer = CustomTrainerContainer(image, num_nodes=settings.nodes, resources_per_node=resources, env=given)
-        options = [Name(job), TrainerCommand(command), ActiveDeadlineSeconds(round(settings.hours * 3600))]
+        options = [Name(job), TrainerCommand(command), ActiveDeadlineSeconds(max(1, round(seconds)))]
         client.train(runtime=runtime, trainer=trainer, options=options)
 
 

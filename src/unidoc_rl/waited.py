@@ -44,11 +44,16 @@ def check() -> None:
     if FILE not in os.environ:
         return
     try:
-        silent = time.time() - Path(os.environ[FILE]).stat().st_mtime
+        silence = silent(Path(os.environ[FILE]))
     except OSError:  # likewise: asked again after the next step
         return
-    if silent > PATIENCE:
+    if silence > PATIENCE:
         raise UnidocError(
-            f"nobody has waited for this training for {silent / 60:.0f} minutes: its run was cancelled, or its task is "
-            "gone; the same run, submitted again, goes on from the last checkpoint"
+            f"nobody has waited for this training for {silence / 60:.0f} minutes: its run was cancelled, or its task "
+            "is gone; tried again, the task goes on from the last checkpoint"
         )
+
+
+def silent(file: Path) -> float:
+    """Seconds, since somebody waited."""
+    return time.time() - file.stat().st_mtime

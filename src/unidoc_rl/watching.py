@@ -82,7 +82,6 @@ class _Watch(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        waited.check()
         self._bar = progress.bar(state.max_steps, self._what, "step", done=state.global_step).__enter__()
         self._known = self._run.last_step()
         for row in state.log_history:  # of a checkpoint: its last may have been told to nobody

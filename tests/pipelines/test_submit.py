@@ -266,12 +266,6 @@ def test_a_certificate_of_one_s_own_authority_is_trusted_where_it_is_named(
         submitted(kfp)
 
 
-def test_a_key_in_the_address_is_refused_and_not_shown() -> None:
-    with pytest.raises(UnidocError, match="carries a name or key") as caught:
-        at(Kfp(url="http://me:hunter2@127.0.0.1:1"))
-    assert "hunter2" not in str(caught.value)
-
-
 def test_a_page_to_log_in_is_not_taken_for_the_api(kfp: Kfp) -> None:
     with (
         servers.http_server({"/apis/v2beta1/healthz": 200}) as other,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from unidoc_rl import questions, ranks, spread, storage, trained
+from unidoc_rl import questions, ranks, spread, storage, trained, waited
 from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
@@ -37,6 +37,7 @@ def grpo(
     """Makes the policy `out` of another one and a question file; returns how it went in the end."""
     storage.keep_apart(out, learned, validation, corpus, index, policy)
     spread.check(params.grpo.deepspeed)
+    waited.check()
     begun, folder = storage.local_folder(policy), storage.local_folder(corpus)
     (asked, _), (tested, _) = (questions.read_playable(file, folder) for file in (learned, validation))
 

@@ -15,7 +15,7 @@ from datasets import Dataset
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer
 
-from unidoc_rl import ranks, spread, storage, trained
+from unidoc_rl import ranks, spread, storage, trained, waited
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.dialect import system_prompt
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch, with_a_picture
@@ -68,6 +68,7 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
     """Makes the policy `out` of a file of trajectories; returns how it went in the end."""
     storage.keep_apart(out, learned, corpus)
     spread.check(params.sft.deepspeed)
+    waited.check()
     read = list(trajectories.read(learned))
     if not read:
         raise UnidocError(f"{learned}: holds no trajectory; nothing can be learned")
