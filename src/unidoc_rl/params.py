@@ -38,7 +38,7 @@ class Section(BaseModel):
         """They would be in runs and pipelines, for whoever may look at these."""
         if isinstance(value, str) and _WITH_A_KEY.search(value):
             raise ValueError(
-                "the address carries a name or key; leave them out: KFP_TOKEN, MLFLOW_TRACKING_TOKEN and the like have it"
+                "the address carries a name or key; leave them out: KFP_TOKEN, MLFLOW_TRACKING_TOKEN and others have it"
             )
         return value
 

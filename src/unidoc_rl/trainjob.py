@@ -79,10 +79,7 @@ def train(
         file.write_text(params.model_dump_json(), encoding="utf-8")
         there = {name: str(folder / name) for name in inputs}
         command = ["torchrun", *_work(stage, arguments, there, folder / "out", file)]
-        seconds = _left(folder, params.pipeline.hours)
-        with waited.waiting(folder / WAITED_FOR):
-            _started(client, job, command, params.pipeline, seconds, shared, sleep)
-            _followed(client, job, seconds, sleep)
+        _run(client, folder, command, params.pipeline, sleep)
         if not (folder / "out" / marker(stage)).is_file():
             raise UnidocError(
                 f"{folder}: TrainJob {job} is complete, and no policy is there: see that its nodes have the volume"
@@ -122,6 +119,16 @@ def _put(source: Path, target: Path) -> None:
     half.rename(target)
 
 
+def _run(
+    client: Client, folder: Path, command: list[str], settings: PipelineParams, sleep: Callable[[float], object]
+) -> None:
+    """The job that has this folder, to its end."""
+    seconds = _left(folder, settings.hours)
+    with waited.waiting(folder / WAITED_FOR):
+        _started(client, folder, command, settings, seconds, sleep)
+        _followed(client, folder.name, seconds, sleep)
+
+
 def _left(folder: Path, hours: float) -> float:
     """Seconds that the job may take: less what it took before its task was tried again."""
     begun, waiting = folder / BEGUN, folder / WAITED_FOR
@@ -145,17 +152,17 @@ def _clear(folder: Path, inputs: Mapping[str, str]) -> None:
 
 def _started(
     client: Client,
-    job: str,
+    folder: Path,
     command: list[str],
     settings: PipelineParams,
     seconds: float,
-    shared: Path,
     sleep: Callable[[float], object],
 ) -> None:
     """Unless it runs already; one that has failed is begun again, and goes on from its last checkpoint."""
     from kubeflow.trainer import CustomTrainerContainer
     from kubeflow.trainer.options import ActiveDeadlineSeconds, Name, TrainerCommand
 
+    job = folder.name
     status = _status_if_there(client, job)
     if status is not None and status != FAILED:
         return
@@ -170,8 +177,8 @@ def _started(
             resources[cluster.GPU] = str(settings.gpus)
         image = os.environ.get(IMAGE, runtime.trainer.image)
         given = {name: os.environ[name] for name in (tracking.PIPELINE,) if name in os.environ}
-        given[s3.CACHE] = str(shared / "cache")  # what a judge has said outlives node and job
-        given[waited.FILE] = str(shared / job / WAITED_FOR)
+        given[s3.CACHE] = str(folder.parent / "cache")  # what a judge has said outlives node and job
+        given[waited.FILE] = str(folder / WAITED_FOR)
         trainer = CustomTrainerContainer(image, num_nodes=settings.nodes, resources_per_node=resources, env=given)
         options = [Name(job), TrainerCommand(command), ActiveDeadlineSeconds(max(1, round(seconds)))]
         client.train(runtime=runtime, trainer=trainer, options=options)
