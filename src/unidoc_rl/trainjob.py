@@ -68,8 +68,8 @@ def train(
     client = cluster.connected(backend)
     # Not by how many nodes, nor how long, nor by which server, which may come back under another address.
     learned_by = params.model_dump_json(include={stage, "agent", "rewards"}, exclude={"grpo": {"server"}})
-    by = os.environ.get(IMAGE, "")
-    digest = provenance.key(stage, by, learned_by, *(Path(folder) for folder in inputs.values()))
+    image = os.environ.get(IMAGE, "")  # another one may learn otherwise
+    digest = provenance.key(stage, image, learned_by, *(Path(folder) for folder in inputs.values()))
     job = f"unidoc-{stage}-{digest[:12]}"
     folder = shared / job
     if not (folder / TAKEN).exists():

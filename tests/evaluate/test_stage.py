@@ -415,9 +415,9 @@ def test_an_earlier_evaluation_stands_beside_with_what_it_has_played(
     assert [one.turns for one in taken_over] == [played[one.question.uid] for one in taken_over]
     assert table["monday"]["compared"]["value"] == 0
     assert table["monday"]["accuracy"]["count"] == 3 == monday["scripted"].accuracy.count - 1
-    ran_away = tmp_path / "monday/evaluation.json"  # two of its questions, as if they had been void
-    was = json.loads(ran_away.read_text())
-    ran_away.write_text(json.dumps({**was, "scripted": {**was["scripted"], "void": 2}}))
+    told = tmp_path / "monday/evaluation.json"
+    was = json.loads(told.read_text())  # two of its questions, as if they had been void
+    told.write_text(json.dumps({**was, "scripted": {**was["scripted"], "void": 2}}))
     left = [one for one in trajectories.read(tmp_path / "monday/episodes.jsonl") if one.question not in some[1:3]]
     trajectories.write(tmp_path / "monday/episodes.jsonl", left)
     now = evaluate(tmp_path / "now.json", small.corpus, index, "scripted", tmp_path / "tuesday", params, beside)
