@@ -49,11 +49,13 @@ def inputs(tmp_path: Path) -> dict[str, str]:
     return {name: str(tmp_path / name) for name in ("trajectories", "corpus")}
 
 
-def train(cluster: Cluster, inputs: dict[str, str], params: Params = PARAMS, stage: str = "sft", **more: Any) -> Path:
+def train(
+    cluster: Cluster, inputs: dict[str, str], params: Params = PARAMS, follows_from: str = "episodes", **more: Any
+) -> Path:
     folder = Path(inputs["corpus"]).parent
     options = {"sleep": lambda _: None, "shared": folder / "shared", "backend": cluster.config(), **more}
     arguments = ["{trajectories}/sft.jsonl", "--corpus", "{corpus}"]
-    trainjob.train(stage, arguments, inputs, folder / "sft", params, **options)
+    trainjob.train("sft", arguments, inputs, follows_from, folder / "sft", params, **options)
     return folder / "sft"
 
 
@@ -162,9 +164,8 @@ def test_policies_that_were_taken_long_ago_are_removed(
     (first,) = (tmp_path / "shared").iterdir()
     for age, left in ((trainjob.KEPT - 60, 2), (trainjob.KEPT + 60, 2)):
         os.utime(first / "taken", (time.time() - age,) * 2)
-        (Path(inputs["trajectories"]) / "sft.jsonl").write_text(f"others, {age}")
         cluster.states = ["", "Complete"]
-        train(cluster, inputs)
+        train(cluster, inputs, follows_from=f"others, {age}")
         assert len(list((tmp_path / "shared").iterdir())) == left
     assert not first.exists()
 
@@ -191,18 +192,25 @@ def test_all_tries_together_take_no_longer_than_is_allowed(
 def test_other_inputs_are_another_job(cluster: Cluster, inputs: dict[str, str]) -> None:
     train(cluster, inputs)
     cluster.states = ["", "Complete"]
-    (Path(inputs["trajectories"]) / "sft.jsonl").write_text("others")
-    train(cluster, inputs)
+    train(cluster, inputs, follows_from="others")
     assert len({job["metadata"]["name"] for job in cluster.made}) == 2
 
 
-def test_a_server_that_plays_under_another_address_is_no_other_job(cluster: Cluster, inputs: dict[str, str]) -> None:
-    for server in ("http://rollouts:8000/v1", "http://other:8000/v1"):
-        cluster.states = ["", "Complete"]
-        grpo = PARAMS.grpo.model_copy(update={"server": server})
-        with pytest.raises(UnidocError, match="no policy is there"):  # but sft's: the nodes here know no other
-            train(cluster, inputs, PARAMS.model_copy(update={"grpo": grpo}), stage="grpo")
-    assert len({job["metadata"]["name"] for job in cluster.made}) == 1
+def test_two_runs_that_wait_for_the_same_both_have_its_policy(
+    cluster: Cluster, inputs: dict[str, str], tmp_path: Path
+) -> None:
+    """The one that sees it complete removes the job from under the other."""
+    cluster.states = ["", "", "Complete"]
+
+    other = tmp_path / "of the other"
+
+    def meanwhile(_: float) -> None:
+        if not other.exists():
+            train(cluster, inputs).rename(other)
+
+    made = train(cluster, inputs, sleep=meanwhile)
+    assert {path.name: path.read_text() for path in made.iterdir()} == NODES_WRITE
+    assert len(cluster.made) == len(cluster.removed) == 1
 
 
 def test_a_job_that_somebody_removes_is_told(cluster: Cluster, inputs: dict[str, str]) -> None:

@@ -25,10 +25,12 @@ def grpo(
     from pathlib import Path
 
     from unidoc_rl import trained, trainjob
+    from unidoc_rl.grpo.stage import follows_from
     from unidoc_rl.grpo.stage import grpo as run
     from unidoc_rl.params import from_json
 
     settings = from_json(params)
+    learned, validation = (Path(trajectories.path) / name for name in ("rl.jsonl", "validation.json"))
     if settings.pipeline.nodes or settings.pipeline.gpus > 1:
         inputs = {
             "trajectories": trajectories.path,
@@ -38,18 +40,13 @@ def grpo(
         }
         arguments = ["{trajectories}/rl.jsonl", "--validation", "{trajectories}/validation.json"]
         arguments += ["--corpus", "{corpus}", "--index", "{index}", "--policy", "{sft}"]
-        by_many = trainjob.train if settings.pipeline.nodes else trainjob.here
-        by_many("grpo", arguments, inputs, grpo.path, settings)
+        if settings.pipeline.nodes:
+            known_by = follows_from(learned, validation, Path(corpus.path), index.path, Path(sft.path), settings)
+            trainjob.train("grpo", arguments, inputs, known_by, grpo.path, settings)
+        else:
+            trainjob.here("grpo", arguments, inputs, grpo.path, settings)
     else:
-        run(
-            Path(trajectories.path) / "rl.jsonl",
-            Path(trajectories.path) / "validation.json",
-            corpus.path,
-            index.path,
-            sft.path,
-            grpo.path,
-            settings,
-        )
+        run(learned, validation, corpus.path, index.path, sft.path, grpo.path, settings)
     for name, value in trained.marks(Path(grpo.path), "grpo").items():
         metrics.log_metric(name, value)
     shutil.copy(Path(grpo.path) / trained.CARD, card.path)

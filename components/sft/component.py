@@ -20,16 +20,20 @@ def sft(
 
     from unidoc_rl import trained, trainjob
     from unidoc_rl.params import from_json
+    from unidoc_rl.sft.stage import follows_from
     from unidoc_rl.sft.stage import sft as run
 
-    settings = from_json(params)
+    settings, learned = from_json(params), Path(trajectories.path) / "sft.jsonl"
     if settings.pipeline.nodes or settings.pipeline.gpus > 1:
         inputs = {"trajectories": trajectories.path, "corpus": corpus.path}
         arguments = ["{trajectories}/sft.jsonl", "--corpus", "{corpus}"]
-        by_many = trainjob.train if settings.pipeline.nodes else trainjob.here
-        by_many("sft", arguments, inputs, sft.path, settings)
+        if settings.pipeline.nodes:
+            known_by = follows_from(learned, Path(corpus.path), settings)
+            trainjob.train("sft", arguments, inputs, known_by, sft.path, settings)
+        else:
+            trainjob.here("sft", arguments, inputs, sft.path, settings)
     else:
-        run(Path(trajectories.path) / "sft.jsonl", corpus.path, sft.path, settings)
+        run(learned, corpus.path, sft.path, settings)
     for name, value in trained.marks(Path(sft.path), "sft").items():
         metrics.log_metric(name, value)
     shutil.copy(Path(sft.path) / trained.CARD, card.path)

@@ -1,4 +1,4 @@
-"""The one error that is meant for the person at the keyboard."""
+"""The errors that are meant for the person at the keyboard."""
 
 
 class UnidocError(Exception):
@@ -7,3 +7,7 @@ class UnidocError(Exception):
 
 class Away(UnidocError):
     """A server that is needed cannot be reached or used; later it may be."""
+
+
+class Abandoned(UnidocError):
+    """Nobody waits any more for what is being done."""

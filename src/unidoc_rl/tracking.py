@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from unidoc_rl import progress, provenance, storage
-from unidoc_rl.errors import UnidocError
+from unidoc_rl.errors import Abandoned, UnidocError
 from unidoc_rl.journal import Journal
 from unidoc_rl.mlflow_server import FOLDER, Server, away, place
 from unidoc_rl.params import ServiceParams
@@ -127,7 +127,7 @@ def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Ru
             yield told
             _note_beside_results(name, told.key)
             status = "FINISHED"
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Abandoned):
             status = "KILLED"
             raise
         finally:

@@ -1,8 +1,9 @@
 """Training by many processes: on the GPUs of this task; or on nodes, as a TrainJob of Kubeflow Trainer that it watches.
 
 The nodes cannot see the task's folders, nor it theirs. So what goes in and what comes out lies on a volume that they
-share, in a folder under the job's name, which follows from the inputs. A task that is started anew finds its job still
-running, or has it go on from its last checkpoint, or takes the policy again, which may have been lost on its way.
+share, in a folder under the job's name, which follows from the inputs. A task that is started anew, or that of a run
+that is submitted again, finds its job still running, or has it go on from its last checkpoint, or takes the policy
+again, which may have been lost on its way.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def train(
     stage: str,
     arguments: Sequence[str],
     inputs: Mapping[str, str],
+    follows_from: str,
     out: str | Path,
     params: Params,
     *,
@@ -63,13 +65,10 @@ def train(
 ) -> None:
     """Does what `unidoc STAGE ARGUMENTS --out OUT` does, on the nodes.
 
-    `arguments`: with {name} for the folder of that name in `inputs`.
+    `arguments`: with {name} for the folder of that name in `inputs`. `follows_from`: what the policy is known by.
     """
     client = cluster.connected(backend)
-    # Not by how many nodes, nor how long, nor by which server, which may come back under another address.
-    learned_by = params.model_dump_json(include={stage, "agent", "rewards"}, exclude={"grpo": {"server"}})
-    image = os.environ.get(IMAGE, "")  # another one may learn otherwise
-    digest = provenance.key(stage, image, learned_by, *(Path(folder) for folder in inputs.values()))
+    digest = provenance.key(os.environ.get(IMAGE, ""), follows_from)  # another image may learn otherwise
     job = f"unidoc-{stage}-{digest[:12]}"
     folder = shared / job
     if not (folder / TAKEN).exists():
@@ -126,7 +125,7 @@ def _run(
     seconds = _left(folder, settings.hours)
     with waited.waiting(folder / WAITED_FOR):
         _started(client, folder, command, settings, seconds, sleep)
-        _followed(client, folder.name, seconds, sleep)
+        _followed(client, folder, seconds, sleep)
 
 
 def _left(folder: Path, hours: float) -> float:
@@ -197,8 +196,9 @@ def _remove(client: Client, job: str) -> None:
         client.delete_job(job)
 
 
-def _followed(client: Client, job: str, seconds: float, sleep: Callable[[float], object]) -> None:
+def _followed(client: Client, folder: Path, seconds: float, sleep: Callable[[float], object]) -> None:
     """Tells the first node's log until the job has ended; one that takes longer is ended."""
+    job = folder.name
     end = time.monotonic() + seconds
     log = _Log(client)
     lost = 0
@@ -211,6 +211,8 @@ def _followed(client: Client, job: str, seconds: float, sleep: Callable[[float],
                     break
                 log.tell(found)
         except cluster.NotThere as error:
+            if (folder / TAKEN).exists():  # by the task of another run, which waited for the same
+                return
             raise UnidocError(f"TrainJob {job} has been removed, not by this task: run again to go on") from error
         except Away:
             lost += 1

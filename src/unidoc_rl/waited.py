@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
-from unidoc_rl.errors import UnidocError
+from unidoc_rl.errors import Abandoned
 
 FILE = "UNIDOC_WAITED_FOR"  # the variable that names it, on the nodes
 TOUCHED_EVERY = 60.0  # seconds
@@ -48,7 +48,7 @@ def check() -> None:
     except OSError:  # likewise: asked again after the next step
         return
     if silence > PATIENCE:
-        raise UnidocError(
+        raise Abandoned(
             f"nobody has waited for this training for {silence / 60:.0f} minutes: its run was cancelled, or its task "
             "is gone; tried again, the task goes on from the last checkpoint"
         )

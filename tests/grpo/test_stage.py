@@ -21,7 +21,7 @@ from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.grpo.players import Here
-from unidoc_rl.grpo.stage import grpo
+from unidoc_rl.grpo.stage import follows_from, grpo
 from unidoc_rl.grpo.trainer import AgentTrainer, Game, in_order
 from unidoc_rl.params import AgentParams, GrpoParams, Params, RewardParams
 from unidoc_rl.types import Outcome, Scores, Trajectory
@@ -181,6 +181,19 @@ def test_what_is_no_number_stops_it_and_names_the_questions(
     with pytest.raises(UnidocError, match=rf"grpo: step 1: the {what} is nan, of the questions q\d; .*lower grpo.rate"):
         grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_server_that_plays_under_another_address_makes_no_other_policy(
+    world: World, model: Path, tmp_path: Path
+) -> None:
+    questions.write(tmp_path / "rl.json", QUESTIONS)
+
+    def known(**changed: Any) -> str:
+        params = Params(agent=AGENT, grpo=PARAMS.model_copy(update=changed))
+        asked = tmp_path / "rl.json"
+        return follows_from(asked, asked, world.corpus, str(world.folder), model, params)
+
+    assert known(server="http://rollouts:8000/v1") == known(server="http://other:8000/v1") != known(seed=2)
 
 
 def test_no_question_is_an_error(world: World, model: Path, tmp_path: Path) -> None:

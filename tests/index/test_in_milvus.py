@@ -27,6 +27,7 @@ from unidoc_rl.index.maxsim import Quantised, pool, quantise
 from unidoc_rl.index.milvus import Milvus, Rows
 from unidoc_rl.index.scan import Scan
 from unidoc_rl.index.search import Index
+from unidoc_rl.index.searching import known_by
 from unidoc_rl.index.stage import index
 from unidoc_rl.params import IndexParams
 from unidoc_rl.types import Query
@@ -80,6 +81,9 @@ def test_milvus_gives_the_answers_that_files_give_and_keeps_one_collection(uri: 
     index(tmp_path / "corpus", tmp_path / "index", dense.model_copy(update={"uri": uri}))
     index(tmp_path / "corpus", tmp_path / "files", dense)
     assert answers(tmp_path / "index") == answers(tmp_path / "files")
+    first = known_by(str(tmp_path / "index"))
+    index(tmp_path / "corpus", tmp_path / "index", dense.model_copy(update={"uri": uri}))
+    assert known_by(str(tmp_path / "index")) == first  # in another collection
     (tmp_path / "docs/steel.pdf").unlink()
     make_corpus(tmp_path, {"ships": "Trains carry coal", "steel-2": "Clocks tell the hour", "bees": SUBJECTS["bees"]})
     (tmp_path / "docs/steel-2.pdf").rename(tmp_path / "docs/steel.pdf")
@@ -87,6 +91,7 @@ def test_milvus_gives_the_answers_that_files_give_and_keeps_one_collection(uri: 
     index(tmp_path / "corpus", tmp_path / "index", dense.model_copy(update={"uri": uri}))
     index(tmp_path / "corpus", tmp_path / "files", dense)
     assert answers(tmp_path / "index") == answers(tmp_path / "files")
+    assert known_by(str(tmp_path / "index")) != first
     assert len(collections(uri) - before) == 1
 
 

@@ -29,6 +29,7 @@ from pipelines.local import run
 from pipelines.pipeline import DEMO, OWN
 from tests.agent.models import write_policy
 from tests.promote.test_stage import policy, right
+from tests.trainings import Learnable
 from unidoc_rl import mlflow_server, tracking, trainjob
 from unidoc_rl.cli import cli
 from unidoc_rl.errors import UnidocError
@@ -259,25 +260,31 @@ def test_tasks_that_train_on_other_nodes_share_a_volume_with_them_and_need_no_gp
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
 @pytest.mark.parametrize(("by", "pipeline"), [("train", {"nodes": 2, "gpus": 4}), ("here", {"gpus": 4})])
 def test_a_component_gives_many_processes_the_command_that_the_stage_is(
-    stage: str, by: str, pipeline: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stage: str,
+    by: str,
+    pipeline: dict[str, int],
+    learnable: Learnable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each argument is one that the command knows, and each folder one that is sent along."""
     asked: list[tuple[list[str], dict[str, str]]] = []
 
-    def learn(_: str, arguments: list[str], inputs: dict[str, str], out: str, params: Params) -> None:
+    def learn(_: str, arguments: list[str], inputs: dict[str, str], *more: Any) -> None:
+        out, params = more[-2:]
         asked.append((arguments, inputs))
         Path(out).mkdir()
         note(Path(out), stage, params, {"loss": 0.5}, begun_with="nano", history=[])
 
     monkeypatch.setattr(trainjob, by, learn)
-    names = ("trajectories", "corpus", "index", "sft", "grpo")
-    taken = {"sft": ("trajectories", "corpus", "sft"), "grpo": names}[stage]
-    folders = {name: dsl.Artifact(uri=str(tmp_path / name)) for name in taken}
+    there = {"trajectories": learnable.folder, "corpus": learnable.corpus}
+    there |= {"index": learnable.index, "sft": learnable.model} if stage == "grpo" else {}
+    folders = {name: dsl.Artifact(uri=str(place)) for name, place in {**there, stage: tmp_path / stage}.items()}
     shown = {"metrics": dsl.Metrics(uri=str(tmp_path / "metrics")), "card": dsl.Markdown(uri=str(tmp_path / "card"))}
     {"sft": sft, "grpo": grpo}[stage].python_func(**folders, **shown, params=json.dumps({"pipeline": pipeline}))
     assert shown["metrics"].metadata["loss"] == 0.5
     ((arguments, inputs),) = asked
-    assert inputs == {name: str(tmp_path / name) for name in taken if name != stage}
+    assert inputs == {name: str(place) for name, place in there.items()}
     command = [argument.format_map(inputs) for argument in arguments] + ["--out", str(tmp_path / stage)]
     given = cli.commands[stage].make_context(stage, command).params
     assert {str(value) for value in given.values() if value} >= {

@@ -23,8 +23,9 @@ from unidoc_rl.agent.environment import conversation
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.mlflow_server import EXPERIMENT, Server
 from unidoc_rl.params import AgentParams, Params, SftParams
-from unidoc_rl.sft.stage import Examples, Imitation, sft
+from unidoc_rl.sft.stage import Examples, Imitation, follows_from, sft
 from unidoc_rl.types import Picture, Reply, Trajectory
 
 AGENT = AgentParams(turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
@@ -165,6 +166,24 @@ def test_it_learns_leaves_the_eyes_alone_and_plays(
     assert json.loads((tmp_path / "out" / "sft.json").read_text())["params"]["sft"]["rate"] == 5e-3
 
 
+def test_a_policy_is_told_from_others_by_what_was_done_and_not_by_how_long_it_took(
+    world: World, model: Path, episodes: list[Trajectory], tmp_path: Path
+) -> None:
+    def slower(one: Trajectory) -> Trajectory:
+        turns = [replace(turn, seconds=turn.seconds + 1, reply=replace(turn.reply, seconds=9.0)) for turn in one.turns]
+        return replace(one, turns=tuple(turns))
+
+    def known(learned: list[Trajectory], params: Params) -> str:
+        trajectories.write(tmp_path / "sft.jsonl", learned)
+        return follows_from(tmp_path / "sft.jsonl", world.corpus, params)
+
+    first = known(episodes, params(model))
+    assert known([slower(one) for one in episodes], params(model)) == first
+    assert known(episodes[1:], params(model)) != first
+    faster = params(model).model_copy(update={"sft": PARAMS.model_copy(update={"rate": 1e-2})})
+    assert known(episodes, faster) != first
+
+
 def test_no_trajectories_are_an_error(world: World, model: Path, tmp_path: Path) -> None:
     (tmp_path / "sft.jsonl").touch()
     with pytest.raises(UnidocError, match="holds no trajectory"):
@@ -283,6 +302,9 @@ def test_a_training_for_which_nobody_waits_any_more_ends_and_can_be_taken_up(
     told = Params(agent=AGENT, sft=PARAMS.model_copy(update={"model": str(model), "epochs": 8.0}))
     with waited.waiting(task), pytest.raises(UnidocError, match="nobody has waited for this training"):
         sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", told)
+    server = Server(None)
+    (run,) = server.client.search_runs([server.client.get_experiment_by_name(EXPERIMENT).experiment_id])
+    assert run.info.status == "KILLED"
     assert len(learned) == 2 * 7
     assert not (tmp_path / "out").exists()
     with waited.waiting(task):

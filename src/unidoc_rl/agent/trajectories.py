@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -48,6 +49,15 @@ def placed(path: Path) -> Iterator[tuple[int, Trajectory]]:
                 begin += len(line)
     except OSError as error:
         raise UnidocError(f"{path}: cannot be read ({error}); expected trajectories, a line of JSON each") from error
+
+
+def digest(path: Path) -> str:
+    """Of what was said and done in the trajectories of a file, however long it took."""
+    told = hashlib.sha256()
+    for one in read(path):
+        turns = tuple(replace(turn, seconds=0.0, reply=replace(turn.reply, seconds=0.0)) for turn in one.turns)
+        told.update(to_line(replace(one, turns=turns)))
+    return told.hexdigest()
 
 
 def write(path: Path, trajectories: Iterable[Trajectory]) -> None:

@@ -36,7 +36,7 @@ from unidoc_rl.curate import REPORT, SFT, card, part, writing
 from unidoc_rl.curate.filters import REASONS, TOO_EASY, TOO_HARD, Traits, labelled, reason, surplus, traits
 from unidoc_rl.curate.part import Given, Part
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.index.searching import place_of
+from unidoc_rl.index.searching import known_by
 from unidoc_rl.params import Params
 from unidoc_rl.provenance import key
 from unidoc_rl.shards import Shard
@@ -113,7 +113,7 @@ def curate(
         with tracking.run("curate", params.services.mlflow, output.work / "run") as run:
             run.params(params.curate.model_dump())
             files = {"questions": to_learn} if to_learn is not None else {}
-            run.inputs({**files, "corpus": folder / PAGES, "index": place_of(index)})
+            run.inputs({**files, "corpus": folder / PAGES, "index": known_by(index)})
             if not there:
                 alone = output.work / "part"
                 alone.mkdir(exist_ok=True)
@@ -128,7 +128,7 @@ def _key(asked: Path | None, corpus: Path, index: str, params: Params) -> str:
     """Of all that the result follows from."""
     curating = params.curate.model_dump_json(exclude=CHANGES_NOTHING)
     weak = Path(params.curate.weak) if params.curate.weak else "none"
-    return key(asked or "none", corpus / PAGES, place_of(index), curating, weak, params.agent, params.rewards)
+    return key(asked or "none", corpus / PAGES, known_by(index), curating, weak, params.agent, params.rewards)
 
 
 def _files(asked: Path | None) -> tuple[Path | None, dict[Split, Path]]:

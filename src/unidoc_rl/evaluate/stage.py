@@ -31,7 +31,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION, report, traces
 from unidoc_rl.evaluate.baselines import BASELINES, play_as
 from unidoc_rl.evaluate.measures import Evaluation, Row, changed, evaluation, row_of
-from unidoc_rl.index.searching import place_of, searching
+from unidoc_rl.index.searching import known_by, searching
 from unidoc_rl.intervals import Difference, difference
 from unidoc_rl.names import document_name
 from unidoc_rl.params import Params
@@ -68,14 +68,14 @@ def evaluate(
             policies.check(place)
     with storage.writing(out, EVALUATION, EPISODES) as output, searching(index, folder) as search:
         known = [Path(place) if Path(place).is_dir() else place for place in places.values()]
-        of = key(asked, folder / PAGES, place_of(index), *known, params.agent)
+        of = key(asked, folder / PAGES, known_by(index), *known, params.agent)
         output.goes_on_with(of)
         pictures = Pictures(folder, params.agent)
         with tracking.run("evaluate", params.services.mlflow, output.work / "run") as run:
             rules = {**params.evaluate.model_dump(), **params.agent.model_dump(), JUDGE: params.rewards.judge}
             played_by = {"questions": len(read), **rules}
             run.params({"policy": policy, **played_by})
-            inputs = run.inputs({"questions": asked, "corpus": folder / PAGES, "index": place_of(index), **places})
+            inputs = run.inputs({"questions": asked, "corpus": folder / PAGES, "index": known_by(index), **places})
             players = _players(places, read, folder, search, pictures, params)
             found = _measured(players, read, unplayable, output, _left_void(output.former, of), params)
             own = next(iter(found))

@@ -18,11 +18,17 @@ from unidoc_rl.agent.vllm_policy import VllmPolicy
 from unidoc_rl.corpus import PAGES
 from unidoc_rl.grpo.players import Here, Player, There
 from unidoc_rl.grpo.trainer import STAGE, AgentTrainer, Game
-from unidoc_rl.index.searching import place_of, searching
+from unidoc_rl.index.searching import known_by, searching
 from unidoc_rl.params import Params
 from unidoc_rl.provenance import key
 from unidoc_rl.types import Trajectory
 from unidoc_rl.watching import course, last_marks, watch
+
+
+def follows_from(learned: Path, validation: Path, corpus: Path, index: str, policy: Path, params: Params) -> str:
+    """The same for the same policy."""
+    learning = params.grpo.model_copy(update={"server": None})  # which may come back under another address
+    return key(learned, validation, corpus / PAGES, known_by(index), policy, learning, params.agent, params.rewards)
 
 
 def grpo(
@@ -42,9 +48,7 @@ def grpo(
     (asked, _), (tested, _) = (questions.read_playable(file, folder) for file in (learned, validation))
 
     def inputs() -> str:
-        learning = params.grpo.model_copy(update={"server": None})  # which may come back under another address
-        sections = (learning, params.agent, params.rewards)
-        return key(learned, validation, folder / PAGES, place_of(index), begun, *sections, ranks.count())
+        return key(follows_from(learned, validation, folder, index, begun, params), ranks.count())
 
     with ranks.writing(out, STAGE, inputs) as output, searching(index, folder) as search:
         network, encoder = spread.student(begun, params.agent, params.grpo)
@@ -62,7 +66,7 @@ def grpo(
         with ranks.tracked(STAGE, params.services.mlflow, output.work / "run") as run:
             told = {**params.grpo.model_dump(), "rewards": params.rewards.of}
             given: dict[str, str | Path] = {"questions": learned, "validation": validation, "policy": begun}
-            given |= {"corpus": folder / PAGES, "index": place_of(index)}
+            given |= {"corpus": folder / PAGES, "index": known_by(index)}
             watch(trainer, "learning from rewards", run, told, given)
             trainer.go_on()
         spread.save(trainer, output.new)

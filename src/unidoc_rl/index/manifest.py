@@ -50,7 +50,23 @@ def checksums(folder: Path, files: Iterable[Path]) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): _checksum(path) for path in sorted(files)}
 
 
+def content(folder: Path) -> str:
+    """The same for the same index, wherever Milvus has its rows, and its encoder came from."""
+    return _noted(folder).model_dump_json(exclude={"uri": True, "collections": {"__all__": {"name", "source"}}})
+
+
 def read(folder: Path) -> Manifest:
+    """A damaged index is none."""
+    manifest = _noted(folder)
+    for name, checksum in manifest.files.items():
+        path = folder / name
+        if not path.is_file() or _checksum(path) != checksum:
+            what = "is not what was written" if path.is_file() else "is missing"
+            raise UnidocError(f"{path}: {what}: the index is damaged; run `unidoc index` again")
+    return manifest
+
+
+def _noted(folder: Path) -> Manifest:
     path = folder / FILE
     try:
         manifest = Manifest.model_validate_json(path.read_bytes())
@@ -62,11 +78,6 @@ def read(folder: Path) -> Manifest:
         raise UnidocError(
             f"{path}: has format {manifest.format}, this version reads {FORMAT}; run `unidoc index` again"
         )
-    for name, checksum in manifest.files.items():
-        path = folder / name
-        if not path.is_file() or _checksum(path) != checksum:
-            what = "is not what was written" if path.is_file() else "is missing"
-            raise UnidocError(f"{path}: {what}: the index is damaged; run `unidoc index` again")
     return manifest
 
 

@@ -16,9 +16,9 @@ from unidoc_rl.types import Searcher
 TRIES = 12  # that a service is asked: some minutes, in which it may be started anew
 
 
-def place_of(index: str) -> Path | str:
-    """What tells one index from another: the manifest of a folder, or an address."""
-    return index if _served(index) else storage.local_folder(index) / manifest.FILE
+def known_by(index: str) -> str:
+    """What tells one index from another: what is in a folder, or an address."""
+    return index if _served(index) else manifest.content(storage.local_folder(index))
 
 
 @contextmanager

@@ -64,6 +64,11 @@ class Examples:
         return Encoded(ids, said, looked)
 
 
+def follows_from(learned: Path, corpus: Path, params: Params) -> str:
+    """The same for the same policy, where it begins with the same model."""
+    return key(trajectories.digest(learned), corpus / PAGES, params.sft, params.agent)
+
+
 def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> dict[str, float]:
     """Makes the policy `out` of a file of trajectories; returns how it went in the end."""
     storage.keep_apart(out, learned, corpus)
@@ -75,7 +80,7 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
     model, folder = _begun_with(params.sft.model), storage.local_folder(corpus)
 
     def inputs() -> str:
-        return key(learned, folder / PAGES, model, params.sft, params.agent, ranks.count())
+        return key(follows_from(learned, folder, params), model, ranks.count())
 
     with ranks.writing(out, STAGE, inputs) as output:
         network, encoder = spread.student(model, params.agent, params.sft)
