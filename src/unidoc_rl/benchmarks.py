@@ -46,7 +46,7 @@ def _listed(given: Any) -> Any:
     """A list, which MMLongBench-Doc writes as the text of one."""
     try:
         return ast.literal_eval(given) if isinstance(given, str) else given
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError):
         raise ValueError("expected a list, or the text of one, such as [3, 5]") from None
 
 

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from unidoc_rl.agent.mmlongbench import by_protocol, likeness, verdict, worth
@@ -202,7 +202,11 @@ def test_likeness_is_what_anls_is_defined_as(one: str, other: str) -> None:
     assert likeness(one, other) == pytest.approx(1 - share if share < 0.5 else 0)
 
 
-@given(st.sampled_from(AnswerFormat), st.text(max_size=30), st.text(max_size=30))
+BRACKETS = st.text("[]{}(),:'1a", max_size=12).map("[{}]".format)
+
+
+@given(st.sampled_from(AnswerFormat), st.text(max_size=30), st.text(max_size=30) | BRACKETS)
+@example(AnswerFormat.LIST, "['a']", "[{[1]: 2}]")
 def test_whatever_is_written_has_a_worth(form: AnswerFormat, reference: str, answer: str) -> None:
     assert 0 <= worth(form, reference, answer) <= 1
 

@@ -85,6 +85,11 @@ str   | Where?     | Poland | poland.
 str   | Where?     | Poland | Answer: Poland
 str   | Where?     | Poland | It is Poland (see the note, page 3).
 str   | Where?     | Poland | The country in the first row is Poland.
+str   | Did it?    | No | No, sales did not grow.
+str   | Is it?     | No | No, goodwill is not included.
+str   | Is it?     | Yes | Yes, by more than 5
+none  | Where?     | Not answerable | (not answerable)
+none  | Where?     | Not answerable | Not answerable (no page says it)
 str   | Where?     | the United States | United States
 str   | Which?     | Hepatitis A | It is Hepatitis A.
 str   | Which?     | Class A | the Class A shares
@@ -190,6 +195,13 @@ str   | Where?     | Poland | not Poland
 str   | Where?     | Poland | Poland or Hungary
 str   | Where?     | Poland | Poland, Hungary, Kenya
 str   | Where?     | Poland | Kenya/Poland
+str   | Where?     | Poland | Hungary. Poland. Kenya.
+str   | Where?     | Poland | Hungary - Poland - Kenya
+str   | Where?     | Poland | Hungary • Poland • Kenya
+str   | Where?     | Poland | maybe Hungary maybe Poland
+str   | Where?     | Poland | It is Hungary. It might be Poland.
+none  | Where?     | Not answerable | Poland (page not given)
+none  | Where?     | Not answerable | Poland (Hungary is not mentioned)
 str   | Where?     | Poland | The report does not mention Poland.
 str   | Where?     | Poland | Pol
 str   | Which?     | Hepatitis A | Hepatitis B

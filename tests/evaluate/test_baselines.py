@@ -128,6 +128,15 @@ def test_a_judge_that_has_read_whether_there_is_an_answer_is_believed(world: Wor
     assert row.cause is (Cause.GAVE_UP if refuses else Cause.MISREAD)
 
 
+def test_who_is_right_has_answered_though_it_sounds_like_a_refusal(world: World) -> None:
+    question = replace(QUESTION, query="Is wax included?", answer="No")
+    one = played(world, "oracle", Reciting("<answer>No, wax is not included.</answer>"), question)
+    (judged,) = score([one], RewardParams(), lambda asked: [Verdict(1.0, "")] * len(asked))
+    row = row_of(judged, {"answer"})
+    assert row
+    assert not row.answered_none
+
+
 @pytest.mark.parametrize(
     ("reference", "answer", "f1", "why"),
     [

@@ -112,6 +112,7 @@ def test_numbers_are_those_of_the_episodes(small: Small) -> None:
     assert complete.count == len(none) == found.by["hops"]["0"].count
     same, other = paired(found, evaluation(map(row_of, episodes)))
     assert len(same) == len(other) == len(values)
+    assert evaluation(map(row_of, [*reversed(episodes[1:]), void])) == found  # in whatever order they came to end
 
 
 # --- the stage --------------------------------------------------------------------------------------------------------
@@ -404,20 +405,28 @@ def test_an_earlier_evaluation_stands_beside_with_what_it_has_played(
     some = small.asked()[:6]
     index, params = str(small.index), Params()
     questions.write(tmp_path / "before.json", some[:4])
-    monday = evaluate(tmp_path / "before.json", small.corpus, index, "scripted", tmp_path / "monday", params)
+    other = Params(agent=AgentParams(turns=9))
+    monday = evaluate(tmp_path / "before.json", small.corpus, index, "scripted", tmp_path / "monday", other)
     questions.write(tmp_path / "now.json", some[1:])
     beside = [str(tmp_path / "monday")]
     evaluate(tmp_path / "now.json", small.corpus, index, "scripted", tmp_path / "tuesday", params, beside)
     table = json.loads((tmp_path / "tuesday/evaluation.json").read_text())
     assert set(table["monday"]["rows"]) == {one.uid for one in some[1:4]}  # of what is asked now
+    told = json.loads((tmp_path / "monday/evaluation.json").read_text())["scripted"]
+    assert table["monday"]["key"] == told["key"] != table["scripted"]["key"]
+    assert table["monday"]["inputs"] == {**told["inputs"], "questions": table["scripted"]["inputs"]["questions"]}
+    client, experiment = opened(None)
+    runs = client.search_runs([experiment])
+    turns = {run.info.run_name: run.data.params.get("turns") for run in runs if "monday" in str(run.data.params)}
+    assert turns == {"evaluate monday": None}  # which were others
     played = {one.question.uid: one.turns for one in trajectories.read(tmp_path / "monday/episodes.jsonl")}
     taken_over = list(trajectories.read(tmp_path / "tuesday/monday.jsonl"))
     assert [one.turns for one in taken_over] == [played[one.question.uid] for one in taken_over]
     assert table["monday"]["compared"]["value"] == 0
     assert table["monday"]["accuracy"]["count"] == 3 == monday["scripted"].accuracy.count - 1
-    told = tmp_path / "monday/evaluation.json"
-    was = json.loads(told.read_text())  # two of its questions, as if they had been void
-    told.write_text(json.dumps({**was, "scripted": {**was["scripted"], "void": 2}}))
+    file = tmp_path / "monday/evaluation.json"
+    was = json.loads(file.read_text())  # two of its questions, as if they had been void
+    file.write_text(json.dumps({**was, "scripted": {**was["scripted"], "void": 2}}))
     left = [one for one in trajectories.read(tmp_path / "monday/episodes.jsonl") if one.question not in some[1:3]]
     trajectories.write(tmp_path / "monday/episodes.jsonl", left)
     now = evaluate(tmp_path / "now.json", small.corpus, index, "scripted", tmp_path / "tuesday", params, beside)

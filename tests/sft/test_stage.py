@@ -23,7 +23,7 @@ from unidoc_rl.agent.environment import conversation
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.mlflow_server import EXPERIMENT, Server
+from unidoc_rl.mlflow_server import opened
 from unidoc_rl.params import AgentParams, Params, SftParams
 from unidoc_rl.sft.stage import Examples, Imitation, follows_from, sft
 from unidoc_rl.types import Picture, Reply, Trajectory
@@ -302,8 +302,8 @@ def test_a_training_for_which_nobody_waits_any_more_ends_and_can_be_taken_up(
     told = Params(agent=AGENT, sft=PARAMS.model_copy(update={"model": str(model), "epochs": 8.0}))
     with waited.waiting(task), pytest.raises(UnidocError, match="nobody has waited for this training"):
         sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", told)
-    server = Server(None)
-    (run,) = server.client.search_runs([server.client.get_experiment_by_name(EXPERIMENT).experiment_id])
+    client, experiment = opened(None)
+    (run,) = client.search_runs([experiment])
     assert run.info.status == "KILLED"
     assert len(learned) == 2 * 7
     assert not (tmp_path / "out").exists()

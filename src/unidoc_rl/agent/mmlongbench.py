@@ -127,7 +127,7 @@ def _items(text: str) -> Sequence[Any]:
         return [text]
     try:
         read = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return [text]
     return read if isinstance(read, list) else [read]
 

@@ -49,9 +49,10 @@ _REFUSAL = re.compile(
 _NOTHING = {"none", "n/a", "na", "unknown", "null", "nil", "nothing", "not applicable", "-"}
 _YEARS = range(1900, 2101)
 _ARTICLES = frozenset(("a", "an", "the"))
-_HEDGES = set("not no never nor neither or and either both but than instead rather except versus vs".split())  # noqa: SIM905
+_OTHERWISE = "not no never nor neither or and either both but than instead rather except versus vs"
+_HEDGES = frozenset(f"{_OTHERWISE} maybe perhaps possibly might".split())
 _SIGN = re.compile(rf"{SIGN}\.?")
-_ENUMERATING = re.compile(r"[;|\n/]|,(?!\d)")
+_ENUMERATING = re.compile(r"[;|\n/•、]|,(?!\d)|(?<=\w{3})\.(?=\s)|\s[-—]\s")
 _LEAD = re.compile(r"\W*(?:(?:the|my) )?(?:final )?answer(?: is\b|:)(?: that\b)?:?\s*")
 _PARENTHESES = re.compile(r"\([^()]*\)")
 _BULLET = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+")
@@ -95,7 +96,7 @@ def _compare(form: AnswerFormat, query: str, reference: str, answer: str) -> tup
     """As what the two were compared, and whether the answer is right."""
     answer = answer[lead.end() :] if (lead := _LEAD.match(answer)) else answer
     true, told = reference.strip(" ."), answer.strip(" .")
-    wanted, refusal = (" ".join(_words(text)) for text in (true, told))
+    wanted, refusal = (" ".join(_words(text)) for text in (true, _outside(told)))
     refuses = _REFUSAL.search(refusal) is not None
     if not _is_answerable(form, reference):
         values, asked = ({number.value for number in numbers(text)} for text in (answer, query))
@@ -103,6 +104,8 @@ def _compare(form: AnswerFormat, query: str, reference: str, answer: str) -> tup
         return "not answerable", (refuses and not values and not has_unread(answer)) or told in _NOTHING
     if told and told == true:
         return "the same text", True
+    if wanted in ("yes", "no") and re.match(rf"{wanted}[,.;:]", told):
+        return "yes or no", _same_words(query, reference, answer)  # "No, it did not" says nothing else
     if refuses and not _REFUSAL.search(wanted):
         return "an answer that says there is none", False
     if form is AnswerFormat.LIST:

@@ -190,7 +190,13 @@ def _refuses(one: Trajectory) -> bool:
     if one.scores is not None and one.scores.refuses is not None:
         return one.scores.refuses
     answer = answer_of(one)
-    return answer is not None and says_there_is_none(one.question, answer)
+    if answer is None or (is_answerable(one.question) and _is_right(one)):
+        return False  # whoever is right has answered: "No, it is not included"
+    return says_there_is_none(one.question, answer)
+
+
+def _is_right(one: Trajectory) -> bool:
+    return one.scores is not None and one.scores.parts["answer"] >= RIGHT
 
 
 def _kept(one: Trajectory) -> set[str]:
@@ -203,7 +209,7 @@ def _kept(one: Trajectory) -> set[str]:
 
 def evaluation(rows: Iterable[Row | None]) -> Evaluation:
     listed = list(rows)
-    known = [row for row in listed if row is not None]
+    known = sorted((row for row in listed if row is not None), key=lambda row: row.uid)  # however they came to end
     figures = {name: [row.figures[name] for row in known if name in row.figures] for name in FIGURES}
     groups: dict[str, Callable[[Row], list[str]]] = {
         "kind": lambda row: [row.kind or "not said"],

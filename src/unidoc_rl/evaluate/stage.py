@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from unidoc_rl import mlflow_server, progress, provenance, questions, s3, storage, tracking
 from unidoc_rl.agent import policies, trajectories
@@ -80,11 +81,15 @@ def evaluate(
             found = _measured(players, read, unplayable, output, _left_void(output.former, of), params)
             own = next(iter(found))
             compared = {name: difference(*paired(one, found[own])) for name, one in found.items() if name != own}
-            _write(output.new, found, compared, inputs, params.rewards.judge, of)
+            earlier = {
+                name: _noted(Path(place)) for name, place in places.items() if (Path(place) / EPISODES).is_file()
+            }
+            _write(output.new, found, compared, _played_over(found, inputs, of, earlier), params.rewards.judge)
             _report(output.new, found, compared, places, read, folder)
             run.result(metrics(found[own]))
             for name in compared:
-                run.beside(f"evaluate {name}", {"policy": places.get(name, name), **played_by}, metrics(found[name]))
+                how = {"questions": len(read), JUDGE: params.rewards.judge} if name in earlier else played_by
+                run.beside(f"evaluate {name}", {"policy": places.get(name, name), **how}, metrics(found[name]))
             for one in islice(trajectories.read(output.new / EPISODES), traces.MOST):
                 run.trace(one.question.uid, traces.told(one, pictures))
             for file in (report.FILE, EVALUATION):
@@ -130,10 +135,14 @@ def _measured(
 
 def _void_before(played: Path, asked: Collection[Question]) -> int:
     """Of an earlier evaluation: how many of these questions stayed void there."""
-    told = json.loads((played.parent / EVALUATION).read_text(encoding="utf-8"))
-    own = next(iter(told.values()))
     there = {one.question.uid for one in trajectories.read(played)}
-    return min(int(own["void"]), sum(one.uid not in there for one in asked))
+    return min(int(_noted(played.parent)["void"]), sum(one.uid not in there for one in asked))
+
+
+def _noted(evaluation: Path) -> Mapping[str, Any]:
+    """What an earlier evaluation says of the one that was evaluated."""
+    told: dict[str, dict[str, Any]] = json.loads((evaluation / EVALUATION).read_text(encoding="utf-8"))
+    return next(iter(told.values()))
 
 
 def _left_void(former: Path | None, of: str) -> dict[str, Path]:
@@ -158,24 +167,37 @@ def _not_void(file: Path, player: Policy) -> Iterator[Trajectory]:
             yield one
 
 
+def _played_over(
+    found: Collection[str], inputs: Mapping[str, str], key: str, earlier: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """What each one's numbers are of: of an earlier evaluation, of those questions of its own that are asked here."""
+    own, *_ = found
+    over: dict[str, dict[str, Any]] = {}
+    for name in found:
+        if name in earlier:
+            of = {**earlier[name]["inputs"], "questions": inputs["questions"]}
+            over[name] = {"inputs": of, "key": earlier[name]["key"]}
+        else:  # a baseline is the one that is evaluated, with less to do
+            of = {what: inputs[what] for what in ("questions", "corpus", "index")}
+            over[name] = {"inputs": {"policy": inputs.get(name, inputs[own]), **of}, "key": key}
+    return over
+
+
 def _write(
     folder: Path,
     found: Mapping[str, Evaluation],
     compared: Mapping[str, Difference],
-    inputs: Mapping[str, str],
+    played_over: Mapping[str, Mapping[str, Any]],
     judge: str,
-    key: str,
 ) -> None:
     """The numbers, for programs: of each its own, what they are of, and what became of each question."""
     own = next(iter(found))
     table: dict[str, dict[str, object]] = {}
     for name, one in found.items():
-        of = {
-            "policy": inputs.get(name, inputs[own]),
-            **{what: inputs[what] for what in ("questions", "corpus", "index")},
-            JUDGE: judge,
-        }
-        table[name] = {**asdict(one), "rows": {row.uid: _row(row) for row in one.rows}, "inputs": of, "key": key}
+        over = played_over[name]
+        inputs = {**over["inputs"], JUDGE: judge}
+        rows = {row.uid: _row(row) for row in one.rows}
+        table[name] = {**asdict(one), "rows": rows, "inputs": inputs, "key": over["key"]}
         if not one.f1.count:
             del table[name]["f1"]
         if name in compared:  # with its questions in the place of how many they are
