@@ -47,6 +47,20 @@ def test_every_command_has_help_that_names_its_parameters_and_defaults(name: str
             assert re.search(rf"{name}\.{key} .+\[{re.escape(str(value))}\]", shown.output)
 
 
+def test_every_parameter_but_those_of_all_is_explained_by_a_command() -> None:
+    told = "".join(
+        CliRunner().invoke(cli.cli, [name, "--help"], max_content_width=200).output for name in cli.cli.commands
+    )
+    keys = {f"{name}.{key}" for name, section in Params() for key in type(section).model_fields}
+    assert {key for key in keys if not re.search(rf"\b{key}\s+\w", told)} == set()
+
+
+def test_a_folder_that_may_not_be_written_is_named() -> None:
+    done = unidoc("promote", "--rollback", cwd=Path("/sys"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"unidoc: .*\.mlflow: .+; let this account use it, or go where it may: .+\n", done.stderr)
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -57,6 +71,7 @@ def test_every_command_has_help_that_names_its_parameters_and_defaults(name: str
         (["ingset"], 2, "No such command 'ingset'"),
         (["ingest", "nowhere", "--out", "OUT", "--dpi", "3"], 2, "No such option"),
         (["sample", "--documents", "OUT", "--questions", "OUT/q", "--workers", "0"], 2, "--workers"),
+        (["sample", "--documents", "OUT", "--questions", "OUT/q"], 1, "is, or lies inside"),
     ],
 )
 def test_what_a_person_got_wrong_is_said_without_a_traceback(

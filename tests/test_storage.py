@@ -127,6 +127,15 @@ def test_a_result_beside_what_it_is_made_of_is_allowed() -> None:
     storage.keep_apart("s3://bucket/corpus", "s3://bucket/corpora", "bucket/corpus")
 
 
+def test_the_folder_that_one_is_in_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a/b")
+    for out in (".", "..", tmp_path / "a"):
+        with pytest.raises(UnidocError, match=r"is the folder that you are in, or holds it"):
+            make(out, "one")
+    make("c", "one")
+
+
 def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnidocError, match=r"file/corpus: cannot be written .*name another folder"):

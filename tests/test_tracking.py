@@ -197,6 +197,15 @@ def test_a_database_whose_maker_was_killed_is_made_anew(tmp_path: Path) -> None:
     assert not half.parent.exists()
 
 
+def test_a_damaged_database_is_named_and_left(tmp_path: Path) -> None:
+    database = tmp_path / ".mlflow/mlflow.db"
+    database.parent.mkdir()
+    database.write_bytes(b"no database" * 100)
+    with pytest.raises(UnidocError, match=r"\.mlflow/mlflow\.db: is damaged \(file is not a database\); bring a copy"):
+        opened(None)
+    assert database.read_bytes() == b"no database" * 100
+
+
 # --- a server that is away --------------------------------------------------------------------------------------------
 
 TRACE = {

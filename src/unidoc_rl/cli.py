@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,25 +31,26 @@ TRIES = 3  # that a server is asked while somebody waits at the screen: a second
 
 
 class _StageCommand(click.Command):
-    """A command whose help ends with its section of params.yaml, from the one place that defines it.
+    """A command whose help ends with its sections of params.yaml, from the one place that defines them.
 
-    `section`: where it is not the one of the command's own name.
+    `sections`: where it is not the one of the command's own name alone.
     """
 
-    def __init__(self, name: str, section: str | None = None, **options: Any) -> None:
+    def __init__(self, name: str, sections: Sequence[str] = (), **options: Any) -> None:
         super().__init__(name, **options)
-        self._section = section or name
+        self._sections = sections or (name,)
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         from unidoc_rl.params import Params
 
-        section = Params.model_fields[self._section].default
-        rows = [
-            (f"{self._section}.{key}", f"{field.description}  [{getattr(section, key)}]")
-            for key, field in type(section).model_fields.items()
-        ]
-        with formatter.section(f"Parameters (section {self._section} of params.yaml, or --set)"):
-            formatter.write_dl(rows)
+        for name in self._sections:
+            section = Params.model_fields[name].default
+            rows = [
+                (f"{name}.{key}", f"{field.description}  [{getattr(section, key)}]")
+                for key, field in type(section).model_fields.items()
+            ]
+            with formatter.section(f"Parameters (section {name} of params.yaml, or --set)"):
+                formatter.write_dl(rows)
 
 
 class _StageGroup(_StageCommand, click.Group):
@@ -239,7 +240,7 @@ def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None,
     click.echo(f"{out}: {made['pages']} pages{rows}")
 
 
-@cli.command(cls=_StageCommand)
+@cli.command(cls=_StageCommand, sections=("curate", "agent", "rewards"))
 @click.argument("questions", required=False, type=_Questions())
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
@@ -323,7 +324,7 @@ def curate(
         sys.exit(LEFT_OUT)
 
 
-@cli.command(cls=_StageCommand)
+@cli.command(cls=_StageCommand, sections=("sft", "agent"))
 @click.argument("trajectories", type=click.Path(path_type=Path))
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder whose pages they show.")
 @click.option(
@@ -349,7 +350,7 @@ def sft(trajectories: Path, corpus: str, out: str, params_file: Path | None, ove
         click.echo(f"{out}: ready; {_figures(marks)}")
 
 
-@cli.command(cls=_StageCommand)
+@cli.command(cls=_StageCommand, sections=("grpo", "agent", "rewards"))
 @click.argument("questions", type=_Questions())
 @click.option(
     "--validation",
@@ -393,7 +394,7 @@ def grpo(
         click.echo(f"{out}: ready; {_figures(marks)}")
 
 
-@cli.command(cls=_StageCommand)
+@cli.command(cls=_StageCommand, sections=("evaluate", "agent", "rewards"))
 @click.argument("questions", type=_Questions())
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the questions are about.")
 @click.option("--index", required=True, help="Its index: a folder, or the address of `unidoc serve-index`.")
@@ -483,7 +484,7 @@ def promote(
     click.echo(f"{made.name}: version {made.version} is champion")
 
 
-@cli.command(cls=_StageCommand, section="grpo")
+@cli.command(cls=_StageCommand, sections=("grpo",))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder of the ladder to make.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(min=1), help="How often each row learns.")
 @_with_params
@@ -567,7 +568,7 @@ def search(
             click.echo("nothing found")
 
 
-@cli.command(cls=_StageCommand, section="agent")
+@cli.command(cls=_StageCommand, sections=("agent",))
 @click.argument("question")
 @click.option("--index", required=True, help="The index folder, or the address of `unidoc serve-index`.")
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder that the index was made of.")
@@ -610,6 +611,7 @@ def ask(
 
     if save is not None:
         framed.check(save)
+        storage.keep_apart(save, corpus, index)
     params, folder = _load(params_file, overrides).agent, storage.local_folder(corpus)
     pictures = Pictures(folder, params)
     with searching(index, folder, tries=TRIES, documents=documents) as search:
@@ -691,7 +693,7 @@ def view(trajectories: Path, corpus: Path, out: Path, limit: int) -> None:
     click.echo(f"{out}: {count} episodes, {out.stat().st_size / 1e6:.1f} MB; open it in a browser")
 
 
-@cli.command(cls=_StageCommand, section="agent")
+@cli.command(cls=_StageCommand, sections=("agent",))
 @click.argument("trajectories", type=click.Path(path_type=Path))
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder whose pages they show.")
 @click.option("--out", required=True, type=click.Path(), help="The folder to make, local or s3://bucket/prefix.")
@@ -967,7 +969,7 @@ def track(retry: bool) -> None:
     click.echo(f"{sent} runs sent" + (f"; {busy} are at work, and send by themselves" if busy else ""))
 
 
-@cli.command()
+@cli.command(cls=_StageCommand, sections=("services",))
 @_with_params
 def doctor(params_file: Path | None, overrides: tuple[str, ...]) -> None:
     """Look at this machine and the servers named in params.yaml, and say what each missing thing would prevent."""
@@ -1003,9 +1005,15 @@ def main() -> None:
     except UnidocError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = error.filename or error
+            _fail(f"{where}: the disk is full; free some space and run again, what is finished is kept")
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-        _fail(f"{error.filename or error}: the disk is full; free some space and run again, what is finished is kept")
+        _fail(
+            f"{error.filename or error}: {error.strerror}; let this account use it, or go where it may: .mlflow is made "
+            "in the folder that you are in, and UNIDOC_CACHE names the one of what is kept between runs"
+        )
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; run the same command again to go on where it stopped", status=130)
 

@@ -50,6 +50,8 @@ class Corpus:
             self._file = pq.ParquetFile(folder / PAGES)
         except (OSError, pa.ArrowInvalid) as error:
             raise UnidocError(f"{folder}: is no corpus ({error}); make one with `unidoc ingest`") from error
+        if not {*PAGE_SCHEMA.names} <= {*self._file.schema_arrow.names}:
+            raise UnidocError(f"{folder}: is no corpus, but an index perhaps; make one with `unidoc ingest`")
 
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)

@@ -133,7 +133,7 @@ def _existing(path: Path) -> Path:
 def disk(free: float) -> Finding:
     if free >= LOW_DISK:
         return Finding("disk", True, f"{free / 1e9:.1f} GB free where {ARTIFACTS}/ lies")
-    detail = f"only {free / 1e9:.1f} GB free where {ARTIFACTS}/ lies; free some, or link {ARTIFACTS}/ to a larger disk"
+    detail = f"only {free / 1e9:.1f} GB free where {ARTIFACTS}/ lies; free some, or work on a larger disk"
     return Finding("disk", False, detail, "large corpora and training; the demonstration world runs")
 
 

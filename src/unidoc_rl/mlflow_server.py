@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unidoc_rl import trace
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.journal import Event, Journal
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ def opened(address: str | None) -> tuple[MlflowClient, str]:
     if address is not None:
         client = MlflowClient(address, address)
         return client, _experiment_of(client, None)
+    from sqlalchemy.exc import DatabaseError, OperationalError
+
     FOLDER.mkdir(exist_ok=True)
     folder = FOLDER.resolve()
     with (folder / "lock").open("w") as lock:
@@ -149,8 +152,15 @@ def opened(address: str | None) -> tuple[MlflowClient, str]:
         if not (folder / DATABASE).exists():
             _make_database(folder)
         database = f"sqlite:///{folder / DATABASE}"
-        client = MlflowClient(database, database)
-        return client, _experiment_of(client, (folder / "artifacts").as_uri())
+        try:
+            client = MlflowClient(database, database)
+            return client, _experiment_of(client, (folder / "artifacts").as_uri())
+        except OperationalError:  # locked, or the disk is full: it is sound
+            raise
+        except DatabaseError as error:
+            raise UnidocError(
+                f"{folder / DATABASE}: is damaged ({error.orig}); bring a copy back, or move it away for a new one"
+            ) from error
 
 
 def _make_database(folder: Path) -> None:

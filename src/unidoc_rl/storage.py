@@ -90,6 +90,8 @@ def writing(out: str | Path, *markers: str) -> Iterator[Output]:
     target = _target(out)
     if target.is_mount():
         raise UnidocError(f"{out}: is where a disk begins, and cannot be exchanged; name a folder below it")
+    if Path.cwd().is_relative_to(target):
+        raise UnidocError(f"{out}: is the folder that you are in, or holds it; go elsewhere, or name one below it")
     work = _work(target)
     unsent = work / "unsent"
     with _lock(work, out):

@@ -146,6 +146,7 @@ def test_what_is_left_out_is_told(tmp_path: Path, corpus: Path, file: Path, tab:
         ("{}\n", "view.html", "line 1 is no trajectory"),
         ("", ".", "is a folder; name the file"),
         (EPISODE, "view.html/view.html", "cannot be written"),
+        (EPISODE, "episodes.jsonl", "is, or lies inside"),
     ],
 )
 def test_what_cannot_be_shown_is_said_and_leaves_the_former_file(
@@ -160,10 +161,11 @@ def test_what_cannot_be_shown_is_said_and_leaves_the_former_file(
 
 
 def test_a_page_that_the_corpus_lacks_is_named_and_nothing_is_written(tmp_path: Path, corpus: Path, file: Path) -> None:
-    write_pages(tmp_path / PAGES, [pa.Table.from_pylist([], PAGE_SCHEMA)])
+    (tmp_path / "empty").mkdir()
+    write_pages(tmp_path / "empty" / PAGES, [pa.Table.from_pylist([], PAGE_SCHEMA)])
     with pytest.raises(UnidocError, match="has no page a_2"):
-        view(file.with_name("episodes.jsonl"), tmp_path, tmp_path / "view.html", limit=9)
-    assert [path.name for path in tmp_path.iterdir()] == [PAGES]
+        view(file.with_name("episodes.jsonl"), tmp_path / "empty", tmp_path / "view.html", limit=9)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
 # --- in the browser ---------------------------------------------------------------------------------------------------

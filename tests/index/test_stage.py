@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from tests.conftest import Bucket
 from tests.ingest import files
 from unidoc_rl.cli import cli
+from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.index import build, manifest, vectors
 from unidoc_rl.index import search as searching
@@ -263,6 +264,12 @@ def test_an_index_of_other_documents_is_refused_where_their_pages_are_looked_at(
 
 
 @pytest.mark.slow
+def test_an_index_is_no_corpus(corpus: Path, tmp_path: Path) -> None:
+    index(corpus, tmp_path / "index", WORDS)
+    with pytest.raises(UnidocError, match=r"index: is no corpus, but an index perhaps"):
+        Corpus(tmp_path / "index")
+
+
 def test_rows_in_milvus_are_not_opened_for_other_documents(tmp_path: Path) -> None:
     corpus, uri = make_corpus(tmp_path), str(tmp_path / "rows/milvus.db")
     index(corpus, tmp_path / "index", IndexParams(retrievers=["dense"], uri=uri))

@@ -326,8 +326,8 @@ def repro(documents: Path, questions: Path, params: str, folder: Path, monkeypat
         inside.setenv("DVC_ROOT", str(folder))
         for name, stage in stages.items():
             if name != "sample":
-                said = stage["cmd"].replace("${documents}", shlex.quote(str(documents)))
-                command = shlex.split(said.replace("${questions}", shlex.quote(str(questions))))
+                said = stage["cmd"].replace("${documents}", str(documents)).replace("${questions}", str(questions))
+                command = shlex.split(said)
                 done = CliRunner().invoke(cli, command[1:])
                 assert done.exit_code == 0, (done.output, done.exception)
                 outs = [one if isinstance(one, str) else next(iter(one)) for one in stage["outs"]]

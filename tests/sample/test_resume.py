@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.sample.reading import digests
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import SampleParams
 from unidoc_rl.sample.stage import sample
 
@@ -63,6 +64,12 @@ def test_a_run_with_other_parameters_replaces_the_former_result(tmp_path: Path) 
     sample(tmp_path / "d", tmp_path / "q", SampleParams(documents=11, seed=1), workers=1)
     assert len(list((tmp_path / "d").glob("*.pdf"))) == 11
     assert len(former.items() & digests(tmp_path).items()) >= 10
+    for mine in (tmp_path / "d/mine.pdf", tmp_path / "q/mine.json"):
+        mine.write_text("not to be lost")
+        with pytest.raises(UnidocError, match=rf"{mine.parent}: holds {mine.name}, which `unidoc sample` has not made"):
+            sample(tmp_path / "d", tmp_path / "q", SampleParams(documents=10, seed=1), workers=1)
+        assert mine.read_text() == "not to be lost"
+        mine.unlink()
 
 
 def _done(families: Path) -> list[Path]:

@@ -41,6 +41,7 @@ def view(trajectories: Path, corpus: Path, out: Path, *, limit: int, labels: Seq
     """
     if out.is_dir():
         raise UnidocError(f"{out}: is a folder; name the file to write, for example {out / 'view.html'}")
+    storage.keep_apart(out, trajectories, corpus)
     pictures = Pictures(corpus, AgentParams())  # which say how pages are shown for the first time: these were, before
     keys: _Keys = {}
     episodes: list[dict[str, Any]] = []

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from unidoc_rl import progress, storage, tracking
 from unidoc_rl import questions as question_files
+from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import SampleParams, ServiceParams
 from unidoc_rl.processes import end_with_parent
 from unidoc_rl.sample import asking, world
@@ -28,6 +29,7 @@ from unidoc_rl.sample import documents as drawing
 from unidoc_rl.types import Question, Split
 
 MARKER = ".sample.json"
+FILES = "files"  # in there: the names of those that were made beside it
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,15 @@ def sample(
 
     `services`: whose MLflow is told of it; none where None.
     """
+    storage.keep_apart(documents, questions)
     with (
         storage.writing(documents, MARKER) as pdfs,
         storage.writing(questions, MARKER) as asked,
         tracking.stage("sample", services, pdfs.work, params, {}) as figures,
     ):
+        for made, former in ((documents, pdfs.former), (questions, asked.former)):
+            if former is not None:
+                _refuse_foreign(made, former)
         folder = pdfs.work / "families" / _version(params)
         jobs = [
             _Job(params.seed, index, take, params.readable, folder / f"{index:06d}-{take}")
@@ -88,9 +94,24 @@ def sample(
         for path in (path for job in jobs for path in job.pdfs):
             path.rename(pdfs.new / path.name)
         for new in (pdfs.new, asked.new):
-            (new / MARKER).write_text(json.dumps(params.model_dump()) + "\n", encoding="utf-8")
+            noted = {**params.model_dump(), FILES: _names(new)}
+            (new / MARKER).write_text(json.dumps(noted) + "\n", encoding="utf-8")
         figures |= {"documents": params.documents, "pages": pages, **counts}
     return figures
+
+
+def _refuse_foreign(made: str | Path, former: Path) -> None:
+    """What somebody has put beside what is made anew would be gone with it."""
+    known = json.loads((former / MARKER).read_text(encoding="utf-8")).get(FILES, ())
+    if foreign := sorted({*_names(former)} - {*known, MARKER}):
+        raise UnidocError(
+            f"{made}: holds {foreign[0]}, which `unidoc sample` has not made, and would remove; keep what is yours in "
+            "another folder"
+        )
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def _version(params: SampleParams) -> str:
