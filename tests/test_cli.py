@@ -58,7 +58,7 @@ def test_every_parameter_but_those_of_all_is_explained_by_a_command() -> None:
 def test_a_folder_that_may_not_be_written_is_named() -> None:
     done = unidoc("promote", "--rollback", cwd=Path("/sys"))
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(r"unidoc: .*\.mlflow: .+; let this account use it, or go where it may: .+\n", done.stderr)
+    assert re.fullmatch(r"unidoc: .*\.mlflow: .+; give this account the right, or go elsewhere: .+\n", done.stderr)
 
 
 @pytest.mark.parametrize(

@@ -1011,8 +1011,8 @@ def main() -> None:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         _fail(
-            f"{error.filename or error}: {error.strerror}; let this account use it, or go where it may: .mlflow is made "
-            "in the folder that you are in, and UNIDOC_CACHE names the one of what is kept between runs"
+            f"{error.filename or error}: {error.strerror}; give this account the right, or go elsewhere: .mlflow is "
+            "made in the folder that you are in, and UNIDOC_CACHE names the one of what is kept between runs"
         )
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; run the same command again to go on where it stopped", status=130)
