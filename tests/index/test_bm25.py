@@ -54,7 +54,14 @@ def test_terms_are_words_of_any_script_and_pairs_of_them(text: str, found: list[
 def test_lists_are_fused_by_ranks_or_by_scores() -> None:
     lists = {"bm25": [(7, 9.0), (3, 5.0), (1, 1.0)], "dense": [(3, 0.5)], "late": []}
     weights = {"bm25": 1.0, "dense": 0.5, "late": 2.0}
-    pages, scores = zip(*fusion.by_rank(lists, weights), strict=True)  # type: ignore[arg-type]
+    pages, scores = zip(*fusion.by_rank(lists, weights, 3), strict=True)  # type: ignore[arg-type]
     assert pages == (3, 7, 1)
     assert scores == pytest.approx([1 / 62 + 0.5 / 61, 1 / 61, 1 / 63])
-    assert fusion.by_weight(lists, weights) == [(3, 1.0), (7, 1.0), (1, 0.0)]  # type: ignore[arg-type]
+    assert fusion.by_weight(lists, weights, 3) == [(3, 1.0), (7, 1.0), (1, 0.0)]  # type: ignore[arg-type]
+
+
+def test_the_last_page_that_holds_a_word_comes_before_those_that_hold_none() -> None:
+    """What other retrievers think of it decides, among those that hold it equally well."""
+    lists = {"bm25": [(7, 3.3), (3, 3.0)], "dense": [(1, 0.9), (2, 0.8), (7, 0.2)]}
+    weights = {"bm25": 1.0, "dense": 0.5}
+    assert [page for page, _ in fusion.by_weight(lists, weights, 100)] == [7, 3, 1, 2]  # type: ignore[arg-type]

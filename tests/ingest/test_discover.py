@@ -54,7 +54,17 @@ def test_a_sub_folder_of_pictures_is_one_document_in_the_order_of_names(tmp_path
 def test_a_sub_folder_may_hold_several_documents_by_name(tmp_path: Path) -> None:
     touch(tmp_path, "img/a_1.jpg", "img/b_1.jpg", "img/a_2.jpg")
     found, _ = discover(str(tmp_path))
-    assert shape(found) == {"a": ["img/a_1.jpg", "img/a_2.jpg"], "b": ["img/b_1.jpg"]}
+    several = {"a": ["img/a_1.jpg", "img/a_2.jpg"], "b": ["img/b_1.jpg"]}
+    assert shape(found) == several
+    touch(tmp_path, "img/logo.png")  # a stray one makes no other documents of them
+    found, _ = discover(str(tmp_path))
+    assert shape(found) == {**several, "logo": ["img/logo.png"]}
+
+
+def test_a_cover_beside_numbered_pages_is_a_page_of_theirs(tmp_path: Path) -> None:
+    touch(tmp_path, "talk/cover.jpg", "talk/slide_1.jpg", "talk/slide_2.jpg")
+    found, _ = discover(str(tmp_path))
+    assert shape(found) == {"talk": ["talk/cover.jpg", "talk/slide_1.jpg", "talk/slide_2.jpg"]}
 
 
 def test_what_is_no_document_is_named(tmp_path: Path) -> None:
@@ -127,6 +137,13 @@ def test_the_same_content_is_one_document(tmp_path: Path) -> None:
     write_pdf(tmp_path / "one.pdf", text="the same")
     write_pdf(tmp_path / "sub/copy.pdf", text="the same")
     assert names_in(tmp_path) == {"one": ("one.pdf", "sub/copy.pdf")}
+
+
+@pytest.mark.parametrize("copy", ["report (1).pdf", "Copy of report.pdf", "a/report-copy.pdf"])
+def test_a_copy_beside_a_document_gives_it_no_other_name(tmp_path: Path, copy: str) -> None:
+    write_pdf(tmp_path / "report.pdf")
+    write_pdf(tmp_path / copy)
+    assert names_in(tmp_path) == {"report": ("report.pdf", copy)}
 
 
 def test_names_that_become_one_are_told_apart_the_same_way_whoever_came_first(tmp_path: Path) -> None:

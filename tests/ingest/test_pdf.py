@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,20 @@ def test_what_was_filled_into_a_form_is_seen_and_read(tmp_path: Path) -> None:
         assert dark_box(page.render(72).pixels)
 
 
+def test_what_was_typed_onto_a_page_is_seen_and_read(tmp_path: Path) -> None:
+    """As a note that belongs to no form."""
+    fonts = b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"
+    note = b"<</Type/Annot/Subtype/FreeText/F 4/Rect[20 20 180 50]/AP<</N 5 0 R>>>>"
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents 4 0 R%s/Annots[%s]>>" % (fonts, note)
+    below = files.stream(zlib.compress(b"BT /F 14 Tf 20 150 Td (Order form) Tj ET"))
+    typed = zlib.compress(b"BT /F 14 Tf 5 10 Td (Approved) Tj ET")
+    over = files.stream(typed, b"/Type/XObject/Subtype/Form/BBox[0 0 160 30]" + fonts)
+    (tmp_path / "typed.pdf").write_bytes(files.of_pages([page], below, over))
+    with Pdf(tmp_path / "typed.pdf").page(1) as shown:
+        assert shown.native_text().words == ["Order", "form", "Approved"]
+        assert dark_box(shown.render(72).pixels)[3] > 150
+
+
 def test_words_off_the_page_are_not_on_it(tmp_path: Path) -> None:
     canvas = Canvas(str(tmp_path / "off.pdf"))
     canvas.drawString(50, 700, "seen")
@@ -113,6 +128,7 @@ def test_a_stamp_on_a_scan_is_not_its_text(tmp_path: Path) -> None:
     canvas = Canvas(str(tmp_path / "scan.pdf"), pagesize=files.A4)
     canvas.drawInlineImage(Image.new("L", (60, 80), 230), 0, 0, *files.A4)
     canvas.drawString(280, 20, "Page 7")
+    canvas.drawString(60, 825, "Case 1:20-cv-01234-ABC Document 12-3 Filed 03/04/20 Page 7 of 10")
     canvas.save()
     with Pdf(tmp_path / "scan.pdf").page(1) as page:
         assert page.native_text().words == []

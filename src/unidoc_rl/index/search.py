@@ -101,7 +101,7 @@ class Index:
         depth = max(DEPTH, 2 * k)
         with self._one_search, one_thread():
             found = {name: finder.find(queries, among, depth) for name, finder in self._finders.items()}
-        return [self._hits({name: lists[at] for name, lists in found.items()}, k) for at in range(len(queries))]
+        return [self._hits({name: lists[at] for name, lists in found.items()}, k, depth) for at in range(len(queries))]
 
     def _finder(self, name: Retriever) -> Finder:
         if name == "bm25":
@@ -161,11 +161,11 @@ class Index:
         among[[known[page] for page in query.excluded if page in known]] = False
         return among
 
-    def _hits(self, found: Mapping[Retriever, Found], k: int) -> list[Hit]:
+    def _hits(self, found: Mapping[Retriever, Found], k: int, depth: int) -> list[Hit]:
         if len(found) == 1:
             (fused,) = found.values()
         else:
-            fused = FUSIONS[self._manifest.fusion](found, self._manifest.weights)
+            fused = FUSIONS[self._manifest.fusion](found, self._manifest.weights, depth)
         scores = {name: dict(pages) for name, pages in found.items()}
         return [
             Hit(

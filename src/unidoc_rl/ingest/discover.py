@@ -182,7 +182,7 @@ def _pictures(folder: PurePosixPath, files: list[File]) -> Iterator[Found]:
             by_stem[match["document"]].append((int(match["n"]), file))
         else:
             others.append(file)
-    if folder.name and (others or len(by_stem) == 1):
+    if folder.name and len(by_stem) <= 1:
         numbers = [n for pages in by_stem.values() for n, _ in pages] if not others else []
         yield _document(folder.name, files, numbers)
         return

@@ -21,7 +21,7 @@ from unidoc_rl.ingest.tasks import Settings, Source, Stamp, stamps
 from unidoc_rl.names import document_name
 from unidoc_rl.params import IngestParams
 
-FORMAT = 3  # raised when the same file would give other pages than before
+FORMAT = 4  # raised when the same file would give other pages than before
 READERS = ("pypdfium2", "pillow", "opencv-python-headless", "rapidocr", "rapid-layout")
 FETCHING = 8  # objects at once
 
@@ -54,6 +54,8 @@ def identify(
                 problems.append(looked)
             else:
                 same[looked.sha256].append(looked)
+    for places in same.values():  # a copy that is put beside it, "report (1)", must not give it another name
+        places.sort(key=lambda one: (len(one.found.stem), one.found.stem))
     names = _names(same, problems)
     documents = [
         Document(

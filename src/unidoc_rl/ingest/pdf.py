@@ -24,7 +24,8 @@ MAX_PIXELS = 24_000_000  # of a rendered page: 72 MB; a larger one is rendered a
 BAND = 256  # rows of pixels rendered at a time on crowded pages
 CROWDED = 150  # objects on a page
 TAIL = 2048  # bytes at the end of a file within which a whole PDF has its `startxref`
-FEW_WORDS = 8  # a scan may carry a page number or a stamp as text
+FEW_WORDS = 8  # inside its margins a scan may carry a number or a stamp as text
+MARGIN = 0.42  # of the page, from its middle: beyond, courts and archives stamp whole lines on scans
 HYPHENS = "\x02\ufffe"  # how PDFium marks a hyphen that breaks a word at the end of a line
 
 NO_TEXT = Text("", [], np.empty((0, 4), np.uint16))
@@ -86,7 +87,7 @@ class Pdf:
         """Page n, counted from 1; closed by its user, which frees what PDFium keeps for it."""
         try:
             page = self._document[n - 1]
-            if self._has_form and pdfium_c.FPDFPage_GetAnnotCount(page) > 0:
+            if pdfium_c.FPDFPage_GetAnnotCount(page) > 0 and (self._has_form or _has_typed_over(page)):
                 page = self._filled_in(page, n)
         except pdfium.PdfiumError:
             raise LeftOut(
@@ -161,7 +162,8 @@ class PdfPage:
         # Words off the page as it is shown are not on it; nan is nowhere.
         seen = np.logical_and.reduce((middle >= 0) & (middle <= 1), axis=1)
         words = [word for (_, word), shown in zip(spans, seen.tolist(), strict=True) if shown]
-        if len(words) < FEW_WORDS and self._is_scan():
+        inside = np.abs(middle - 0.5).max(axis=1, initial=0) < MARGIN
+        if np.count_nonzero(inside & seen) < FEW_WORDS and self._is_scan():
             return NO_TEXT
         return Text(_seen_text(text, spans, seen.tolist()), words, boxes.from_shares(shares[seen]))
 
@@ -181,6 +183,17 @@ class PdfPage:
         shown_x, shown_y = ctypes.c_int(), ctypes.c_int()
         pdfium_c.FPDF_PageToDevice(self._page, 0, 0, fine, fine, 0, x, y, shown_x, shown_y)
         return np.array([shown_x.value, shown_y.value]) / fine
+
+
+def _has_typed_over(page: pdfium.PdfPage) -> bool:
+    """Whether text was typed onto the page, as notes that belong to no form."""
+    for number in range(pdfium_c.FPDFPage_GetAnnotCount(page)):
+        note = pdfium_c.FPDFPage_GetAnnot(page, number)
+        is_text = pdfium_c.FPDFAnnot_GetSubtype(note) == pdfium_c.FPDF_ANNOT_FREETEXT
+        pdfium_c.FPDFPage_CloseAnnot(note)
+        if is_text:
+            return True
+    return False
 
 
 def _area(picture: pdfium.PdfObject) -> float:
