@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from pydantic import BaseModel
 DVC_LOCK = Path("dvc.lock")  # of the folder in which the stage was started
 COMMIT = "UNIDOC_COMMIT"  # the variable that has an image's
 UNKNOWN = "unknown"  # as an image has it that was not told
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An input that is the same where its content is, wherever it lies."""
+
+    place: str
+    content: str
 
 
 def commit() -> str:
@@ -38,8 +47,10 @@ def data_version() -> str:
     return hashlib.sha256(DVC_LOCK.read_bytes()).hexdigest() if DVC_LOCK.exists() else ""
 
 
-def identity(source: str | Path) -> str:
+def identity(source: str | Path | Known) -> str:
     """Of a file or a folder, the hash by which DVC knows its content; of an address, its own."""
+    if isinstance(source, Known):
+        return _md5(source.content.encode())
     path = Path(source)
     if not path.exists():
         return _md5(str(source).encode())
@@ -59,10 +70,10 @@ def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def key(*inputs: Path | BaseModel | str) -> str:
+def key(*inputs: Path | Known | BaseModel | str) -> str:
     """The same for the same inputs: files and folders by their contents, an address by itself."""
     told = [
-        one.model_dump_json() if isinstance(one, BaseModel) else identity(one) if isinstance(one, Path) else one
+        one.model_dump_json() if isinstance(one, BaseModel) else one if isinstance(one, str) else identity(one)
         for one in inputs
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()

@@ -24,6 +24,7 @@ from unidoc_rl.errors import Abandoned, UnidocError
 from unidoc_rl.journal import Journal
 from unidoc_rl.mlflow_server import FOLDER, Server, away, place
 from unidoc_rl.params import ServiceParams
+from unidoc_rl.provenance import Known
 
 UNSENT = "unsent"
 PIPELINE = "UNIDOC_RUN"  # names the run of the pipeline that a stage belongs to
@@ -61,10 +62,11 @@ class Run:
         """Another that was measured in this run: it stands below as a run of its own, by which they are compared."""
         self.tell("beside", name=name, params=_as_told(params), figures=dict(figures), at=int(time.time() * 1000))
 
-    def inputs(self, inputs: Mapping[str, str | Path]) -> dict[str, str]:
+    def inputs(self, inputs: Mapping[str, str | Path | Known]) -> dict[str, str]:
         """What the stage is made from; returns what each is known by."""
         known = {name: provenance.identity(one) for name, one in inputs.items()}
-        told = [{"name": name, "digest": known[name], "source": str(one)} for name, one in inputs.items()]
+        places = {name: one.place if isinstance(one, Known) else str(one) for name, one in inputs.items()}
+        told = [{"name": name, "digest": known[name], "source": places[name]} for name in inputs]
         self.tell("inputs", inputs=told)
         return known
 

@@ -13,6 +13,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerContr
 
 from unidoc_rl import progress, tracking, waited
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.provenance import Known
 
 SENT_EVERY = 20  # rows of figures
 LARGE = 1_000_000_000  # weights, of a model for which the defaults of params.yaml are not meant
@@ -24,7 +25,7 @@ def watch(
     what: str,
     run: tracking.Run | None,
     params: Mapping[str, Any],
-    inputs: Mapping[str, str | Path],
+    inputs: Mapping[str, str | Path | Known],
 ) -> None:
     """`run`: None in all processes of a training but the first. `inputs`: what is learned from, by names."""
     trainer.remove_callback(PrinterCallback)

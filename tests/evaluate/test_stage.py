@@ -171,6 +171,8 @@ def test_a_policy_beside_the_ceiling(
         "tiny",
         "scripted",
     }
+    sources = {one.dataset.name: json.loads(one.dataset.source)["uri"] for one in run.inputs.dataset_inputs}
+    assert sources["index"] == str(small.index)
     assert {file.path for file in mlflow.list_artifacts(run.info.run_id)} == {"report.html", "evaluation.json"}
     traces = mlflow.search_traces(locations=[experiment], run_id=run.info.run_id)
     assert {one.info.request_preview is not None for one in traces} == {True}

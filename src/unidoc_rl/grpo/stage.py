@@ -20,7 +20,7 @@ from unidoc_rl.grpo.players import Here, Player, There
 from unidoc_rl.grpo.trainer import STAGE, AgentTrainer, Game
 from unidoc_rl.index.searching import known_by, searching
 from unidoc_rl.params import Params
-from unidoc_rl.provenance import key
+from unidoc_rl.provenance import Known, key
 from unidoc_rl.types import Trajectory
 from unidoc_rl.watching import course, last_marks, watch
 
@@ -65,7 +65,7 @@ def grpo(
         trainer = AgentTrainer.of(network, params.grpo, game, output.work / "checkpoints")
         with ranks.tracked(STAGE, params.services.mlflow, output.work / "run") as run:
             told = {**params.grpo.model_dump(), "rewards": params.rewards.of}
-            given: dict[str, str | Path] = {"questions": learned, "validation": validation, "policy": begun}
+            given: dict[str, str | Path | Known] = {"questions": learned, "validation": validation, "policy": begun}
             given |= {"corpus": folder / PAGES, "index": known_by(index)}
             watch(trainer, "learning from rewards", run, told, given)
             trainer.go_on()

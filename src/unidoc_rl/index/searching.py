@@ -11,14 +11,15 @@ from unidoc_rl import storage
 from unidoc_rl.index import manifest
 from unidoc_rl.index.client import SearchClient
 from unidoc_rl.index.search import Index
+from unidoc_rl.provenance import Known
 from unidoc_rl.types import Searcher
 
 TRIES = 12  # that a service is asked: some minutes, in which it may be started anew
 
 
-def known_by(index: str) -> str:
+def known_by(index: str) -> str | Known:
     """What tells one index from another: what is in a folder, or an address."""
-    return index if _served(index) else manifest.content(storage.local_folder(index))
+    return index if _served(index) else Known(index, manifest.content(storage.local_folder(index)))
 
 
 @contextmanager
