@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -272,8 +272,9 @@ class BreakingProxy:
     """Passes bytes on to a server, and cuts the first `cuts` connections once the server has sent `after` bytes."""
 
     to_port: int
-    cuts: float  # math.inf: every connection
-    after: int
+    cuts: float = 0  # math.inf: every connection
+    after: int = 0
+    before: Callable[[bytes], object] = bytes  # is shown what a client has sent, before that is passed on
     broken: int = 0
 
     @contextmanager
@@ -298,7 +299,7 @@ class BreakingProxy:
     def _pass_on(self, client: socket.socket) -> None:
         server = socket.create_connection(("127.0.0.1", self.to_port))
         with client, server:
-            threading.Thread(target=_pump, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
             sent = 0
             with contextlib.suppress(OSError):
                 while data := server.recv(4096):
@@ -311,8 +312,8 @@ class BreakingProxy:
                 with contextlib.suppress(OSError):
                     side.shutdown(socket.SHUT_RDWR)
 
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
+    def _pump(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(65536):
+                self.before(data)
+                server.sendall(data)

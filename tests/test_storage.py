@@ -8,10 +8,12 @@ import linecache
 import math
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -26,6 +28,7 @@ from unidoc_rl.errors import UnidocError
 
 MARKER = "marker.json"
 REPOSITORY = Path(__file__).parents[1]
+REQUEST = r"(client|transfer)\.\w+\("  # a line of s3.py that asks the server for something
 
 
 def make(out: str | Path, content: str) -> None:
@@ -185,13 +188,15 @@ def _lines_until_it_ends() -> Iterator[int]:
 
 
 def _killed_at(n: int, run: Callable[[], object], lines: str = "") -> bool:
-    """Runs it in a child, killed before the n-th line of storage.py or of this file, of those that contain `lines`.
+    """Runs it in a child, killed before the n-th line of storage.py or of this file, of those that match `lines`.
 
     False if it came to its end before that.
     """
     child = os.fork()
     if child == 0:
-        sys.settrace(_kill_before(n, lines))
+        kill = _kill_before(n, lines)
+        threading.settrace(kill)
+        sys.settrace(kill)
         run()
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -207,8 +212,8 @@ def _kill_before(n: int, lines: str) -> Callable[[FrameType, str, Any], Any]:
         file = frame.f_code.co_filename
         if file not in (storage.__file__, s3.__file__, __file__):
             return None
-        left -= event == "line" and lines in linecache.getline(file, frame.f_lineno)
-        if left == 0:
+        left -= event == "line" and bool(re.search(lines, linecache.getline(file, frame.f_lineno)))
+        if left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return count
 
@@ -404,7 +409,7 @@ def _kill_before_any_request(bucket: Bucket, tmp_path: Path) -> None:
         make(out, "one")
         made = tmp_path / str(line) / "made"
         make(made, "two")
-        if not _killed_at(line, lambda out=out, made=made: s3.push(made, out), "client."):  # type: ignore[misc]
+        if not _killed_at(line, lambda out=out, made=made: s3.push(made, out), REQUEST):  # type: ignore[misc]
             break
         kills += 1
         with contextlib.suppress(UnidocError):
@@ -412,7 +417,98 @@ def _kill_before_any_request(bucket: Bucket, tmp_path: Path) -> None:
         make(out, "three")
         assert content_of(storage.local_folder(out)) == "three"
         assert not any(key == f"{line}/WRITING.json" for key in bucket.objects())
-    assert kills >= 10
+    assert kills >= 9
+
+
+def write_pages(folder: Path, pages: int) -> Path:
+    folder.mkdir()
+    for n in range(pages):
+        (folder / f"page{n:03}").write_text(str(n))
+    return folder
+
+
+class Watched:
+    """What is asked of the server for pages, each of which may be held up until it is allowed."""
+
+    def __init__(self, hold: Callable[[], object]) -> None:
+        self.asked: list[str] = []
+        self._hold = hold
+
+    def __call__(self, sent: bytes) -> None:
+        if found := re.match(rb"(PUT|GET|DELETE) \S*/page", sent):
+            self.asked.append(found[1].decode())
+            self._hold()
+
+
+def test_files_travel_several_at_once(bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of any of them passes until all have been asked for."""
+    together = threading.Barrier(s3.AT_ONCE, timeout=servers.START_SECONDS)
+    made, got, uri = write_pages(tmp_path / "made", s3.AT_ONCE), tmp_path / "got", f"{bucket.uri}/corpus"
+    watched = Watched(together.wait)
+    with servers.BreakingProxy(bucket.port, before=watched).running() as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        s3.push(made, uri)
+        assert s3.pull(uri, got, tmp_path / "half")
+        assert [path.read_text() for path in sorted(got.iterdir())] == [str(n) for n in range(s3.AT_ONCE)]
+        s3.push(write_pages(tmp_path / "empty", 0), uri)
+    assert sorted(watched.asked) == sorted(["PUT", "GET", "DELETE"] * s3.AT_ONCE)
+    assert list(bucket.objects()) == ["corpus/COMPLETE.json"]
+
+
+def test_a_file_that_cannot_be_sent_stops_the_others(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = write_pages(tmp_path / "made", 200)
+    watched = Watched(lambda: (made / "page020").unlink(missing_ok=True))
+    with servers.BreakingProxy(bucket.port, before=watched).running() as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        with pytest.raises(FileNotFoundError, match="page020"):
+            s3.push(made, f"{bucket.uri}/corpus")
+    assert len(watched.asked) < 100
+    assert "corpus/WRITING.json" in bucket.objects()
+    assert "corpus/COMPLETE.json" not in bucket.objects()
+
+
+def test_a_file_that_cannot_be_fetched_stops_the_others(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    s3.push(write_pages(tmp_path / "made", 200), f"{bucket.uri}/corpus")
+    bucket.delete("corpus/page020")
+    watched = Watched(lambda: None)
+    with servers.BreakingProxy(bucket.port, before=watched).running() as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        with pytest.raises(s3.NotGiven, match="corpus: not there"):
+            s3.pull(f"{bucket.uri}/corpus", tmp_path / "got", tmp_path / "half")
+    assert len(watched.asked) < 100
+    assert (tmp_path / "half").exists()
+
+
+def test_control_c_ends_it_and_leaves_no_half_file(bucket: Bucket, tmp_path: Path) -> None:
+    uri, got = f"{bucket.uri}/corpus", tmp_path / "got"
+    s3.push(write_pages(tmp_path / "made", 200), uri)
+    on_their_way, interrupted = threading.Semaphore(0), threading.Event()
+
+    def hold() -> None:
+        on_their_way.release()
+        interrupted.wait()
+
+    watched = Watched(hold)
+    script = (
+        "import signal\nfrom pathlib import Path\nfrom unidoc_rl import s3\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"s3.pull({uri!r}, Path({str(got)!r}), Path({str(tmp_path / 'half')!r}))\n"
+    )
+    with servers.BreakingProxy(bucket.port, before=watched).running() as port:
+        env = os.environ | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
+        command = [sys.executable, "-c", script]
+        with subprocess.Popen(command, env=env, cwd=REPOSITORY, stderr=subprocess.DEVNULL) as process:
+            for _ in range(s3.AT_ONCE):
+                assert on_their_way.acquire(timeout=servers.START_SECONDS)
+            process.send_signal(signal.SIGINT)
+            interrupted.set()
+        assert process.returncode == -signal.SIGINT
+    assert len(watched.asked) < 100
+    assert {path.name for path in got.iterdir()} <= {path.name for path in (tmp_path / "made").iterdir()}
 
 
 def test_a_reader_waits_for_the_one_that_writes(bucket: Bucket) -> None:

@@ -11,10 +11,12 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +24,11 @@ from unidoc_rl import progress
 from unidoc_rl.errors import UnidocError
 
 if TYPE_CHECKING:
+    from boto3.s3.transfer import S3Transfer
     from mypy_boto3_s3 import S3Client
 
 SCHEME = "s3://"
+AT_ONCE = 8  # files on their way: most are small, and wait for the server longer than they travel
 COMPLETE = "COMPLETE.json"
 WRITING = "WRITING.json"
 CACHE = "UNIDOC_CACHE"  # the variable that names another folder of copies than ~/.cache/unidoc-rl
@@ -117,13 +121,14 @@ def pull(uri: str, target: Path, half: Path) -> bool:
         half.touch()
         _keep_only(target, set(files))
         stale = [path for path, md5 in files.items() if _md5(target / path) != md5]
-        with progress.bar(len(stale), f"fetching {uri}", "file") as bar:
-            for path in stale:
-                (target / path).parent.mkdir(parents=True, exist_ok=True)
-                client.download_file(bucket, prefix + path, str(target / path))
-                if _md5(target / path) != files[path]:
-                    raise UnidocError(f"{uri}: {path} was changed while it was read; run again once it is written")
-                bar.update()
+
+        def fetch(transfer: S3Transfer, path: str) -> None:
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            transfer.download_file(bucket, prefix + path, str(target / path))
+            if _md5(target / path) != files[path]:
+                raise UnidocError(f"{uri}: {path} was changed while it was read; run again once it is written")
+
+        _at_once(client, fetch, stale, f"fetching {uri}")
     half.unlink()
     return True
 
@@ -144,14 +149,40 @@ def push(folder: Path, uri: str) -> None:
         client.put_object(Bucket=bucket, Key=prefix + WRITING, Body=json.dumps({"files": ours}).encode())
         client.delete_object(Bucket=bucket, Key=prefix + COMPLETE)
         changed = [path for path, md5 in files.items() if there.get(path) != md5]
-        with progress.bar(len(changed), f"sending to {uri}", "file") as bar:
-            for path in changed:
-                client.upload_file(str(folder / path), bucket, prefix + path)
-                bar.update()
-        for path in there.keys() & (ours.keys() - files.keys()):
+        gone = there.keys() & (ours.keys() - files.keys())
+
+        def send(transfer: S3Transfer, path: str) -> None:
+            transfer.upload_file(str(folder / path), bucket, prefix + path)
+
+        def remove(_: S3Transfer, path: str) -> None:
             client.delete_object(Bucket=bucket, Key=prefix + path)
+
+        _at_once(client, send, changed, f"sending to {uri}")
+        _at_once(client, remove, gone, f"removing from {uri}")
         client.put_object(Bucket=bucket, Key=prefix + COMPLETE, Body=json.dumps({"files": files}).encode())
         client.delete_object(Bucket=bucket, Key=prefix + WRITING)
+
+
+def _at_once(client: S3Client, move: Callable[[S3Transfer, str], None], paths: Collection[str], what: str) -> None:
+    """Does it to every file, some at once. After an error, or Ctrl-C, none is begun, and those on their way are let go.
+
+    They share one S3Transfer: each of its own would begin threads and connections for every file.
+    """
+    from boto3.s3.transfer import S3Transfer
+
+    waiting = iter(paths)
+    with (
+        ThreadPoolExecutor(AT_ONCE) as pool,
+        S3Transfer(client) as transfer,
+        progress.bar(len(paths), what, "file") as bar,
+    ):
+        moving = {pool.submit(move, transfer, path) for path in islice(waiting, AT_ONCE)}
+        while moving:
+            done, moving = wait(moving, return_when=FIRST_COMPLETED)
+            for one in done:
+                one.result()
+                bar.update()
+            moving |= {pool.submit(move, transfer, path) for path in islice(waiting, len(done))}
 
 
 def _keep_only(folder: Path, files: set[str]) -> None:
