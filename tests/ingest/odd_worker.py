@@ -21,6 +21,10 @@ def main() -> None:
             return
         if task == "die":
             os.kill(os.getpid(), signal.SIGSEGV)
+        elif task == "step and die":
+            connection.send(Step())
+            connection.send(Step())
+            os.kill(os.getpid(), signal.SIGSEGV)
         elif task == "hang":
             threading.Event().wait()
         elif task == "leave":

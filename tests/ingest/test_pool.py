@@ -14,17 +14,18 @@ WORKER = "tests.ingest.odd_worker"
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_task_is_answered_whatever_happens_to_the_others(workers: int) -> None:
-    tasks = ["a", "die", "b", "hang", "c", "leave", "d"]
+    tasks = ["a", "die", "b", "hang", "c", "leave", "d", "step and die"]
     with Pool(WORKER, [], workers, seconds=1) as pool:
         heard = [(task, answer) for task, answer in pool.run(tasks) if not isinstance(answer, Step)]
     assert sorted(heard, key=lambda pair: tasks.index(pair[0])) == [
         ("a", "A"),
-        ("die", Died("SIGSEGV")),
+        ("die", Died("SIGSEGV", 0)),
         ("b", "B"),
         ("hang", TimedOut()),
         ("c", "C"),
-        ("leave", Died("exit status 7")),
+        ("leave", Died("exit status 7", 0)),
         ("d", "D"),
+        ("step and die", Died("SIGSEGV", 2)),
     ]
 
 

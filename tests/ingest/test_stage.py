@@ -16,15 +16,16 @@ from typing import Any
 import click
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from tests.conftest import Bucket
-from tests.ingest import files
+from tests.ingest import files, mortal_worker
 from unidoc_rl import corpus, storage
 from unidoc_rl.cli import cli
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
-from unidoc_rl.ingest import assemble
+from unidoc_rl.ingest import assemble, stage
 from unidoc_rl.ingest.discover import discover
 from unidoc_rl.ingest.former import Former
 from unidoc_rl.ingest.identify import identify
@@ -300,6 +301,64 @@ def test_bombs_end_their_reader_and_nothing_else(tmp_path: Path) -> None:
     made = ingest(docs, out, PLAIN.model_copy(update={"page_seconds": 8}), workers=1)
     assert (made["documents"], made["left_out"]) == (2, 2)
     assert {entry["file"] for entry in report_of(out)["left_out"]} == {"b-swollen.pdf", "c-nested.pdf"}
+
+
+@pytest.fixture
+def mortal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where readers are told at what the system ends them."""
+    monkeypatch.setenv("MORTAL", str(tmp_path / "mortal"))
+    return tmp_path / "mortal"
+
+
+def with_mortal_readers(docs: Path, out: Path, workers: int) -> Result:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stage, "WORKER", "tests.ingest.mortal_worker")
+        return CliRunner().invoke(cli, ["ingest", str(docs), "--out", str(out), "--workers", str(workers), *OPTIONS])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_document_whose_reader_the_system_ended_once_is_read_as_if_nothing_had_been(
+    tmp_path: Path, mortal: Path, workers: int
+) -> None:
+    docs = tmp_path / "docs"
+    for name, pages in ("a", 1), ("b", 40), ("c", 5), ("d", 20):
+        files.write_pdf(docs / f"{name}.pdf", pages=pages, text=name)
+    mortal_worker.tell(mortal, [("b", "Read", 1), ("c", "Count", 1), ("d", "Read", 1)])
+    done = with_mortal_readers(docs, tmp_path / "corpus", workers)
+    ingest(docs, tmp_path / "undisturbed", PLAIN)
+    assert done.exit_code == 0
+    assert [mortal_worker.ended(mortal, name) for name in "bcd"] == [1, 1, 1]
+    assert content(tmp_path / "corpus") == content(tmp_path / "undisturbed")
+    assert "opening: 4 of 4 documents" in done.stderr
+    assert "reading: 66 of 66 pages" in done.stderr
+
+
+@pytest.mark.parametrize("moment", ["Count", "Read"])
+def test_a_document_whose_reader_the_system_always_ends_is_left_out_after_two_tries(
+    tmp_path: Path, mortal: Path, moment: str
+) -> None:
+    docs = tmp_path / "docs"
+    for name in ("a", "b", "c"):
+        files.write_pdf(docs / f"{name}.pdf", pages=5, text=name)
+    mortal_worker.tell(mortal, [("b", moment, 99)])
+    done = with_mortal_readers(docs, tmp_path / "corpus", workers=1)
+    (docs / "b.pdf").unlink()
+    ingest(docs, tmp_path / "others", PLAIN)
+    assert done.exit_code == 3
+    assert mortal_worker.ended(mortal, "b") == 2
+    assert "b.pdf: lost its reader twice: the system ended it (SIGKILL), most likely for want of memory" in done.stderr
+    assert "; take fewer --workers" in done.stderr
+    assert list(Corpus(tmp_path / "corpus")) == list(Corpus(tmp_path / "others"))
+
+
+def test_of_a_document_that_ends_its_reader_everywhere_not_every_page_is_tried(tmp_path: Path, mortal: Path) -> None:
+    docs = tmp_path / "docs"
+    files.write_pdf(docs / "a.pdf", pages=200)
+    files.write_pdf(docs / "b.pdf", text="b")
+    mortal_worker.tell(mortal, [("a", "Read", 99)])
+    assert with_mortal_readers(docs, tmp_path / "corpus", workers=1).exit_code == 3
+    assert mortal_worker.ended(mortal, "a") <= 4  # a task is taken before it is known how the one before it ends
+    assert [page.document for page in Corpus(tmp_path / "corpus")] == ["b", "b"]
 
 
 def test_a_page_of_five_metres_is_in_the_report(tmp_path: Path) -> None:

@@ -30,9 +30,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """A worker ended in the midst of a task."""
+    """A worker ended in the midst of a task, after so many `Step`."""
 
     cause: str
+    steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class _Worker:
         self.connection = Connection(ours.detach())
         self.ready = False
         self.task: Any = None
+        self.steps = 0  # of its task
         self.deadline = time.monotonic() + START_SECONDS
 
     def end(self, patience: float = 0) -> str:
@@ -105,6 +107,7 @@ class Pool:
             self._replace(worker)
             return False
         worker.task = task
+        worker.steps = 0
         worker.deadline = time.monotonic() + self._seconds
         return True
 
@@ -124,13 +127,15 @@ class Pool:
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):  # closed, or broken off in the midst of a message
-            yield task, Died(self._replace(worker, DYING_SECONDS))
+            yield task, Died(self._replace(worker, DYING_SECONDS), worker.steps)
             return
         worker.deadline = time.monotonic() + self._seconds
         if not worker.ready:
             worker.ready = True
             return
-        if not isinstance(message, Step):
+        if isinstance(message, Step):
+            worker.steps += 1
+        else:
             worker.task = None
         yield task, message
 

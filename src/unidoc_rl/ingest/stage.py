@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,8 @@ class _Work:
                     Read(key, by_key[key].source, start, stop, self.pieces.of(key))
                     for key, ranges in todo.items()
                     for start, stop in ranges
-                    if key not in self.failed
                 )
-                for task, heard in pool.run(tasks):
+                for task, heard in self._heard(pool, tasks):
                     if isinstance(heard, Step):
                         bar.update()
                     elif isinstance(heard, Pages):
@@ -114,7 +113,7 @@ class _Work:
         """How many pages each document has, without those that are left out."""
         tasks = (Count(key, one.source) for key, one in by_key.items() if self.pieces.numbers(key) is None)
         with progress.bar(len(by_key), "opening", "document") as bar:
-            for task, heard in pool.run(tasks):
+            for task, heard in self._heard(pool, tasks):
                 if isinstance(heard, Counted):
                     self.pieces.counted(task.key, heard.numbers)
                 else:
@@ -126,6 +125,36 @@ class _Work:
                 advice = f"split it, or raise ingest.max_pages ({self.params.max_pages})"
                 self._fail(by_key[key], Failed(f"has {count} pages", advice))
         return {key: count for key, count in counts.items() if key not in self.failed}
+
+    def _heard(self, pool: Pool, tasks: Iterable[Count | Read]) -> Iterator[tuple[Any, Any]]:
+        """What `pool` tells of tasks, but for those whose document has failed before they are begun.
+
+        A document whose reader ended is tried once more, after the others: a machine that is short of memory ends the
+        readers of good ones. What it had told of a task by then is not told again.
+        """
+        again: list[Count | Read] = []
+        told: dict[Count | Read, int] = {}  # steps of a task whose reader ended
+        suspects: set[str] = set()
+
+        def first() -> Iterator[Count | Read]:
+            for task in tasks:
+                if task.key in suspects:
+                    again.append(task)  # if every page of it ends a reader, no more than a few are lost to it
+                elif task.key not in self.failed:
+                    yield task
+
+        for task, heard in pool.run(first()):
+            if isinstance(heard, Died):
+                suspects.add(task.key)
+                again.append(task)
+                told[task] = heard.steps
+            else:
+                yield task, heard
+        for task, heard in pool.run(task for task in again if task.key not in self.failed):
+            if isinstance(heard, Step) and told.get(task, 0) > 0:
+                told[task] -= 1
+            else:
+                yield task, heard
 
     def _fail(self, document: Document, heard: Any) -> None:
         if isinstance(heard, DiskError):
@@ -150,6 +179,11 @@ def _explain(heard: Failed | Died | TimedOut, params: IngestParams) -> tuple[str
         return (
             f"has a page that takes longer than {params.page_seconds} s",
             "raise ingest.page_seconds, or print it to a new PDF",
+        )
+    if heard.cause == "SIGKILL":  # which no damaged file brings about
+        return (
+            f"lost its reader twice: the system ended it ({heard.cause}), most likely for want of memory",
+            "take fewer --workers, or a machine with more",
         )
     return f"made the reader end ({heard.cause}): damaged, or far too large", "print it to a new PDF"
 
