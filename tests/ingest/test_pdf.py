@@ -214,6 +214,34 @@ def test_a_pdf_that_was_cut_off_is_never_half_a_document(
         Pdf(folder / "cut.pdf")
 
 
+@pytest.mark.parametrize("padding", [b"\0" * 100, b"\0" * 3000, b"\0" * 4096, b" \r\n" * pdf.BLOCK, b"\0" * pdf.BLOCK])
+def test_what_is_padded_behind_its_end_is_whole(tmp_path: Path, padding: bytes) -> None:
+    """Without the end, and the table that it names, PDFium takes the last object of a number for the page."""
+    other = b"3 0 obj\n%s\nendobj\n" % files.EMPTY_PAGE.replace(b"200 200", b"100 100")
+    content = files.of_pages([files.EMPTY_PAGE] * 20).replace(b"startxref", other + b"startxref")
+    (tmp_path / "padded.pdf").write_bytes(content + padding)
+    document = Pdf(tmp_path / "padded.pdf")
+    assert document.pages == 20
+    assert document.page(1).width == 200
+    document.close()
+
+
+def test_what_is_padded_and_cut_off_or_damaged_is_told(tmp_path: Path) -> None:
+    whole = files.write_pdf(tmp_path / "whole.pdf", pages=20).read_bytes()
+    for content, reason in (
+        (whole[: len(whole) // 2], "cut off"),
+        (whole[: whole.rindex(b"startxref")], "cut off"),
+        (b"%PDF-1.7", "cut off"),
+        (files.of_pages([]), "no pages"),
+    ):
+        (tmp_path / "bad.pdf").write_bytes(content + b"\0" * 4096)
+        with pytest.raises(LeftOut, match=reason):
+            Pdf(tmp_path / "bad.pdf")
+    (tmp_path / "bad.pdf").write_bytes(b"\0" * 4096)
+    with pytest.raises(LeftOut, match="not a PDF"):
+        Pdf(tmp_path / "bad.pdf")
+
+
 def test_a_password_is_asked_for_and_an_empty_one_is_none(tmp_path: Path) -> None:
     with pytest.raises(LeftOut, match="password"):
         Pdf(files.write_locked(tmp_path / "locked.pdf"))

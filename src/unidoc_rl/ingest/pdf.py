@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import mmap
+import os
 import re
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -24,6 +27,8 @@ MAX_PIXELS = 24_000_000  # of a rendered page: 72 MB; a larger one is rendered a
 BAND = 256  # rows of pixels rendered at a time on crowded pages
 CROWDED = 150  # objects on a page
 TAIL = 2048  # bytes at the end of a file within which a whole PDF has its `startxref`
+PADDING = b"\0\t\n\f\r "  # behind the end, by mail gateways and tapes; all of it is white space to a PDF
+BLOCK = 1 << 16  # bytes of a file that are looked at together
 FEW_WORDS = 8  # inside its margins a scan may carry a number or a stamp as text
 MARGIN = 0.42  # of the page, from its middle: beyond, courts and archives stamp whole lines on scans
 HYPHENS = "\x02\ufffe"  # how PDFium marks a hyphen that breaks a word at the end of a line
@@ -57,10 +62,12 @@ class Pdf:
     """An open PDF file."""
 
     def __init__(self, path: Path) -> None:
-        _check_whole(path)
+        source = _whole(path)
         try:
-            self._document = pdfium.PdfDocument(path)
+            self._document = pdfium.PdfDocument(source, autoclose=True)
         except pdfium.PdfiumError as error:
+            if isinstance(source, _Unpadded):
+                source.close()
             # PDFium keeps the last error it had: a file without pages is "locked" after one that was.
             if error.err_code == pdfium_c.FPDF_ERR_PASSWORD and _is_encrypted(path):
                 raise LeftOut("is locked with a password", "save a copy without one") from None
@@ -206,17 +213,43 @@ def _area(picture: pdfium.PdfObject) -> float:
     return area
 
 
-def _check_whole(path: Path) -> None:
-    """PDFium opens a file that was cut off and shows what it finds of it: half a document, without a word."""
+class _Unpadded(io.FileIO):
+    """A file as if it ended before its padding: PDFium looks for the end of a PDF in the last 4 kB alone."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        super().__init__(path)
+        self._size = size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return super().seek(self._size + offset) if whence == os.SEEK_END else super().seek(offset, whence)
+
+
+def _whole(path: Path) -> Path | _Unpadded:
+    """What PDFium can open. It opens a file that was cut off, too, and shows what it finds of it: half a document,
+    without a word."""
     size = path.stat().st_size
     if size == 0:
         raise LeftOut("is empty", "get another copy")
     with path.open("rb") as file:
         if b"%PDF-" not in file.read(1024):
             raise LeftOut("is not a PDF", "give it the ending of what it is, or save it as PDF")
-        file.seek(max(0, size - TAIL))
-        if b"startxref" not in file.read():
+        end = _end(file, size)
+        file.seek(max(0, end - TAIL))
+        if b"startxref" not in file.read(TAIL):
             raise LeftOut("is cut off: its end is missing", "get another copy")
+    return path if size - end <= TAIL else _Unpadded(path, end)
+
+
+def _end(file: BinaryIO, size: int) -> int:
+    """Where the padding begins."""
+    while size > 0:
+        start = max(0, size - BLOCK)
+        file.seek(start)
+        content = file.read(size - start).rstrip(PADDING)
+        if content:
+            return start + len(content)
+        size = start
+    return 0
 
 
 def _is_encrypted(path: Path) -> bool:
