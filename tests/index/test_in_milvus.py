@@ -256,6 +256,23 @@ def test_a_collection_in_use_is_not_taken_for_a_left_over(
     assert "bees_1" in answers(tmp_path / "index")[0]
 
 
+@pytest.mark.slow
+def test_a_lite_folder_named_from_one_folder_is_searched_and_made_again_from_another(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = IndexParams(retrievers=["dense"], uri="rows/a.db")
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    index(corpus, tmp_path / "index", params)
+    expected = answers(tmp_path / "index")
+    monkeypatch.chdir(tmp_path / "there")
+    assert answers(tmp_path / "index") == expected
+    index(corpus, tmp_path / "index", params)
+    assert len(collections(str(tmp_path / "there/rows/a.db"))) == 1
+    assert collections(str(tmp_path / "here/rows/a.db")) == set()
+
+
 def test_where_no_lite_folder_can_be_is_told_before_the_work(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "file.db").write_text("somebody's")
     for uri, said in ("file.db", "is a file"), ("file.db/milvus.db", "cannot be made"):

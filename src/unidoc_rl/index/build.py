@@ -58,6 +58,7 @@ class Build:
         self._listed = listed
         self._output = output
         self._params = params
+        self.uri = _from_anywhere(params.uri)
         self._brought = vectors  # computed elsewhere
         self._former = _undamaged(output.former)
         self._in_use = _placed(self._former)  # until the new one stands
@@ -65,8 +66,8 @@ class Build:
         self._encoders: dict[Retriever, Encoder] = {
             name: self._encoder(name) for name in params.retrievers if name != "bm25"
         }
-        if self._encoders and params.uri is not None:
-            _milvus(params.uri).close()
+        if self._encoders and self.uri is not None:
+            _milvus(self.uri).close()
 
     def collections(self) -> dict[Retriever, Collection]:
         """Makes what the chosen retrievers need."""
@@ -75,9 +76,9 @@ class Build:
             self._compute(name, encoder)
         if not self._encoders:
             return {}
-        if self._params.uri is None:
+        if self.uri is None:
             return {name: self._in_files(name, encoder) for name, encoder in self._encoders.items()}
-        with _milvus(self._params.uri) as milvus:
+        with _milvus(self.uri) as milvus:
             return {name: self._in_milvus(milvus, name, encoder) for name, encoder in self._encoders.items()}
 
     def forget_former(self) -> None:
@@ -223,6 +224,11 @@ def _undamaged(former: Path | None) -> Manifest | None:
     except UnidocError as error:
         progress.tell(f"{error}: made anew")
         return None
+
+
+def _from_anywhere(uri: str | None) -> str | None:
+    """The same Milvus, whichever folder an index is opened or made again from: a Lite folder with its whole path."""
+    return uri if uri is None or "://" in uri else str(Path(uri).absolute())
 
 
 def _milvus(uri: str) -> Milvus:

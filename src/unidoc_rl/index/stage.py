@@ -61,7 +61,7 @@ def index(
             retrievers=params.retrievers,
             fusion=params.fusion,
             weights={"bm25": params.weight_bm25, "dense": params.weight_dense, "late": params.weight_late},
-            uri=params.uri,
+            uri=build.uri,
             collections=collections,
             files=manifest.checksums(output.new, files),
         )
