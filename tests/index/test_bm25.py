@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,22 @@ def test_a_page_has_the_score_of_the_formula(pages: list[list[str]], query: list
             count, norm = page.count(term), bm25.K1 * (1 - bm25.B + bm25.B * len(page) / mean)
             expected += rarity * count * (bm25.K1 + 1) / (count + norm)
         assert score == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_open_index_holds_no_term_in_memory(tmp_path: Path) -> None:
+    """Each process that searches would hold all of them: gigabytes, of a large corpus."""
+    builder = bm25.Builder()
+    builder.add(map(str, range(50_000)))
+    builder.write(tmp_path / "bm25")
+    tracemalloc.start()
+    try:
+        opened = bm25.Bm25(tmp_path / "bm25", 1)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 50_000
+    assert opened.scores(["49999"]) > 0
+    assert opened.scores(["50000"]) == 0
 
 
 @pytest.mark.parametrize(

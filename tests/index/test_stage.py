@@ -227,6 +227,16 @@ def test_an_index_of_another_encoder_is_refused_by_name(made: Path, tmp_path: Pa
         Index(tmp_path / "index")
 
 
+def test_an_index_of_another_version_is_refused_in_words(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "index")
+    path = tmp_path / "index/index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": manifest.FORMAT - 1}))
+    with pytest.raises(
+        UnidocError, match=r"index\.json: has format \d, this version reads \d; run `unidoc index` again"
+    ):
+        Index(tmp_path / "index")
+
+
 def cut(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 

@@ -12,7 +12,7 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Retriever
 
 FILE = "index.json"
-FORMAT = 2
+FORMAT = 3
 _AT_ONCE = 1 << 20  # bytes of a file that are in memory
 
 
