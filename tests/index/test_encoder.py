@@ -83,6 +83,7 @@ def test_what_the_folder_writes_before_queries_and_pages_is_written(folder: Path
         ("1_Pooling/config.json", '{"pooling_mode_max_tokens": true}', "by max_tokens; known are mean_tokens"),
         ("1_Pooling/config.json", '{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}', "one alone"),
         ("1_Pooling/config.json", '{"pooling_mode": "cls"}', "by nothing that is named"),
+        ("config_sentence_transformers.json", json.dumps({"prompts": {"document": "x" * 300}}), "fills the 256 tokens"),
         ("1_Pooling/config.json", "{", "cannot be loaded"),
         ("tokenizer.json", "{", "cannot be loaded"),
         ("config.json", "{}", "cannot be loaded"),

@@ -110,9 +110,9 @@ class Build:
             raise UnidocError(f"{first} to {last}: {encoder.name} makes no vectors of these pages ({error})") from error
 
     def _stores(self, retriever: Retriever, encoder: Encoder) -> list[str]:
-        """Where vectors may be kept: those that were brought in serve the same model when none are brought."""
+        """Where vectors may be kept: of `late`, those brought in serve the same model when none are brought."""
         former = self._former and self._former.collections.get(retriever)
-        if self._brought is None and former and former.encoder == encoder.name:
+        if retriever == "late" and self._brought is None and former and former.encoder == encoder.name:
             return [encoder.store, former.store]
         return [encoder.store]
 

@@ -25,7 +25,7 @@ from unidoc_rl.index.identity import identity
 from unidoc_rl.pretrained import folder_of, whole_model
 
 transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of a second's work
-TOKENS = 256  # what MiniLM was made for; a longer text is cut off
+TOKENS = 256  # what MiniLM was made for; `encode` cuts off what is more
 TEXTS_AT_ONCE = 32
 QUERIES_AT_ONCE = 8  # they differ in length by more than pages' texts do: more at once are mostly padding
 
@@ -47,20 +47,35 @@ class SentenceEncoder:
                 raise ValueError("it holds no config.json")
             self._pool = _POOLINGS[_pooling(folder)]
             prompts = _read(folder / "config_sentence_transformers.json").get("prompts", {})
+            self.before_queries = str(prompts.get("query", ""))
+            self.before_pages = str(prompts.get("document", prompts.get("passage", "")))
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._longest = min(TOKENS, self._tokenizer.model_max_length)
+            if not all(self.fit([self.before_pages])):
+                raise ValueError(f"what it writes before pages fills the {self._longest} tokens that it reads")
             loaded = whole_model(AutoModel, folder, torch.float32, but="pooler.")
         except (OSError, ValueError, SafetensorError) as error:
             raise UnidocError(
                 f"index.encoder: {folder} cannot be loaded ({error}); "
                 "expected a sentence encoder's folder: weights in safetensors, and its tokenizer"
             ) from error
-        self.before_queries = str(prompts.get("query", ""))
-        self.before_pages = str(prompts.get("document", prompts.get("passage", "")))
         self._model = loaded.eval().to(device)
         self.dimension = int(self._model.config.hidden_size)
         if device == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             # The same numbers in half the time, where torch's own products use no more than AVX2 (AMD).
             self._model = mkldnn.to_mkldnn(self._model)  # type: ignore[no-untyped-call]
+
+    def fit(self, texts: Sequence[str]) -> list[bool]:
+        """Which are read to their ends."""
+        # One token more than is read tells as much as all of a long text's.
+        read = self._tokenizer(
+            texts,
+            truncation=True,
+            max_length=self._longest + 1,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        return [len(tokens) <= self._longest for tokens in read["input_ids"]]
 
     def encode(self, texts: Sequence[str], at_once: int = TEXTS_AT_ONCE) -> NDArray[np.float32]:
         """A vector of length 1 for each text."""
@@ -85,9 +100,8 @@ class SentenceEncoder:
 
     @torch.inference_mode()
     def _encode(self, texts: list[str]) -> NDArray[np.float32]:
-        longest = min(TOKENS, self._tokenizer.model_max_length)
         inputs = self._tokenizer(
-            texts, padding=True, padding_side="right", truncation=True, max_length=longest, return_tensors="pt"
+            texts, padding=True, padding_side="right", truncation=True, max_length=self._longest, return_tensors="pt"
         ).to(self._model.device)
         vectors = self._pool(self._model(**inputs).last_hidden_state, inputs["attention_mask"])
         return np.asarray(torch.nn.functional.normalize(vectors, dim=1).float().cpu())
