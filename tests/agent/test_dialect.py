@@ -118,6 +118,18 @@ def test_the_rules_tell_the_limits_that_hold() -> None:
     assert "5 pages" in told
     assert "7 turns" in told
     assert "thousandths" in told
+    assert "numbered from 0; none selected before" in told
+
+
+def test_who_cannot_select_is_told_of_no_selection() -> None:
+    told = system_prompt(AgentParams(actions=["search", "zoom", "answer"]))
+    assert "select" not in told
+    assert "none shown before" in told
+
+
+def test_notes_are_kept_without_the_space_around_them() -> None:
+    said = parse("<think>\n look \n</think><information> 12 </information><think>again</think><select>0</select>")
+    assert (said.thought, said.information) == ("look\nagain", "12")
 
 
 # --- the tokenizer of a policy ---------------------------------------------------------------------------------------

@@ -57,6 +57,11 @@ def test_a_page_that_was_selected_is_never_a_candidate_again(world: World) -> No
     assert not {*kept} & {picture.page for picture in shown(episode, 4)}
 
 
+def test_a_page_that_was_zoomed_into_is_never_a_candidate_again(world: World) -> None:
+    episode = played(world.environment(PLAIN), BEES, "<bbox>[[10,10,200,200]]</bbox>", BEES)
+    assert shown(episode, 1)[0].page not in [picture.page for picture in shown(episode, 2)]
+
+
 def test_all_that_search_do_so_in_one_call(world: World) -> None:
     environment = world.environment(PLAIN)
     episodes = [environment.reset(QUESTION, sample) for sample in range(4)]
@@ -243,4 +248,5 @@ def test_a_very_long_or_thin_page_is_shown_within_the_limits(tmp_path: Path) -> 
     for page in ("wide_1", "dot_1"):
         picture = pictures.whole(page)
         assert picture.width * picture.height <= PLAIN.max_pixels
+        assert picture.width <= 100 * picture.height
         assert pictures.show(picture).size == (picture.width, picture.height)

@@ -117,6 +117,48 @@ def test_nobody_is_blamed_for_what_was_not_allowed(world: World, actions: set[st
     assert cause(scored, frozenset(actions)) is why  # type: ignore[arg-type]
 
 
+SEARCH = f"<search>{QUESTION.query}</search>"
+LOOKED = (SEARCH, "<select>0</select>", "<bbox>[[100, 60, 500, 90]]</bbox>")
+
+
+@pytest.mark.parametrize(
+    ("turns", "why"),
+    [
+        (("<search>steel</search>", "<answer>wax</answer>"), Cause.NOT_FOUND),
+        ((SEARCH, "<select>1</select>", "<answer>wax</answer>"), Cause.WRONG_PAGE),
+        ((SEARCH, "<select>0</select>", "<answer>wax</answer>"), Cause.WRONG_REGION),
+        ((*LOOKED, "<answer>wax</answer>"), Cause.MISREAD),
+        ((*LOOKED, "<answer>The report does not say.</answer>"), Cause.GAVE_UP),
+        ((*LOOKED, "~"), Cause.GAVE_UP),
+    ],
+)
+def test_what_went_wrong_first_is_the_cause(world: World, turns: tuple[str, ...], why: Cause) -> None:
+    params = AgentParams(candidates=2, turns=len(turns), coordinates="thousandths")
+    one = play([(QUESTION, 0)], world.environment(params), Reciting(*turns), 1)
+    (row,) = map(row_of, score(list(one), RewardParams(), by_rules))
+    assert row
+    assert row.cause is why
+
+
+def test_what_was_not_allowed_is_not_measured(world: World) -> None:
+    (one,) = score([played(world, "rag", Reciting("<answer>wax</answer>"))], RewardParams(), by_rules)
+    little, all_of_it = row_of(one, {"search", "answer"}), row_of(one)
+    assert little
+    assert all_of_it
+    judged = {"select", "region", "region_iou", "format", "reward"}
+    assert all_of_it.figures.keys() - little.figures.keys() == judged
+
+
+def test_who_is_shown_one_of_two_gold_pages_has_recalled_a_half(world: World) -> None:
+    (bees,) = QUESTION.evidence
+    question = replace(QUESTION, evidence=(bees, replace(bees, file_name="steel")))
+    (one,) = score([played(world, "rag", Reciting("<answer>wax</answer>"), question)], RewardParams(), by_rules)
+    row = row_of(one)
+    assert row
+    assert row.figures["recall"] == 0.5
+    assert (row.hops, row.cause) == (2, Cause.NOT_FOUND)
+
+
 @pytest.mark.parametrize("refuses", [None, False, True])
 def test_a_judge_that_has_read_whether_there_is_an_answer_is_believed(world: World, refuses: bool | None) -> None:
     """The rules take "not clear" for an answer."""

@@ -69,6 +69,7 @@ def test_a_running_deviation_is_kept_for_each_kind() -> None:
 def test_groups_without_signal_are_counted() -> None:
     assert credit.without_signal(REWARDS, TWO_GROUPS) == 0.5
     assert credit.without_signal(np.array([NAN, NAN, 0.3, 0.3]), np.array([4, 4, 7, 7])) == 1.0
+    assert credit.without_signal(np.array([0.1, 0.3, 0.9, 0.1, 0.3, 0.9]), np.array([0, 1, 2, 0, 1, 0])) == 2 / 3
 
 
 ZOOM = Zoom(((0, 0, 1, 1),))

@@ -54,6 +54,7 @@ def test_each_gate_holds_back_what_it_is_for() -> None:
     params = PromoteParams(minimum=0.5, seconds=2)
     assert failed(evaluated(right(20)), None, params) == []
     assert failed(evaluated(right(19)), None, params) == ["minimum"]
+    assert failed(evaluated(right(20), void=2), None, params) == []
     assert failed(evaluated(right(20), void=5), None, params) == ["void"]
     assert failed(evaluated(right(20), seconds=2.1), None, params) == ["seconds"]
     assert failed(evaluated(right(40)), evaluated(right(20)), params) == []
