@@ -113,6 +113,7 @@ def with_evidence(**changes: Any) -> dict[str, Any]:
         (with_evidence(page=0), "evidence.0.page"),
         (with_evidence(regions=[[0, 0, 10]]), "evidence.0.regions.0"),
         (with_evidence(regions=[[0, 0, 10, 1001]]), "evidence.0.regions.0.3"),
+        (with_evidence(regions=[[-1, 0, 10, 10]]), "evidence.0.regions.0.0"),
         (with_evidence(regions=[[10, 0, 0, 10]]), "evidence.0.regions.0"),
         (with_evidence(needs_crop="perhaps"), "evidence.0.needs_crop"),
         ("no object", "the whole"),

@@ -66,6 +66,7 @@ float | How much?  | 0.03 | three per cent
 str   | How much?  | 3 million | three million
 str   | How much?  | $5m | 5 million
 str   | How much?  | 5.5m | 5.5 million
+str   | How much?  | 5.52m | 5.5 million
 int   | How much?  | 10k | 10,000
 str   | How much?  | $1,200 | 1200
 str   | How much?  | -$5.2 million | −5.2 million
@@ -192,6 +193,7 @@ str   | When?      | 2015-03-24 | March 24, 2015 or March 25, 2015
 str   | When?      | 2015-03-24 | 2014-03-24
 str   | Where?     | Poland | Holland
 str   | Where?     | Poland | not Poland
+str   | Which is not in it? | Norway | It is not Norway.
 str   | Where?     | Poland | Poland or Hungary
 str   | Where?     | Poland | Poland, Hungary, Kenya
 str   | Where?     | Poland | Kenya/Poland

@@ -58,9 +58,11 @@ def test_an_open_index_holds_no_term_in_memory(tmp_path: Path) -> None:
     [
         ("Net sales", ["net", "sale", "net sale"]),
         ("The sales of", ["sale", "the sale", "sale of"]),
+        ("What does it do", ["what does", "does it", "it do"]),
         ("1,234.5", ["1,234.5"]),
         ("蜂蜜水", ["蜂蜜", "蜜水", "蜂蜜 蜜水"]),
-        ("हिन्दी किताब", ["हिन्दी", "किताब", "हिन्दी किताब"]),
+        ("水 5", ["水", "5", "水 5"]),
+        ("हिन्दी किताब।", ["हिन्दी", "किताब", "हिन्दी किताब"]),
         ("snake_case \x00 \u2028!", ["snake", "case", "snake case"]),
     ],
 )
