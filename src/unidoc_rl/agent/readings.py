@@ -83,10 +83,8 @@ def same_number(true: Number, told: Number, tolerance: Fraction) -> bool:
     Where only one of them names its scale, the other may be in the same or written out; where only one is a
     percentage, the other may be its fraction.
     """
-    pairs = [(true.value, told.value)]
-    if true.scale or told.scale:
-        full = (true.value * (true.scale or 1), told.value * (told.scale or 1))
-        pairs = [full] if true.scale and told.scale else [*pairs, full]
+    full = (true.value * (true.scale or 1), told.value * (told.scale or 1))
+    pairs = [full] if true.scale and told.scale else [(true.value, told.value), full]
     if true.percent != told.percent:
         pairs.append((_share(true), _share(told)))
     return any(abs(other - one) <= tolerance * abs(one) for one, other in pairs)
