@@ -131,7 +131,7 @@ def _run(
 def _left(folder: Path, hours: float) -> float:
     """Seconds that the job may take: less what it took before its task was tried again."""
     begun, waiting = folder / BEGUN, folder / WAITED_FOR
-    if not begun.exists() or not waiting.exists() or waited.silent(waiting) > waited.PATIENCE:
+    if not waiting.exists() or waited.silent(waiting) > waited.PATIENCE:
         begun.touch()
     left = hours * 3600 - waited.silent(begun)
     if left <= 0:
