@@ -201,7 +201,15 @@ def test_a_text_may_be_a_reference_that_says_there_is_none(
 
 @pytest.mark.parametrize(
     ("drawn", "overlap"),
-    [((), 0), (((100, 60, 500, 90),), 1), (((100, 60, 300, 90), (300, 60, 500, 90)), 1), (((100, 60, 500, 120),), 0.5)],
+    [
+        ((), 0),
+        (((100, 60, 500, 90),), 1),
+        (((100, 60, 300, 90), (300, 60, 500, 90)), 1),
+        (((100, 60, 300, 90), (200, 60, 500, 90)), 1),
+        (((100, 60, 500, 120),), 0.5),
+        (((300, 75, 700, 105),), 1 / 7),
+        (((600, 600, 700, 700),), 0),
+    ],
 )
 def test_region_iou_is_of_all_that_was_drawn(world: World, drawn: tuple[Box, ...], overlap: float) -> None:
     one = played(world, "rag", Reciting("<answer>honey</answer>"))

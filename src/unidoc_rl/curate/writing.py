@@ -334,15 +334,13 @@ def _without_twins(drafts: Sequence[Draft], encoder: str | None) -> list[Draft]:
     if not asked:
         return list(drafts)
     vectors = SentenceEncoder(encoder).encode([question.query for question in asked])
-    kept: list[int] = []
     twins: dict[str, str] = {}
     for number, question in enumerate(asked):
-        near = [kept[at] for at in (vectors[kept] @ vectors[number] >= ALIKE).nonzero()[0]]
-        same = [other for at in near if _is_same(other := asked[at], question)]
-        if same:
-            twins[question.uid] = same[0].uid
-        else:
-            kept.append(number)
+        near = (vectors[:number] @ vectors[number] >= ALIKE).nonzero()[0]
+        known = (other for at in near if (other := asked[at]).uid not in twins)
+        same = next((other for other in known if _is_same(other, question)), None)
+        if same is not None:
+            twins[question.uid] = same.uid
     return [
         replace(draft, reason="twin", told=twins[draft.question.uid])
         if draft.question is not None and draft.question.uid in twins

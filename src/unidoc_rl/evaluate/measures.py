@@ -9,11 +9,11 @@ from enum import StrEnum
 from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unidoc_rl.agent.rewards import kept_format, searched, selected, zoomed
 from unidoc_rl.agent.rules import is_answerable, says_there_is_none
 from unidoc_rl.agent.trajectories import answer_of, pictures_of
-from unidoc_rl.boxes import SCALE
 from unidoc_rl.intervals import Measured, mean, share
 from unidoc_rl.params import ActionName, EvaluateParams
 from unidoc_rl.questions import gold_pages, gold_regions
@@ -159,16 +159,22 @@ def region_iou(one: Trajectory) -> float | None:
 
 
 def _iou(some: Sequence[Box], others: Sequence[Box]) -> float:
-    one, other = _painted(some), _painted(others)
-    whole = int((one | other).sum())
-    return int((one & other).sum()) / whole if whole else 0.0
+    """Over the cells into which all their edges cut the page: they are few."""
+    edges = np.array([*some, *others]).reshape(-1, 4)
+    across, down = np.unique(edges[:, ::2]), np.unique(edges[:, 1::2])
+    areas = np.outer(np.diff(down), np.diff(across))
+    one, other = _painted(some, across, down), _painted(others, across, down)
+    whole = int(areas[one | other].sum())
+    return int(areas[one & other].sum()) / whole if whole else 0.0
 
 
-def _painted(boxes: Sequence[Box]) -> np.typing.NDArray[np.bool_]:
-    page = np.zeros((SCALE, SCALE), dtype=np.bool_)
+def _painted(boxes: Sequence[Box], across: NDArray[np.int64], down: NDArray[np.int64]) -> NDArray[np.bool_]:
+    cells = np.zeros((len(down) - 1, len(across) - 1), dtype=np.bool_)
     for box in boxes:
-        page[box.y1 : box.y2, box.x1 : box.x2] = True
-    return page
+        left, right = np.searchsorted(across, (box.x1, box.x2))
+        upper, lower = np.searchsorted(down, (box.y1, box.y2))
+        cells[upper:lower, left:right] = True
+    return cells
 
 
 def cause(one: Trajectory, actions: Collection[ActionName] = ALL_ACTIONS) -> Cause:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from unidoc_rl import corpus
+from unidoc_rl import columns, corpus
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.errors import UnidocError
 
@@ -61,7 +61,7 @@ def of_corpus(folder: Path) -> Catalogue:
     table = Corpus(folder).table("id", "document", "image")
     contents = _contents(folder, table["document"].to_pylist())
     keys = [_key(page, content) for page, content in zip(table["id"].to_pylist(), contents, strict=True)]
-    return Catalogue(pa.table([*table.columns, contents, keys], schema=SCHEMA))
+    return Catalogue(pa.table([*table.columns, columns.texts(contents), columns.texts(keys)], schema=SCHEMA))
 
 
 def read(folder: Path) -> Catalogue:
