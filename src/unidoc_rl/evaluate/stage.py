@@ -81,9 +81,8 @@ def evaluate(
             found = _measured(players, read, unplayable, output, _left_void(output.former, of), params)
             own = next(iter(found))
             compared = {name: difference(*paired(one, found[own])) for name, one in found.items() if name != own}
-            earlier = {
-                name: _noted(Path(place)) for name, place in places.items() if (Path(place) / EPISODES).is_file()
-            }
+            others = {name: place for name, place in places.items() if name in compared}
+            earlier = {name: _noted(Path(place)) for name, place in others.items() if _has_played(place)}
             _write(output.new, found, compared, _played_over(found, inputs, of, earlier), params.rewards.judge)
             _report(output.new, found, compared, places, read, folder)
             run.result(metrics(found[own]))
@@ -297,10 +296,15 @@ def _players(
     for baseline in dict.fromkeys(params.evaluate.baselines):
         yield baseline, play_as(BASELINES[baseline], player, asked, search, pictures, params.agent)
     for name, place in others:
-        if (earlier := Path(place, EPISODES)).is_file():
-            yield name, (environment, earlier)
+        if _has_played(place):
+            yield name, (environment, Path(place, EPISODES))
         else:
             yield name, (environment, _player(place, corpus, pictures, params))
+
+
+def _has_played(place: str) -> bool:
+    """It is an earlier evaluation, and no policy."""
+    return Path(place, EPISODES).is_file()
 
 
 def _player(place: str, corpus: Path, pictures: Pictures, params: Params) -> Policy:
