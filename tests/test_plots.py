@@ -45,8 +45,42 @@ def test_curves_stay_within_the_axes(line: list[tuple[float, float]]) -> None:
     assert all(0 < x < WIDTH and 0 < y < HEIGHT for x, y in places)
 
 
-def test_names_stand_where_the_lines_leave_room() -> None:
-    rising, falling = [(0.0, 1.0), (9.0, 4.0)], [(0.0, 4.0), (9.0, 1.0)]
-    (left,) = re.findall(r'class="c0" x="(\d+)"', curves({"reward": rising}, "step"))
-    (right,) = re.findall(r'class="c0" x="(\d+)" text-anchor="end"', curves({"loss": falling}, "step"))
-    assert int(left) < WIDTH / 4 < WIDTH * 0.9 < int(right) < WIDTH
+def test_names_stand_above_the_lines() -> None:
+    legend, _, drawn = curves({"<reward>": [(1.0, 3.0)], "loss": [(2.0, 1.0)]}, "step").partition("<svg")
+    assert re.findall(r'class="c(\d)"></i>([^<]+)', legend) == [("0", "&lt;reward&gt;"), ("1", "loss")]
+    assert "loss" not in re.sub(r'aria-label="[^"]*"', "", drawn)
+
+
+@given(st.floats(0, 1), st.integers(1, 80))
+def test_a_long_name_is_cut_to_what_there_is_room_for(x: float, length: int) -> None:
+    name = "x" * length
+    drawn = scatter([Point("the end", 1.0, 0.9, 0.9, 0.9), Point(name, x, 0.1, 0.1, 0.1)], "cost", "accuracy")
+    ((start, anchor, told),) = re.findall(
+        r'<text x="([\d.]+)"[^>]* text-anchor="(\w+)"><title>x+</title>(x*…?) 10%', drawn
+    )
+    width = 5.5 * len(f"{told} 10%")  # of letters of 11 pixels
+    assert told.endswith("…") or told == name
+    assert float(start) - width > 0 if anchor == "end" else float(start) + width < WIDTH
+    assert f"{name} 10%" in drawn.partition(">")[0]  # for who cannot see it
+
+
+@given(st.floats(1e-6, 1e7))
+def test_the_data_fill_the_plot_and_its_numbers_are_written_out(most: float) -> None:
+    drawn = scatter([Point("one", most, 0.5, 0.4, 0.6)], "tokens", "accuracy")
+    (x,) = numbers(drawn, "cx")
+    assert x > WIDTH * 0.6
+    across = re.findall(r'text-anchor="middle">([^<]+)', drawn)[:5]
+    assert not any("e" in told for told in across if most >= 0.01)
+    assert float(across[-1].replace(",", "")) >= most * (1 - 1e-3)
+
+
+@given(st.integers(1, 100_000))
+def test_steps_are_told_as_whole_numbers(steps: int) -> None:
+    drawn = curves({"loss": [(0, 1.0), (steps, 0.5)]}, "step")
+    across = re.findall(r'text-anchor="middle">([^<]+)', drawn)[:5]
+    assert all(told.replace(",", "").isdecimal() for told in across)
+
+
+def test_shares_are_told_as_such() -> None:
+    told = re.findall(r'text-anchor="end">([^<]+)', curves({"right": [(0, 0.1), (4, 0.3)]}, "step", percent=True))
+    assert told == ["0%", "7.5%", "15%", "22.5%", "30%"]
