@@ -36,6 +36,11 @@ class Difference:
     won: int  # right in the second alone
     lost: int  # right in the first alone
 
+    @property
+    def chance(self) -> str:
+        """p, as it is told: a smaller one says no more, and over seeds it is the number of draws."""
+        return f"{self.p:.3f}" if self.p >= 0.001 else "< 0.001"
+
 
 def mean(values: ArrayLike, seed: int = 0) -> Measured:
     """Of numbers of any size; for what lies between none and all, see `share`."""

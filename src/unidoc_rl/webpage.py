@@ -22,6 +22,10 @@ def page(title: str, body: str) -> str:
     return text.replace("@TITLE@", html.escape(title)).replace("@BODY@", body)
 
 
+def many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def bars(rows: Iterable[tuple[str, str, float, str]], most: float) -> str:
     """A bar a row: its name, what that means, its value, and the value in words; `most` is as wide as there is room."""
     return "".join(_bar(name, meaning, value / (most or 1), said) for name, meaning, value, said in rows)
@@ -35,16 +39,19 @@ def _bar(name: str, meaning: str, width: float, said: str) -> str:
     )
 
 
-def spans(rows: Iterable[tuple[str, str, float, float, float]]) -> str:
-    """A share a row: its name, what it is of, its value, and both ends of its interval, drawn over the bar."""
-    return "".join(_span(*row) for row in rows)
+def spans(rows: Iterable[tuple[str, str, float, float, float]], most: float = 1) -> str:
+    """A share a row: its name, what it is of, its value, and both ends of its interval, drawn over the bar.
+
+    `most` is as wide as there is room.
+    """
+    return "".join(_span(*row, 100 / (most or 1)) for row in rows)
 
 
-def _span(name: str, meaning: str, value: float, low: float, high: float) -> str:
+def _span(name: str, meaning: str, value: float, low: float, high: float, wide: float) -> str:
     return (
         f"<tr><th>{html.escape(name)}<small>{html.escape(meaning)}</small></th><td class=n>{value:.0%}</td>"
-        f'<td class=b><div class=span><i style="width:{100 * value:.1f}%"></i>'
-        f'<u style="left:{100 * low:.1f}%;width:{100 * (high - low):.1f}%"></u></div></td></tr>'
+        f'<td class=b><div class=span><i style="width:{wide * value:.1f}%"></i>'
+        f'<u style="left:{wide * low:.1f}%;width:{wide * (high - low):.1f}%"></u></div></td></tr>'
     )
 
 
@@ -59,7 +66,7 @@ def _parts(parts: Sequence[tuple[str, float]], names: Sequence[str]) -> str:
     whole = sum(value for _, value in parts) or 1
     drawn = (
         f'<i class="s{names.index(name)}" style="width:{100 * value / whole:.2f}%" '
-        f'title="{html.escape(name)}: {value:g}">{f"{value / whole:.0%}" if value / whole >= 0.1 else ""}</i>'
+        f'title="{html.escape(name)}: {value:g}">{f"{value / whole:.0%}" if value / whole >= 0.07 else ""}</i>'
         for name, value in parts
         if value
     )

@@ -164,6 +164,14 @@ def test_the_page_says_that_every_comparison_is_held_to_the_same(tmp_path: Path)
     assert "Each of the 6 comparisons is held to 0.05 by itself" in told
 
 
+def test_the_page_begins_with_a_bar_a_row_the_longest_as_wide_as_there_is_room(tmp_path: Path) -> None:
+    write_played(tmp_path)  # all of it right
+    report.write(tmp_path, table.ladder(tmp_path, 1, Params()))
+    told = (tmp_path / report.PAGE).read_text().partition('class="plain"')[0]
+    assert [told.count(f"<th>{row.name}<small>") for row in ROWS] == [1] * len(ROWS)
+    assert told.count('<i style="width:100.0%">') == len(ROWS)
+
+
 def test_a_folder_that_was_made_anew_in_vain_is_not_taken_for_the_former(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
 

@@ -6,14 +6,15 @@ import html
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor, log10
 from pathlib import Path
 
 from unidoc_rl import plots, trained, webpage
 from unidoc_rl.agent import trajectories
 from unidoc_rl.evaluate.baselines import BASELINES
-from unidoc_rl.evaluate.measures import FIGURES, Cause, Evaluation, changed
+from unidoc_rl.evaluate.measures import FIGURES, SHARES, Cause, Evaluation, changed
 from unidoc_rl.intervals import Difference, Measured
 from unidoc_rl.types import Trajectory
 
@@ -92,19 +93,19 @@ def _verdict(compared: Mapping[str, Difference]) -> str:
 def _said(own: Evaluation) -> str:
     accuracy = own.accuracy
     told = (
-        f"{accuracy.count} questions; with 95 % confidence, between {accuracy.low:.1%} and {accuracy.high:.1%} of such "
-        "questions are answered rightly. "
+        f"{webpage.many(accuracy.count, 'question')}; with 95 % confidence, between {accuracy.low:.1%} and "
+        f"{accuracy.high:.1%} of such questions are answered rightly. "
     )
     if own.f1.count:
         told += (
             f"F1 over what can be answered and what was answered: {own.f1.value:.1%} "
             f"[{own.f1.low:.1%}, {own.f1.high:.1%}]. "
         )
-    return told + (f"{own.void} episodes are void and count nowhere." if own.void else "")
+    return told + (f"Void, and counted nowhere: {webpage.many(own.void, 'episode')}." if own.void else "")
 
 
 def _table(told: Told) -> str:
-    columns = [name for name in FIGURES if any(name in one.figures for one in told.found.values())]
+    columns = {name: how for name in FIGURES if (how := _written(name, told.found.values()))}
     apart = ("gap", "won", "lost", "p") if told.compared else ()
     head = ("policy", "accuracy", "95 % interval", *apart, "F1", *map(_words, columns))
     rows = (_line(name, one, told, columns) for name, one in told.found.items())
@@ -112,20 +113,35 @@ def _table(told: Told) -> str:
     meanings.append(("95 % interval", INTERVALS))
     if apart:
         meanings.append(
-            (", ".join(apart), "of the first policy to this one, on the same questions; McNemar's test, mid-p")
+            (
+                ", ".join(apart),
+                "by how many points of accuracy the first policy is better than this one; how many questions the first "
+                "alone, and this one alone, is right about; McNemar's test, mid-p",
+            )
         )
     meanings += [(_words(name), FIGURES[name]) for name in columns if FIGURES[name]]
     return webpage.table(head, rows) + webpage.hidden("what these are", webpage.listed(meanings))
 
 
-def _line(name: str, one: Evaluation, told: Told, columns: Sequence[str]) -> list[str]:
+def _line(name: str, one: Evaluation, told: Told, columns: Mapping[str, str]) -> list[str]:
+    """`columns`: how the numbers of each are written."""
     accuracy, gain = one.accuracy, told.compared.get(name)
-    figures = [f"{one.figures[key].value:.3g}" if key in one.figures else "" for key in columns]
+    figures = [f"{one.figures[key].value:{how}}" if key in one.figures else "" for key, how in columns.items()]
     apart = [""] * 4 if told.compared else []  # of the first
     if gain:
-        apart = [f"{gain.value:+.1%}", str(gain.won), str(gain.lost), f"{gain.p:.2g}"]
+        apart = [f"{gain.value:+.1%}", f"{gain.won:,}", f"{gain.lost:,}", gain.chance]
     interval = f"{accuracy.low:.1%} to {accuracy.high:.1%}"
     return [name, f"{accuracy.value:.1%}", interval, *apart, f"{one.f1.value:.1%}" if one.f1.count else "", *figures]
+
+
+def _written(name: str, found: Iterable[Evaluation]) -> str:
+    """How the numbers of a column are: below each other, with the digits that tell something of the largest."""
+    values = [one.figures[name].value for one in found if name in one.figures]
+    if not values:
+        return ""
+    if name in SHARES:
+        return ".3f"
+    return f",.{max(0, 2 - floor(log10(max(values) or 1)))}f"
 
 
 def _words(name: str) -> str:
@@ -166,17 +182,17 @@ def _ends(found: Mapping[str, Evaluation]) -> str:
 
 def _accuracies(values: Mapping[str, Measured]) -> str:
     known = {name: one for name, one in values.items() if one.count}
-    return webpage.spans((name, f"of {one.count}", one.value, one.low, one.high) for name, one in known.items())
+    return webpage.spans((name, f"of {one.count:,}", one.value, one.low, one.high) for name, one in known.items())
 
 
 def _outcomes(own: Evaluation) -> str:
     counts = {**own.outcomes, "void": own.void} if own.void else own.outcomes
-    rows = ((how.replace("_", " "), "", count, str(count)) for how, count in counts.items())
+    rows = ((how.replace("_", " "), "", count, f"{count:,}") for how, count in counts.items())
     return webpage.bars(rows, max(counts.values()))
 
 
 def _causes(own: Evaluation) -> str:
-    rows = ((why, _CAUSES[Cause(why)], count, str(count)) for why, count in own.causes.items())
+    rows = ((why, _CAUSES[Cause(why)], count, f"{count:,}") for why, count in own.causes.items())
     return webpage.bars(rows, max(own.causes.values(), default=1))
 
 
@@ -190,7 +206,7 @@ def _changes(told: Told) -> Iterator[str]:
             some = f", {NAMED} of them here" if len(uids) > NAMED else ""
             listed = webpage.listed((uid, told.queries[uid]) for uid in uids[:NAMED])
             if uids:
-                yield webpage.hidden(f"{what} against {other}: {len(uids)}{some}", listed)
+                yield webpage.hidden(f"{what} against {other}: {len(uids):,}{some}", listed)
 
 
 def _cases(told: Told) -> tuple[list[str], list[Trajectory]]:

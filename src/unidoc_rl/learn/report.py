@@ -34,7 +34,7 @@ def lines(found: Ladder) -> Iterator[str]:
     """The table for a screen."""
     yield f"{_asked(found)}: accuracy, and what it gains over the row above"
     for rung in found.rungs:
-        gained = f"{_gain(rung.gain)}  p {rung.gain.p:.3f}  {rung.verdict}" if rung.gain else ""
+        gained = f"{_gain(rung.gain)}  p {rung.gain.chance:7}  {rung.verdict}" if rung.gain else ""
         yield f"{rung.row.name:12} {_share(rung.accuracy)}  {gained}".rstrip()
     yield f"{'':12} steps take, groups without signal, best at step, rewards in the first quarter → last"
     for rung in found.rungs:
@@ -71,11 +71,12 @@ def _as_json(found: Ladder) -> dict[str, object]:
 def _page(found: Ladder) -> str:
     title = "The ladder: what each level adds"
     head = ("row", "accuracy", "95 % interval", "each seed", "gain over the row above", "95 % interval", "p", "")
+    most = max(rung.accuracy.high for rung in found.rungs)
     body = [
         f"<h1>{html.escape(title)}</h1>",
         f"<p>{html.escape(_asked(found))}. {html.escape(_HOW)}</p>",
-        f"<h2>Right answers</h2>{webpage.table(head, map(_row, found.rungs))}",
-        webpage.hidden("what the rows are", webpage.listed((one.row.name, one.row.meaning) for one in found.rungs)),
+        f"<h2>Right answers</h2><table>{webpage.spans(map(_bar, found.rungs), most)}</table>",
+        webpage.table(head, map(_row, found.rungs)),
         f"<h2>Learning from rewards</h2><p>{html.escape(_compute(found))}</p>{_learning(found)}",
         webpage.plots(_plots(found)),
     ]
@@ -90,13 +91,18 @@ _HOW = (
 )
 
 
+def _bar(rung: Rung) -> tuple[str, str, float, float, float]:
+    one = rung.accuracy
+    return rung.row.name, rung.row.meaning, one.value, one.low, one.high
+
+
 def _row(rung: Rung) -> list[str]:
     accuracy, gain = rung.accuracy, rung.gain
     own = [rung.row.name, f"{accuracy.value:.1%}", f"{accuracy.low:.1%} to {accuracy.high:.1%}"]
-    own.append(" ".join(f"{one:.1%}" for one in rung.seeds))
+    own.append(", ".join(f"{one:.1%}" for one in rung.seeds))
     if gain is None:
         return [*own, "", "", "", ""]
-    return [*own, f"{gain.value:+.1%}", f"{gain.low:+.1%} to {gain.high:+.1%}", f"{gain.p:.3f}", rung.verdict]
+    return [*own, f"{gain.value:+.1%}", f"{gain.low:+.1%} to {gain.high:+.1%}", gain.chance, rung.verdict]
 
 
 def _learning(found: Ladder) -> str:
@@ -106,7 +112,7 @@ def _learning(found: Ladder) -> str:
     rows = [
         (
             name,
-            f"{one.seconds:.0f}",
+            f"{one.seconds:,.0f}",
             f"{one.silent:.0%}",
             f"{one.best:.0f}",
             *(_ends(one.parts.get(part)) for part in parts),
@@ -118,9 +124,12 @@ def _learning(found: Ladder) -> str:
 
 def _plots(found: Ladder) -> Iterator[tuple[str, str]]:
     learned = {rung.row.name: rung.learned for rung in found.rungs if rung.learned}
-    yield _TRIED, plots.curves({name: one.tried for name, one in learned.items()}, "step")
+    yield _TRIED, plots.curves({name: one.tried for name, one in learned.items()}, "step", percent=True)
     for curve, told in _CURVES.items():
-        yield told, plots.curves({name: _smooth(one.curves[curve]) for name, one in learned.items()}, "step")
+        yield (
+            told,
+            plots.curves({name: _smooth(one.curves[curve]) for name, one in learned.items()}, "step", percent=True),
+        )
 
 
 def _smooth(curve: Curve) -> Curve:
@@ -137,12 +146,12 @@ def _mean(some: Sequence[tuple[float, float]]) -> float:
 
 
 def _asked(found: Ladder) -> str:
-    return f"{found.questions} test questions, {found.seeds} seed{'s' * (found.seeds > 1)}"
+    return f"{found.questions:,} test questions, {found.seeds} seed{'s' * (found.seeds > 1)}"
 
 
 def _compute(found: Ladder) -> str:
     return (
-        f"Each row learns from {found.episodes} episodes a seed, of the same questions; where an agent may do less, "
+        f"Each row learns from {found.episodes:,} episodes a seed, of the same questions; where an agent may do less, "
         "its episodes are shorter, and take fewer seconds. Each part of the reward is that of the first quarter of the "
         "steps → that of the last."
     )
