@@ -346,9 +346,10 @@ def test_the_card_shows_counts_and_episodes(made: Path, tab: Tab) -> None:
     tab.open(made / "card.html")
     report = json.loads((made / "report.json").read_text())
     assert f"{report['sft']} trajectories to imitate" in tab.text("p")
-    assert {"kind", "turns", "action", "place chosen", "size of a region", "tokens"} <= {*tab.texts("h3")}
-    told = "\n".join(tab.texts("th"))
-    assert all(f"− {count} {why}" in told for why, count in report["rejected"].items())
+    assert {"kind", "turns", "action", "place chosen", "size of a region", "tokens written"} <= {*tab.texts("h3")}
+    told, idle = "\n".join(tab.texts("th")), "\n".join(tab.texts("details code"))
+    assert all((f"− {count} {why}" in told) == bool(count) for why, count in report["rejected"].items())
+    assert all((why in idle) == (not count) for why, count in report["rejected"].items())
     inside = "document.querySelector('iframe').contentDocument"
     assert tab.evaluate(f"{inside}.images.length") > 0
     shown = tab.evaluate(f"[...{inside}.querySelectorAll('.query')].map(one => one.textContent)")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from unidoc_rl.types import Select, Trajectory, Zoom
 
 FILE = "card.html"
 SHOWN = 10  # episodes
+ROWS = 10  # at most, of how many tokens were written
 _MEANINGS = {
     "void": "its answer could not be judged",
     "gave_up": "the teacher's replies could not be understood",
@@ -54,7 +57,7 @@ _TABLES = (
     "place of the right page",
     "place chosen",
     "size of a region",
-    "tokens",
+    "tokens written",
 )
 _AREAS = ((2, "< 2 % of the page"), (10, "2–10 %"), (30, "10–30 %"), (101, "> 30 %"))
 
@@ -69,11 +72,10 @@ class Counts:
         known = filters.traits(one)
         self.tables["kind"][known.kind or "not said"] += 1
         self.tables["evidence"][one.question.source_type or "not said"] += 1
-        self.tables["turns"][f"{len(one.turns):2}"] += 1
+        self.tables["turns"][str(len(one.turns))] += 1
         if known.position is not None:
             self.tables["place of the right page"][str(known.position)] += 1
-        tokens = sum(turn.reply.tokens for turn in one.turns)
-        self.tables["tokens"][f"{tokens // 50 * 50:4}–{tokens // 50 * 50 + 49}"] += 1
+        self.tables["tokens written"][str(sum(turn.reply.tokens for turn in one.turns))] += 1
         for turn in one.turns:
             self.tables["action"][type(turn.said.action).__name__.lower()] += 1
             if isinstance(turn.said.action, Select):
@@ -95,14 +97,14 @@ def write(folder: Path, corpus: Path, report: Mapping[str, Any], seed: int) -> N
         elif (place := rng.randrange(number)) < SHOWN:
             some[place] = one
     summary = (
-        f"{report['sft']} trajectories to imitate and {report['rl']} questions to learn from by rewards, out of "
-        f"{report['questions']} questions played {report['played']} times"
+        f"{report['sft']:,} trajectories to imitate and {report['rl']:,} questions to learn from by rewards, out of "
+        f"{report['questions']:,} questions played {report['played']:,} times"
     )
-    difficulty = Counter(f"{share:4.0%}" for share in report["rated"].values())
+    difficulty = Counter(f"{share:.0%}" for share in report["rated"].values())
     tables = {**counts.tables, "right, of the weak policy's plays": difficulty}
     body = [
         f"<h1>Trajectories</h1><p>{summary}</p>",
-        f"<h2>Through the filters</h2><table>{webpage.bars(_funnel(report), report['played'])}</table>",
+        f"<h2>Through the filters</h2><table>{webpage.bars(_funnel(report), report['played'])}</table>{_idle(report)}",
         f"<h2>What is kept</h2>{webpage.charts((name, _counted(name, one)) for name, one in tables.items())}",
     ]
     if report["written"]:
@@ -119,22 +121,45 @@ def write(folder: Path, corpus: Path, report: Mapping[str, Any], seed: int) -> N
 
 def _funnel(report: Mapping[str, Any]) -> Iterator[tuple[str, str, float, str]]:
     left = report["played"]
-    yield "played", "", left, str(left)
+    yield "played", "", left, f"{left:,}"
     for name in filters.REASONS:
-        left -= report["rejected"][name]
-        yield f"− {report['rejected'][name]} {name}", _MEANINGS[name], left, str(left)
+        if less := report["rejected"][name]:
+            left -= less
+            yield f"− {less:,} {name}", _MEANINGS[name], left, f"{left:,}"
+
+
+def _idle(report: Mapping[str, Any]) -> str:
+    idle = [(name, _MEANINGS[name]) for name in filters.REASONS if not report["rejected"][name]]
+    said = f"{webpage.many(len(idle), 'filter')}, by which nothing was left out"
+    return webpage.hidden(said, webpage.listed(idle)) if idle else ""
 
 
 def _dropped(written: Mapping[str, int]) -> Iterator[tuple[str, str, float, str]]:
     left = written["written"]
-    yield "written", "", left, str(left)
-    for name, count in written.items():
-        if name in _DROPPED:
-            left -= count
-            yield f"− {count} {name}", _DROPPED[name], left, str(left)
+    yield "written", "", left, f"{left:,}"
+    for name, less in written.items():
+        if name in _DROPPED and less:
+            left -= less
+            yield f"− {less:,} {name}", _DROPPED[name], left, f"{left:,}"
 
 
 def _counted(name: str, counted: Counter[str]) -> str:
-    by_count = name in ("kind", "evidence", "action")
-    ordered = counted.most_common() if by_count else sorted(counted.items())
-    return webpage.bars(((key, "", count, str(count)) for key, count in ordered), max(counted.values(), default=1))
+    rows = counted.most_common() if name in ("kind", "evidence", "action") else sorted(counted.items(), key=_numbers)
+    if name == "tokens written" and counted:
+        rows = list(_spread({int(tokens): count for tokens, count in rows}))
+    return webpage.bars(
+        ((key, "", many, f"{many:,}") for key, many in rows), max((many for _, many in rows), default=1)
+    )
+
+
+def _numbers(row: tuple[str, int]) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", row[0])]
+
+
+def _spread(counts: Mapping[int, int]) -> Iterator[tuple[str, int]]:
+    """Over ranges as wide as each other, few enough to be looked at."""
+    least, most = min(counts), max(counts)
+    widths = (factor * 10**power for power in count(1) for factor in (1, 2, 5))
+    width = next(one for one in widths if most // one - least // one < ROWS)
+    for start in range(least // width * width, most + 1, width):
+        yield f"{start:,}–{start + width - 1:,}", sum(counts.get(tokens, 0) for tokens in range(start, start + width))

@@ -1,0 +1,48 @@
+"""The data card's counts: in the order of their sizes, and few enough to be looked at."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unidoc_rl.curate import card
+
+counts = st.dictionaries(st.integers(0, 200_000), st.integers(1, 5), min_size=1)
+
+
+def drawn(name: str, counted: Counter[str]) -> list[tuple[str, int]]:
+    rows = re.findall(r"<th>([^<]+)</th><td class=n>([\d,]+)<", card._counted(name, counted))
+    return [(key, int(value.replace(",", ""))) for key, value in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "ordered"),
+    [
+        ("size of a region", [name for _, name in card._AREAS]),
+        ("place chosen", ["0", "1", "2", "10"]),
+        ("turns", ["4", "9", "10", "22"]),
+        ("right, of the weak policy's plays", ["0%", "25%", "50%", "100%"]),
+    ],
+)
+def test_what_has_a_size_stands_in_its_order(name: str, ordered: list[str]) -> None:
+    counted = Counter({key: at for at, key in enumerate(reversed(ordered), start=1)})
+    assert [key for key, _ in drawn(name, counted)] == [
+        key.replace("<", "&lt;").replace(">", "&gt;") for key in ordered
+    ]
+
+
+@given(counts)
+def test_tokens_are_counted_in_a_few_ranges_without_gaps(counts: dict[int, int]) -> None:
+    rows = drawn("tokens written", Counter({str(tokens): many for tokens, many in counts.items()}))
+    ranges = [tuple(int(end.replace(",", "")) for end in key.split("–")) for key, _ in rows]
+    assert len(rows) <= card.ROWS
+    assert len(rows) > 1 or max(counts) - min(counts) < 10
+    assert all(before[1] + 1 == behind[0] for before, behind in pairwise(ranges))
+    for (start, end), (_, many) in zip(ranges, rows, strict=True):
+        assert many == sum(one for tokens, one in counts.items() if start <= tokens <= end)
+    assert sum(many for _, many in rows) == sum(counts.values())
