@@ -63,6 +63,11 @@ class Tab:
         script = f"(r => [r.x, r.y, r.width, r.height])(document.querySelector({selector!r}).getBoundingClientRect())"
         return list(self.evaluate(script))
 
+    def faint(self, scheme: str) -> list[str]:
+        """Words that stand out from their ground by less than WCAG 2 asks for (AA), in this scheme: light or dark."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        return list(self.evaluate(_FAINT))
+
     def picture(self) -> Image.Image:
         """Of what is on screen."""
         taken = self.call("Page.captureScreenshot", format="png")["data"]
@@ -89,6 +94,26 @@ class Tab:
         return [json.dumps(event) for event in mine if event["method"] in bad] + [
             url for url in requests if not url.startswith(("file:", "data:", "about:"))
         ]
+
+
+_FAINT = """(() => {
+    const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+    const linear = one => one <= 10 ? one / 255 / 12.92 : ((one / 255 + 0.055) / 1.055) ** 2.4;
+    const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+    const ground = one => {
+        const colour = numbers(getComputedStyle(one).backgroundColor);
+        return colour[3] === 0 && one.parentElement ? ground(one.parentElement) : colour;
+    };
+    const contrast = one => {
+        const style = getComputedStyle(one), ink = one instanceof SVGElement ? style.fill : style.color;
+        const [less, more] = [light(numbers(ink)), light(ground(one))].sort((a, b) => a - b);
+        return (more + 0.05) / (less + 0.05);
+    };
+    const says = one => [...one.childNodes].some(child => child.nodeType === 3 && child.data.trim());
+    const seen = one => one.getClientRects().length > 0 && !one.matches("script, style, title, option");
+    return [...document.querySelectorAll("*")].filter(one => says(one) && seen(one) && contrast(one) < 4.5)
+        .map(one => one.textContent.trim());
+})()"""
 
 
 class Chromium:

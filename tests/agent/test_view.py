@@ -211,7 +211,7 @@ def test_keys_move_through_the_list_and_the_address_follows(file: Path, tab: Tab
     for key, at in (("j", 1), ("ArrowDown", 2), ("j", 3), ("j", 3), ("k", 2), ("ArrowUp", 1), ("k", 0), ("k", 0)):
         tab.press(key)
         assert tab.evaluate("location.hash") == addresses[at]
-        assert tab.evaluate("document.querySelector('#list [aria-current]').hash") == addresses[at]
+        assert tab.evaluate("document.querySelector('#list [aria-current=true]').hash") == addresses[at]
     tab.open(file, addresses[2])
     assert "lost" in tab.text("h1")
     tab.evaluate(f"new Promise(moved => {{ onhashchange = moved; location.hash = {json.dumps(addresses[3])} }})")
@@ -297,6 +297,14 @@ def test_markup_of_a_model_is_text(file: Path, tab: Tab) -> None:
     assert tab.texts("h1, .said, pre") == [f"What? {shown}", "1,234", shown, shown]
     assert tab.evaluate("[...document.images].every(one => one.src.startsWith('data:image/webp'))")
     assert tab.evaluate("document.scripts.length") == 2
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_words_stand_out_from_their_ground(file: Path, tab: Tab, scheme: str) -> None:
+    tab.open(file)
+    for _ in range(4):
+        assert tab.faint(scheme) == []
+        tab.press("j")
 
 
 def test_nothing_is_wider_than_a_phone(file: Path, tab: Tab) -> None:

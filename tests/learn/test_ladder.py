@@ -172,6 +172,14 @@ def test_the_page_begins_with_a_bar_a_row_the_longest_as_wide_as_there_is_room(t
     assert told.count('<i style="width:100.0%">') == len(ROWS)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_words_of_the_page_stand_out_from_their_ground(tmp_path: Path, tab: Tab, scheme: str) -> None:
+    write_played(tmp_path)
+    report.write(tmp_path, table.ladder(tmp_path, 1, Params()))
+    tab.open(tmp_path / report.PAGE)
+    assert tab.faint(scheme) == []
+
+
 def test_a_folder_that_was_made_anew_in_vain_is_not_taken_for_the_former(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
 
