@@ -156,7 +156,7 @@ def test_from_the_first_champion_to_the_rollback(tmp_path: Path, monkeypatch: py
     champion = registry.alias("champion")
     assert champion is not None
     assert registry.evaluation(champion)["grpo"]["rows"]["q0"]["value"] == 1
-    assert champion.description == "# first"
+    assert champion.description == "25.0% right [0.0%, 100.0%] of 40 questions\n\n# first"
     told = {"data.questions": "q", "data.corpus": "c", "data.index": "i", "policy": identity(tmp_path / "first/grpo")}
     assert told.items() <= champion.tags.items()
     assert len(champion.tags["commit"]) >= 12

@@ -26,7 +26,7 @@ CHAMPION = "champion"
 PREVIOUS = "previous"
 POLICY = "policy"  # a version's tag: what its policy is known by
 MODEL = "logged_model"  # a version's tag: the id under which its files are kept, which MLflow itself forgets
-LONGEST_CARD = 5000  # letters that MLflow takes
+LONGEST = 5000  # letters of a description that MLflow takes
 STALE_SECONDS = 600  # after which a promotion that holds the registry was killed
 
 
@@ -57,18 +57,19 @@ class Registry:
         return next((one for one in found if tags.items() <= one.tags.items()), None)
 
     def register(
-        self, policy: Path, evaluation: Path, metrics: Mapping[str, float], tags: Mapping[str, str]
+        self, policy: Path, evaluation: Path, accuracy: Mapping[str, float], tags: Mapping[str, str]
     ) -> ModelVersion:
-        """A new version, with the evaluation beside the policy, whose card it shows."""
+        """A new version, with the evaluation beside the policy; it shows how often that is right, and then its card."""
         client = self._client
         made = client.create_logged_model(self._experiment, name=self._name, tags=dict(tags))
         client.log_model_artifacts(made.model_id, str(policy))
         client.log_model_artifact(made.model_id, str(evaluation))
         client.finalize_logged_model(made.model_id, "READY")
         self._make(self._name)
-        told = {**tags, MODEL: made.model_id, **{name: f"{value:.4f}" for name, value in metrics.items()}}
-        card = policy / CARD
-        shown = card.read_text(encoding="utf-8")[:LONGEST_CARD] if card.exists() else None
+        told = {**tags, MODEL: made.model_id, "accuracy": f"{accuracy['value']:.4f}"}
+        shown = "{value:.1%} right [{low:.1%}, {high:.1%}] of {count} questions".format(**accuracy)
+        if (card := policy / CARD).exists():
+            shown = f"{shown}\n\n{card.read_text(encoding='utf-8')}"[:LONGEST]
         with mlflow_server.found_by_itself(client):
             return client.create_model_version(
                 self._name, f"models:/{made.model_id}", tags=told, model_id=made.model_id, description=shown

@@ -51,7 +51,7 @@ def promote(policy: str | Path, evaluation: str | Path, out: str | Path, params:
             run.params(params.promote.model_dump())
             run.inputs({"policy": folder, "evaluation": measured})
             version = _known(registry, tags) or registry.register(
-                folder, measured, {"accuracy": own["accuracy"]["value"]}, tags | _versions(own)
+                folder, measured, own["accuracy"], tags | _versions(own)
             )
             with registry.held():  # after what may take long
                 champion = registry.alias(CHAMPION)
