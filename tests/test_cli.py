@@ -33,6 +33,12 @@ def test_help_imports_nothing_but_click() -> None:
     assert imported - sys.stdlib_module_names <= {"click", "unidoc_rl"}
 
 
+@pytest.mark.parametrize("group", [[], ["nano"], ["pipeline"]])
+def test_the_list_of_commands_cuts_no_sentence(group: list[str]) -> None:
+    shown = CliRunner().invoke(cli.cli, [*group, "--help"], terminal_width=80).output
+    assert "..." not in shown.partition("Commands:")[2].partition("Parameters")[0]
+
+
 @pytest.mark.parametrize("name", [*cli.cli.commands])
 def test_every_command_has_help_that_names_its_parameters_and_defaults(name: str) -> None:
     shown_in = click.Context(cli.cli.commands[name])

@@ -30,6 +30,16 @@ NOT_PROMOTED = 4
 TRIES = 3  # that a server is asked while somebody waits at the screen: a second or two
 
 
+class _Group(click.Group):
+    """Whose help has all of the first sentence of each command, and does not end it in the middle."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(limit=1000)) for name, one in sorted(self.commands.items())]
+            )
+
+
 class _StageCommand(click.Command):
     """A command whose help ends with its sections of params.yaml, from the one place that defines them.
 
@@ -53,7 +63,7 @@ class _StageCommand(click.Command):
                 formatter.write_dl(rows)
 
 
-class _StageGroup(_StageCommand, click.Group):
+class _StageGroup(_StageCommand, _Group):
     """Several commands that share a section."""
 
 
@@ -93,7 +103,7 @@ class _Questions(click.ParamType[Path]):
         return benchmarks.in_folder(Path(value)) or storage.local_file(value)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="unidoc-rl", message="unidoc %(version)s")
 def cli() -> None:
     """Turn your own documents into your own document agent.
@@ -723,7 +733,7 @@ def status(artifacts: Path) -> None:
         click.echo(line)
 
 
-@cli.group()
+@cli.group(cls=_Group)
 def nano() -> None:
     """The nano model: a document VLM of some eight million parameters, small enough to be trained on a laptop.
 
