@@ -37,6 +37,11 @@ def test_points_lie_where_their_values_say(some: list[Point]) -> None:
     assert [(float(x), float(y)) for x, y in joined] == list(zip(across, down, strict=True))
 
 
+def test_the_one_that_it_is_about_lies_over_the_others() -> None:
+    one, other = Point("own", 5.0, 0.51, 0.4, 0.6, strong=True), Point("other", 5.0, 0.5, 0.4, 0.6)
+    assert re.findall(r'<circle class="(\w+)"', scatter([one, other], "cost", "accuracy")) == ["other", "own"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 1000), st.floats(-5, 1000)), min_size=2, max_size=20))
 def test_curves_stay_within_the_axes(line: list[tuple[float, float]]) -> None:
     (path,) = re.findall(r'points="([^"]+)"', curves({"reward": line}, "step"))

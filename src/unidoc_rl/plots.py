@@ -27,7 +27,7 @@ class Point:
 def scatter(points: Sequence[Point], across: str, up: str) -> str:
     """Points with their names and intervals; y is a share."""
     most = _round_above(max((point.x for point in points), default=1))
-    drawn = [_axes(most, 1.0, across, up, percent=True)]
+    drawn, strong = [_axes(most, 1.0, across, up, percent=True)], list[str]()  # which no other one may cover
     above = float("-inf")  # where the last name stands
     best_first = sorted(points, key=lambda one: -one.y)
     for left_over, point in zip(reversed(range(len(points))), best_first, strict=True):
@@ -37,7 +37,7 @@ def scatter(points: Sequence[Point], across: str, up: str) -> str:
         before, behind = x - _ASIDE - _LEFT, WIDTH - x - _ASIDE  # room for the name
         left = before > behind
         beside = x - _ASIDE if left else x + _ASIDE
-        drawn.append(
+        (strong if point.strong else drawn).append(
             f'<line class="to" x1="{x:.1f}" x2="{beside:.1f}" y1="{y:.1f}" y2="{at - 4:.1f}"/>'
             f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
             f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
@@ -45,7 +45,7 @@ def scatter(points: Sequence[Point], across: str, up: str) -> str:
             f"<title>{html.escape(point.name)}</title>{html.escape(_fitting(point, max(before, behind)))}</text>"
         )
     told = ", ".join(f"{point.name} {point.y:.0%}" for point in best_first)
-    return _svg(drawn, f"{up} against {across}: {told}")
+    return _svg([*drawn, *strong], f"{up} against {across}: {told}")
 
 
 def _fitting(point: Point, room: float) -> str:
