@@ -299,6 +299,14 @@ def test_markup_of_a_model_is_text(file: Path, tab: Tab) -> None:
     assert tab.evaluate("document.scripts.length") == 2
 
 
+def test_where_no_script_may_run_that_is_told(file: Path, tab: Tab) -> None:
+    """As in a page of artifacts that shuts in what it shows."""
+    for disabled in (True, False):
+        tab.call("Emulation.setScriptExecutionDisabled", value=disabled)
+        tab.open(file)
+        assert ("none may run here" in tab.evaluate("document.body.innerText")) == disabled
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_all_words_stand_out_from_their_ground(file: Path, tab: Tab, scheme: str) -> None:
     tab.open(file)
