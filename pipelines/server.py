@@ -30,6 +30,8 @@ SECONDS = 60
 NO_KEY = f"it wants a key, or yours has run out: set {TOKEN}, {COOKIE} or {KF_PIPELINES_SA_TOKEN_ENV}"
 WHAT_TO_DO = {
     302: NO_KEY,  # to a page to log in
+    303: NO_KEY,
+    307: NO_KEY,
     400: "it does not take this: where its words do not say why, see that its version is 2.5 at least",
     401: NO_KEY,
     403: "your key does not allow this: ask its administrator for the right, and see that pipeline.namespace is yours",
@@ -37,6 +39,10 @@ WHAT_TO_DO = {
     409: "there is one already, and it cannot be found: see whether it is archived, or in another namespace",
 }
 PLATFORM = "; the Kubeflow platform, where it serves several users, has it below /pipeline: end the address so"
+SOMETHING_ELSE = (
+    "something else than Kubeflow Pipelines answers there, perhaps a page to log in: look at services.kfp, and set "
+    f"{TOKEN} or {COOKIE}"
+)
 
 
 class Conflict(UnidocError):
@@ -62,18 +68,19 @@ class Server:
             client = _Client(self.address, self.namespace, self._seconds)
             health = client.get_kfp_healthz()
         if health.multi_user is None:
-            raise UnidocError(
-                f"{self.address}: something else than Kubeflow Pipelines answers there, perhaps a page to log in: look "
-                f"at services.kfp, and set {TOKEN} or {COOKIE}{besides}"
-            )
+            raise UnidocError(f"{self.address}: {SOMETHING_ELSE}{besides}")
         if health.multi_user and not self.namespace:
             raise UnidocError(f"{self.address}: serves several users: set pipeline.namespace to your profile's")
         return client
 
     def call(self, service: str, method: str, doing: str, *arguments: Any, **options: Any) -> Any:
         """`doing`: what an error says was being done."""
+        asked = getattr(self._api, service)
         with self.explained(doing):
-            return getattr(getattr(self._api, service), method)(*arguments, **options, _request_timeout=self._seconds)
+            given = getattr(asked, method)(*arguments, **options, _request_timeout=self._seconds)
+        if not _is_its_own(asked.api_client.last_response.data):
+            raise Away(f"{self.address}: {doing}: {SOMETHING_ELSE}")
+        return given
 
     def pages(self) -> str:
         """Where a person looks at runs."""
@@ -89,19 +96,18 @@ class Server:
         try:
             yield
         except kfp_server_api.ApiException as error:
-            said = f"{where}: {error.status} ({_said(error)})"
-            if error.status == 409:
-                raise Conflict(f"{said}; {WHAT_TO_DO[409]}") from error
-            if error.status in WHAT_TO_DO:
-                raise UnidocError(f"{said}; {WHAT_TO_DO[error.status]}{besides}") from error
-            raise Away(f"{said}; look at its log, then do it again") from error
-        except AttributeError as error:  # of kfp_server_api, which looks for a body in what TLS refuses
+            raise _refusal(where, error, besides) from error
+        except UnicodeDecodeError as error:  # of kfp_server_api, for which every page is UTF-8
+            refused = error.__context__
+            if isinstance(refused, kfp_server_api.ApiException):
+                raise _refusal(where, refused, besides) from error
+            raise Away(f"{where}: {SOMETHING_ELSE}") from error
+        except AttributeError as error:  # likewise, which looks for a body in what TLS refuses
             refused = error.__context__
             if not isinstance(refused, kfp_server_api.ApiException):
                 raise
-            reason = " ".join(refused.reason.split())
             raise UnidocError(
-                f"{where}: no safe connection ({reason}); where its certificate is of an authority of yours, "
+                f"{where}: no safe connection ({_said(refused)}); where its certificate is of an authority of yours, "
                 f"{AUTHORITIES} names its file"
             ) from error
         except urllib3.exceptions.NewConnectionError as error:
@@ -150,9 +156,28 @@ def _key() -> dict[str, Any]:
     return {}
 
 
+def _is_its_own(answer: str) -> bool:
+    """The client makes a thing of which nothing is known out of any other one."""
+    try:
+        return isinstance(json.loads(answer), dict)
+    except ValueError:
+        return False
+
+
+def _refusal(where: str, error: kfp_server_api.ApiException, besides: str) -> UnidocError:
+    said = f"{where}: {error.status} ({_said(error)})"
+    if error.status == 409:
+        return Conflict(f"{said}; {WHAT_TO_DO[409]}")
+    if error.status in WHAT_TO_DO:
+        return UnidocError(f"{said}; {WHAT_TO_DO[error.status]}{besides}")
+    return Away(f"{said}; look at its log, then do it again")
+
+
 def _said(error: kfp_server_api.ApiException) -> str:
     """By the server, in one line: its own message where it gives one."""
     text = error.body or error.reason or ""
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
     try:
         answer = json.loads(text)
         text = answer.get("error") or answer.get("message") or answer.get("error_message") or text

@@ -208,17 +208,20 @@ def follow(
     A server that is away for some minutes meanwhile is asked again.
     """
     told: set[Doing] = set()
+    whole: Doing | None = None
     lost = 0
     while True:
         try:
             whole, tasks = status(server, run)
-            lost = 0
-        except Away:
+        except UnidocError as error:
             lost += 1
-            if lost == LOST_TRIES:
+            if isinstance(error, Away) and lost < LOST_TRIES:
+                sleep(POLL_SECONDS)
+                continue
+            if whole is None:
                 raise
-            sleep(POLL_SECONDS)
-            continue
+            raise UnidocError(f"{error}; the run goes on: unidoc pipeline status {run} --wait") from error
+        lost = 0
         for task in tasks:
             if task not in told:
                 tell(task)

@@ -179,7 +179,7 @@ def hub(files: Mapping[str, bytes]) -> Iterator[str]:
         yield url
 
 
-Given = tuple[int, Mapping[str, str], str]  # status, headers and text of an answer
+Given = tuple[int, Mapping[str, str], str | bytes]  # status, headers and text of an answer
 
 
 def give(handler: BaseHTTPRequestHandler, given: Given | None) -> None:
@@ -188,11 +188,12 @@ def give(handler: BaseHTTPRequestHandler, given: Given | None) -> None:
         handler.close_connection = True
         return
     status, headers, text = given
+    body = text.encode() if isinstance(text, str) else text
     handler.send_response(status)
-    for name, value in {**headers, "Content-Length": str(len(text.encode()))}.items():
+    for name, value in {**headers, "Content-Length": str(len(body))}.items():
         handler.send_header(name, value)
     handler.end_headers()
-    handler.wfile.write(text.encode())
+    handler.wfile.write(body)
 
 
 @contextmanager

@@ -72,6 +72,7 @@ class Fault:
     begins: str  # "POST /pipelines/upload_version"
     status: int
     times: int = 1
+    page: bytes | None = None  # that comes with it, instead of words of its own
 
 
 Answer = tuple[int, Any]
@@ -134,7 +135,8 @@ class Kfp:
             if fault is not None:
                 answer = 0, None
         status, content = answer
-        text = content if isinstance(content, str) else json.dumps(content)
+        page = fault.page if fault is not None and status == fault.status else None
+        text = page if page is not None else json.dumps(content)
         servers.give(handler, (status, {"Content-Type": "application/json"}, text) if status else None)
 
     def _refused(self, handler: BaseHTTPRequestHandler) -> bool:

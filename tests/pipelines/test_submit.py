@@ -230,6 +230,7 @@ def test_where_it_serves_several_users_their_namespace_goes_along(kfp: Kfp, tmp_
     ("status_", "said"),
     [
         (302, r"302 .*it wants a key"),
+        (307, r"307 .*it wants a key"),
         (400, r"400 .*see that its version is 2\.5"),
         (403, r"403 .*ask its administrator for the right"),
         (404, r"404 .*look at the name"),
@@ -242,6 +243,24 @@ def test_what_it_refuses_is_said_in_words_and_its_own(kfp: Kfp, status_: int, sa
     with pytest.raises(UnidocError, match=rf"{kfp.url}: uploading version {NAME}: {said}") as caught:
         submitted(kfp)
     assert "\n" not in str(caught.value)
+
+
+PAGES = {"of a login": b"<html>Sign in</html>", "half": b'{"run_id": "r', "of another time": "zurück".encode("latin-1")}
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+@pytest.mark.parametrize("what", ["GET /pipelines", "POST /pipelines/upload_version", "GET /experiments", "POST /runs"])
+def test_a_page_that_comes_instead_of_an_answer_makes_nothing(kfp: Kfp, what: str, page: bytes) -> None:
+    kfp.faults = [Fault(what, 200, times=100, page=page)]
+    with pytest.raises(UnidocError, match="something else than Kubeflow Pipelines answers there"):
+        submitted(kfp)
+    assert kfp.runs == []
+
+
+def test_a_refusal_that_is_a_page_of_an_older_proxy_is_said_in_words(kfp: Kfp) -> None:
+    kfp.faults = [Fault("GET /pipelines", 403, page="Zugriff für Sie gesperrt".encode("latin-1"))]
+    with pytest.raises(UnidocError, match=r"403 \(Zugriff f.r Sie gesperrt\); your key does not allow this"):
+        submitted(kfp)
 
 
 def test_a_server_that_says_nothing_is_given_up() -> None:
@@ -348,6 +367,27 @@ def test_a_server_that_stays_away_is_given_up_in_the_end(kfp: Kfp) -> None:
     with pytest.raises(UnidocError, match="503"):
         follow(at(kfp), run, lambda _: None, waits.append)
     assert sum(waits) > 240
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault("GET /runs/", 401, times=1000), "401 .*yours has run out.*"),
+        (Fault("GET /runs/", 200, times=1000, page=b"<html>Sign in</html>"), "perhaps a page to log in.*"),
+    ],
+)
+def test_a_key_that_runs_out_while_a_run_is_followed_leaves_how_to_go_on(kfp: Kfp, fault: Fault, said: str) -> None:
+    run = submitted(kfp)
+    kfp.states = [stage("RUNNING")]
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        kfp.faults = [fault]
+        waits.append(seconds)
+
+    with pytest.raises(UnidocError, match=f"{said}; the run goes on: unidoc pipeline status {run} --wait"):
+        follow(at(kfp), run, lambda _: None, wait)
+    assert len(waits) <= 30
 
 
 def test_the_state_of_a_run_and_its_tasks(kfp: Kfp) -> None:
