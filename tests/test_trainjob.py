@@ -303,6 +303,33 @@ def test_a_log_that_stops_is_taken_up_where_it_was(
     assert [line[:6] for line in capsys.readouterr().out.splitlines()] == ["step 1", "step 2"]
 
 
+@pytest.mark.parametrize("log", ["there", "gone", "broken"])
+def test_a_job_that_fails_at_once_has_its_log_above(
+    cluster: Cluster,
+    inputs: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    log: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trainer_client, "LOG_SECONDS", 0.1)
+    cluster.states, cluster.log_gone, cluster.log_stops = ["Failed"], 99 * (log == "gone"), 99 * (log == "broken")
+    with pytest.raises(UnidocError, match="has failed: its log is above"):
+        train(cluster, inputs)
+    told = [line[:6] for line in capsys.readouterr().out.splitlines()]
+    assert told == {"there": ["step 1", "step 2"], "gone": [], "broken": ["step 1"]}[log]
+
+
+@pytest.mark.parametrize("how", ["log_ends", "log_gone"])
+def test_a_log_that_ends_before_its_pod_or_whose_pod_is_replaced_is_taken_up(
+    cluster: Cluster, inputs: dict[str, str], capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """The API server is restarted, and ends every stream well; a node is drained."""
+    cluster.states = [*[""] * 6, "Complete"]
+    setattr(cluster, how, 2)
+    train(cluster, inputs)
+    assert [line[:6] for line in capsys.readouterr().out.splitlines()] == ["step 1", "step 2"]
+
+
 def test_on_the_gpus_of_a_task_there_is_a_process_for_each(
     tmp_path: Path, inputs: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

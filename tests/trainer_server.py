@@ -67,6 +67,8 @@ class Cluster:
     used: set[Right] = field(default_factory=set)
     pods: int = 1  # that the first node has had so far
     log_stops: int = 0  # times that it is told its first line alone, and then nothing more
+    log_ends: int = 0  # times that it is told its first line alone, as if that were all
+    log_gone: int = 0  # times that its pod is gone when it is asked for
     url: str = ""
     _going: dict[str, int] = field(default_factory=dict)
 
@@ -169,8 +171,17 @@ class Cluster:
                 return 200, {"kind": "PodList", "apiVersion": "v1", "items": [self._pod(wanted)]}
             case ("get", "pods/log"):
                 assert parse_qs(parts.query) == {"container": ["node"], "follow": ["True"]}
-                return 200, f"step 1 of {name}\nstep 2 of {name}\n"
+                return self._log(name)
         return self._refusal(404)
+
+    def _log(self, pod: str) -> Answer:
+        if self.log_gone:
+            self.log_gone -= 1
+            return self._refusal(404)
+        if self.log_ends:
+            self.log_ends -= 1
+            return 200, f"step 1 of {pod}\n"
+        return 200, f"step 1 of {pod}\nstep 2 of {pod}\n"
 
     def _refusal(self, status: int) -> Answer:
         return status, {"kind": "Status", "status": "Failure", "code": status, "message": f"told to answer {status}"}

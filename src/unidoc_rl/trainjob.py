@@ -208,6 +208,8 @@ def _followed(client: Client, folder: Path, seconds: float, sleep: Callable[[flo
                 found = client.get_job(job)
                 lost = 0
                 if found.status in (COMPLETE, FAILED):
+                    with suppress(Away):  # its last words, if they can be had
+                        log.tell(found)
                     break
                 log.tell(found)
         except cluster.NotThere as error:
@@ -229,7 +231,8 @@ def _followed(client: Client, folder: Path, seconds: float, sleep: Callable[[flo
 
 
 class _Log:
-    """The first node's. One that breaks off, or has nothing to say for long, is taken up where it was."""
+    """The first node's. One that breaks off, ends before its pod, or has nothing to say for long, is taken up where it
+    was."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -240,8 +243,13 @@ class _Log:
         first = next((step for step in job.steps if step.name == FIRST), None)
         if first is None or first.status in (None, "Pending") or first.pod_name in self._ended:
             return
-        lines = self._client.get_job_logs(job.name, step=FIRST, follow=True)
-        for line in islice(lines, self._told[first.pod_name], None):
-            print(line, flush=True)
-            self._told[first.pod_name] += 1
-        self._ended.add(first.pod_name)
+        try:
+            with cluster.explained(f"reading the log of {first.pod_name}"):
+                lines = self._client.get_job_logs(job.name, step=FIRST, follow=True)
+                for line in islice(lines, self._told[first.pod_name], None):
+                    print(line, flush=True)
+                    self._told[first.pod_name] += 1
+        except cluster.NotThere:  # the pod, in whose place another one comes; or the job, which is seen next
+            return
+        if first.status != "Running":
+            self._ended.add(first.pod_name)
