@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +52,18 @@ def inputs(tmp_path: Path) -> dict[str, str]:
 
 
 def train(
-    cluster: Cluster, inputs: dict[str, str], params: Params = PARAMS, follows_from: str = "episodes", **more: Any
+    cluster: Cluster,
+    inputs: dict[str, str],
+    params: Params = PARAMS,
+    follows_from: str = "episodes",
+    out: str = "sft",
+    **more: Any,
 ) -> Path:
     folder = Path(inputs["corpus"]).parent
     options = {"sleep": lambda _: None, "shared": folder / "shared", "backend": cluster.config(), **more}
     arguments = ["{trajectories}/sft.jsonl", "--corpus", "{corpus}"]
-    trainjob.train("sft", arguments, inputs, follows_from, folder / "sft", params, **options)
-    return folder / "sft"
+    trainjob.train("sft", arguments, inputs, follows_from, folder / out, params, **options)
+    return folder / out
 
 
 def test_a_job_runs_the_stage_on_the_nodes_and_the_policy_comes_back(
@@ -200,7 +207,7 @@ def test_two_runs_that_wait_for_the_same_both_have_its_policy(
     cluster: Cluster, inputs: dict[str, str], tmp_path: Path
 ) -> None:
     """The one that sees it complete removes the job from under the other."""
-    cluster.states = ["", "", "Complete"]
+    cluster.states, cluster.lingers = ["", "", "Complete"], 0
 
     other = tmp_path / "of the other"
 
@@ -211,6 +218,34 @@ def test_two_runs_that_wait_for_the_same_both_have_its_policy(
     made = train(cluster, inputs, sleep=meanwhile)
     assert {path.name: path.read_text() for path in made.iterdir()} == NODES_WRITE
     assert len(cluster.made) == len(cluster.removed) == 1
+
+
+def test_two_runs_that_begin_at_the_same_time_put_what_goes_in_there_once(
+    cluster: Cluster, inputs: dict[str, str], tmp_path: Path
+) -> None:
+    for number in range(2000):  # which take a while to copy
+        (tmp_path / "corpus" / str(number)).touch()
+    both = threading.Barrier(2, timeout=30)
+    seen: list[int] = []
+
+    def look(command: list[str]) -> None:
+        (job,) = (tmp_path / "shared").glob("unidoc-*")
+        seen.append(len(list((job / "corpus").iterdir())))
+        write(command)
+
+    cluster.train = look
+    cluster.states = [*[""] * 40, "Complete"]
+
+    def run(out: str) -> Path:
+        both.wait()
+        return train(cluster, inputs, out=out)
+
+    with ThreadPoolExecutor(2) as pool:
+        for made in pool.map(run, ("one", "two")):
+            assert {path.name: path.read_text() for path in made.iterdir()} == NODES_WRITE
+    assert seen == [2000]
+    (job,) = (tmp_path / "shared").glob("unidoc-*")
+    assert {path.name for path in job.iterdir()} == {"begun", "out", "params.yaml", "taken", "waited-for"}
 
 
 def test_a_job_that_somebody_removes_is_told(cluster: Cluster, inputs: dict[str, str]) -> None:
@@ -262,13 +297,14 @@ def test_an_account_that_the_cluster_does_not_know_is_told(cluster: Cluster, inp
     assert cluster.made == []
 
 
-def test_a_job_that_another_task_starts_at_the_same_time_is_told(cluster: Cluster, inputs: dict[str, str]) -> None:
+def test_a_job_that_another_run_starts_at_the_same_time_is_followed(cluster: Cluster, inputs: dict[str, str]) -> None:
     cluster.states = [""]
     with pytest.raises(KeyboardInterrupt):
         train(cluster, inputs, sleep=_killed)
     cluster.fail = [404]  # when it looks for it
-    with pytest.raises(UnidocError, match=r"starting the TrainJob .*409 .*started by another task at the same time"):
-        train(cluster, inputs)
+    cluster.states = ["", "Complete"]
+    train(cluster, inputs)
+    assert len(cluster.made) == 1
 
 
 @pytest.mark.parametrize(

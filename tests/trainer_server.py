@@ -71,6 +71,7 @@ class Cluster:
     log_gone: int = 0  # times that its pod is gone when it is asked for
     url: str = ""
     _going: dict[str, int] = field(default_factory=dict)
+    _last: str = ""
 
     def config(self) -> Any:
         from kubeflow.common.types import KubernetesBackendConfig
@@ -153,7 +154,7 @@ class Cluster:
                     if self._going[name] < 0:
                         del self._going[name], self.jobs[name]
                         return self._refusal(404)
-                    return 200, self.jobs[name]
+                    return 200, self._as(self.jobs[name], self._last)
                 return 200, self._now(self.jobs[name])
             case ("delete", "trainjobs.trainer.kubeflow.org") if name in self.jobs:
                 self.removed.append(name)
@@ -203,6 +204,10 @@ class Cluster:
         if state == "lost":
             self.pods += 1
             state = ""
+        self._last = state
+        return self._as(job, state)
+
+    def _as(self, job: dict[str, Any], state: str) -> dict[str, Any]:
         condition = {"type": state, "status": "True", "lastTransitionTime": NOW, "reason": "Told", "message": ""}
         return {**job, "status": {"conditions": [condition] if state else []}}
 

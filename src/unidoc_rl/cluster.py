@@ -22,12 +22,16 @@ WHAT_TO_DO = {
     401: "this task's account is not known there: see that it runs in the cluster",
     403: "this task's account may not do this: apply manifests/, whose Role unidoc-rl-task is bound to it",
     404: "it is not there: apply manifests/, and see that Kubeflow Trainer is installed",
-    409: "it was started by another task at the same time: run again",
+    409: "there is one already: run again",
 }
 
 
 class NotThere(UnidocError):
     """The cluster knows no such thing."""
+
+
+class There(UnidocError):
+    """What was to be made has been made already."""
 
 
 def connected(backend: KubernetesBackendConfig | None, seconds: float = SECONDS) -> Client:
@@ -102,6 +106,8 @@ def explained(doing: str) -> Iterator[None]:
         said = f"{doing}: {cause.status} ({cause.reason})"
         if cause.status == 404:
             raise NotThere(f"{said}; {WHAT_TO_DO[404]}") from error
+        if cause.status == 409:
+            raise There(f"{said}; {WHAT_TO_DO[409]}") from error
         if cause.status in WHAT_TO_DO:
             raise UnidocError(f"{said}; {WHAT_TO_DO[cause.status]}") from error
         raise Away(f"{said}; see that the cluster is well, and run again") from error

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -75,7 +76,9 @@ def train(
         for name, source in inputs.items():
             _put(Path(source), folder / name)
         file = folder / "params.yaml"
-        file.write_text(params.model_dump_json(), encoding="utf-8")
+        new = _half(file)
+        new.write_text(params.model_dump_json(), encoding="utf-8")
+        new.replace(file)  # which nodes may be reading that were started by another run
         there = {name: str(folder / name) for name in inputs}
         command = ["torchrun", *_work(stage, arguments, there, folder / "out", file)]
         _run(client, folder, command, params.pipeline, sleep)
@@ -109,13 +112,21 @@ def _work(stage: str, arguments: Sequence[str], inputs: Mapping[str, str], out: 
 
 
 def _put(source: Path, target: Path) -> None:
-    """A copy that is whole or absent."""
+    """A copy that is whole or absent, whoever else puts it there at the same time."""
     if target.exists():
         return
-    half = target.with_name(f"{target.name}.half")
-    shutil.rmtree(half, ignore_errors=True)
+    half = _half(target)
     shutil.copytree(source, half)
-    half.rename(target)
+    try:
+        half.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+        shutil.rmtree(half)  # another run was quicker
+
+
+def _half(target: Path) -> Path:
+    return target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.half")
 
 
 def _run(
@@ -163,13 +174,14 @@ def _started(
 
     job = folder.name
     status = _status_if_there(client, job)
-    if status is not None and status != FAILED:
+    if status not in (None, FAILED) or (folder / TAKEN).exists():  # the last: by another run, while this one put
         return
     if status == FAILED:
         _remove(client, job)
-        while _status_if_there(client, job) is not None:  # until its pods are gone, its name is taken
+        while _status_if_there(client, job) == FAILED:  # until its pods are gone, its name is taken
             sleep(POLL_SECONDS)
-    with cluster.explained(f"starting the TrainJob {job}"):
+    # Another run may start the same at the same time: then this one follows that.
+    with suppress(cluster.There), cluster.explained(f"starting the TrainJob {job}"):
         runtime = client.get_runtime(RUNTIME)
         resources = {"memory": settings.memory}
         if settings.gpus:
