@@ -49,7 +49,6 @@ RUN_ID = "metadata.labels['pipeline/runid']"  # where a pod has its run's; a par
 SHARED_VOLUME = "unidoc-rl-shared"  # between a task and the nodes that train for it
 MEMORY = "2Gi"  # that must be free for a task to begin; it may use more
 TRIES, WAIT = 2, "60s"
-DAY = 24 * 60 * 60
 
 
 class _Tasks:
@@ -185,13 +184,12 @@ def _stages(tasks: _Tasks, run: _Run, documents: dsl.Dataset, questions: dsl.Dat
 def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
     """Both, by their names, with these parameters as what a run has by default. `tag`: of the images."""
     tasks = _Tasks(settings, tag)
-    limits = dsl.PipelineConfig(ttl_seconds_after_finished=7 * DAY)
     given = settings.said()
 
     def around(params: str) -> dsl.ExitHandler:
         return dsl.ExitHandler(tasks.tries_again(tasks.always(report(run=RUN, params=params))), name="stages")
 
-    @dsl.pipeline(name=OWN, pipeline_config=limits)  # type: ignore[untyped-decorator]  # kfp has no types
+    @dsl.pipeline(name=OWN)  # type: ignore[untyped-decorator]  # kfp has no types
     def own(documents: str, questions: str, model: str = "", profile: str = "", params: str = given) -> None:
         """From your own documents and questions: addresses of folders that Kubeflow can read.
 
@@ -210,7 +208,7 @@ def pipelines(settings: Params, tag: str | None = None) -> dict[str, Any]:
             # Kubeflow tells inputs apart by their address, and would not see a new document in the same folder.
             _stages(tasks, _Run(ready, profile, params), files.output, asked.output, cached=False)
 
-    @dsl.pipeline(name=DEMO, pipeline_config=limits)  # type: ignore[untyped-decorator]  # kfp has no types
+    @dsl.pipeline(name=DEMO)  # type: ignore[untyped-decorator]  # kfp has no types
     def demo(model: str = "", profile: str = "", params: str = given) -> None:
         """From the demonstration world, which the first stage makes. The parameters are as of the other pipeline."""
         with around(params):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,12 +33,13 @@ WHAT_TO_DO = {
     302: NO_KEY,  # to a page to log in
     303: NO_KEY,
     307: NO_KEY,
-    400: "it does not take this: where its words do not say why, see that its version is 2.5 at least",
+    400: "it does not take this, and its words say why",
     401: NO_KEY,
     403: "your key does not allow this: ask its administrator for the right, and see that pipeline.namespace is yours",
     404: "there is no such thing: look at the name, and at services.kfp",
     409: "there is one already, and it cannot be found: see whether it is archived, or in another namespace",
 }
+OLDEST = (2, 14)  # that tells a last task how the others have ended, and collects what a loop has made
 PLATFORM = "; the Kubeflow platform, where it serves several users, has it below /pipeline: end the address so"
 SOMETHING_ELSE = (
     "something else than Kubeflow Pipelines answers there, perhaps a page to log in: look at services.kfp, and set "
@@ -69,9 +71,17 @@ class Server:
             health = client.get_kfp_healthz()
         if health.multi_user is None:
             raise UnidocError(f"{self.address}: {SOMETHING_ELSE}{besides}")
+        self._refuse_older(client.release())
         if health.multi_user and not self.namespace:
             raise UnidocError(f"{self.address}: serves several users: set pipeline.namespace to your profile's")
         return client
+
+    def _refuse_older(self, release: str) -> None:
+        """One that is built without a number is taken as it is."""
+        number = re.match(r"v?(\d+)\.(\d+)", release)
+        if number and (int(number[1]), int(number[2])) < OLDEST:
+            needed = ".".join(map(str, OLDEST))
+            raise UnidocError(f"{self.address}: is Kubeflow Pipelines {release}, and {needed} is needed at least")
 
     def call(self, service: str, method: str, doing: str, *arguments: Any, **options: Any) -> Any:
         """`doing`: what an error says was being done."""
@@ -138,6 +148,10 @@ class _Client(kfp.Client):  # type: ignore[misc]  # kfp has no types
         if self._health is None:
             self._health = self.healthzs.healthz_service_get_healthz(_request_timeout=self._seconds)
         return self._health
+
+    def release(self) -> str:
+        """Its health tells it, though the client's model of that does not know."""
+        return str(json.loads(self.healthzs.api_client.last_response.data).get("tag_name"))
 
     def set_user_namespace(self, namespace: str) -> None:
         """Not written into the home folder."""

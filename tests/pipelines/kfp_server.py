@@ -86,6 +86,7 @@ class Kfp:
     cookie: str | None = None
     certificate: Path | None = None
     multi_user: bool = False
+    release: str = "2.14.0"
     faults: list[Fault] = field(default_factory=list)
     two: bool = False  # who look for a thing at the same time, so that both miss it
     pipelines: list[dict[str, Any]] = field(default_factory=list)
@@ -146,7 +147,7 @@ class Kfp:
 
     def _answer(self, method: str, path: str, query: dict[str, str], body: bytes, kind: str) -> Answer:
         routes: dict[tuple[str, str], Callable[[], Answer]] = {
-            ("GET", "/healthz"): lambda: (200, {"tag_name": "2.4.0", "multi_user": self.multi_user}),
+            ("GET", "/healthz"): lambda: (200, {"tag_name": self.release, "multi_user": self.multi_user}),
             ("GET", "/pipelines"): lambda: self._list("pipelines", self.pipelines, query),
             ("POST", "/pipelines"): lambda: self._make_pipeline(NewPipeline.model_validate_json(body)),
             ("POST", "/pipelines/upload_version"): lambda: self._upload(query, body, kind),

@@ -178,6 +178,13 @@ def test_shards_play_on_gpus_and_who_collects_their_parts_needs_none() -> None:
     assert [name for name, told in resources.items() if "accelerator" in told] == ["curate-shard"]
 
 
+def test_what_kubernetes_is_told_has_no_field_that_the_oldest_release_does_not_know() -> None:
+    """It would take none of it then, no key and no volume, and say nothing."""
+    for file in compile_pipelines.FOLDER.glob("*.yaml"):
+        _, platform = yaml.safe_load_all(file.read_text())
+        assert {*platform["platforms"]["kubernetes"]} == {"deploymentSpec"}
+
+
 def test_a_run_has_the_parameters_that_it_was_compiled_with() -> None:
     inputs = compiled()[0]["root"]["inputDefinitions"]["parameters"]
     assert {*inputs} == {"documents", "questions", "model", "profile", "params"}

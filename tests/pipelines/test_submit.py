@@ -231,7 +231,7 @@ def test_where_it_serves_several_users_their_namespace_goes_along(kfp: Kfp, tmp_
     [
         (302, r"302 .*it wants a key"),
         (307, r"307 .*it wants a key"),
-        (400, r"400 .*see that its version is 2\.5"),
+        (400, r"400 .*its words say why"),
         (403, r"403 .*ask its administrator for the right"),
         (404, r"404 .*look at the name"),
         (409, r"409 .*see whether it is archived"),
@@ -302,6 +302,22 @@ def test_an_address_that_lacks_the_platform_s_path_is_told(status_: int, path: s
     ):
         at(Kfp(url=f"{other.url}{path}"))
     assert ("below /pipeline: end the address so" in str(caught.value)) == (not path)
+
+
+@pytest.mark.parametrize(
+    ("release", "taken"),
+    [("2.5.0", False), ("v2.13.1", False), ("2.14.0", True), ("3.0", True), ("2.17.0-rc.1", True), ("unknown", True)],
+)
+def test_a_release_that_cannot_run_the_pipelines_is_told_before_anything_is_made(
+    kfp: Kfp, release: str, taken: bool
+) -> None:
+    kfp.release = release
+    if taken:
+        submitted(kfp)
+        return
+    with pytest.raises(UnidocError, match=rf"is Kubeflow Pipelines {release}, and 2\.14 is needed at least"):
+        submitted(kfp)
+    assert kfp.asked == ["GET /healthz"]
 
 
 def test_no_address_is_an_error() -> None:
