@@ -22,10 +22,11 @@ import urllib3
 from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH, ServiceAccountTokenVolumeCredentials
 from kfp.client.client import KF_PIPELINES_UI_ENDPOINT_ENV
 
+from unidoc_rl.doctor import KFP_COOKIE as COOKIE
+from unidoc_rl.doctor import KFP_TOKEN as TOKEN
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.params import Params
 
-TOKEN, COOKIE = "KFP_TOKEN", "KFP_COOKIE"
 AUTHORITIES = "SSL_CERT_FILE"  # as for OpenSSL
 SECONDS = 60
 NO_KEY = f"it wants a key, or yours has run out: set {TOKEN}, {COOKIE} or {KF_PIPELINES_SA_TOKEN_ENV}"

@@ -26,7 +26,7 @@ BASE = {"mlflow": "", "endpoint": "/v1", "kfp": ""}
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    for name in ("OPENAI_API_KEY", *MLFLOW_KEYS):
+    for name in ("OPENAI_API_KEY", "KFP_TOKEN", "KFP_COOKIE", *MLFLOW_KEYS):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -171,6 +171,35 @@ def test_mlflow_is_given_the_key_that_its_own_client_gives(monkeypatch: pytest.M
             assert all(name in line for name in MLFLOW_KEYS)
     assert server.keys[0::2] == server.keys[1::2]
     assert [str(key)[:6] for key in server.keys[0::2]] == ["Bearer", "Bearer", "Basic "]
+
+
+@pytest.mark.parametrize(
+    ("variable", "header", "sent"),
+    [("KFP_TOKEN", "Authorization", "Bearer hunter2"), ("KFP_COOKIE", "Cookie", "hunter2")],
+)
+def test_kubeflow_pipelines_is_given_the_key_that_submitting_gives(
+    variable: str, header: str, sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without, it leads to a page to log in, which answers too."""
+
+    class Platform(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path != "/login" or self.headers[header] is None  # which may be somebody else's
+            known = self.headers[header] == sent or self.path == "/login"
+            self.send_response(200 if known else 302)
+            self.send_header("Location", "/login")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with servers.serving(Platform) as url:
+        without = find("kfp", kfp=f"{url}/pipeline").line()
+        assert "leads to another page, perhaps to log in: set KFP_TOKEN or KFP_COOKIE" in without
+        monkeypatch.setenv(variable, "hunter2")
+        assert find("kfp", kfp=f"{url}/pipeline").ok
+        monkeypatch.setenv(variable, "hunter3")
+        assert "leads to another page" in find("kfp", kfp=f"{url}/pipeline").line()
 
 
 def test_a_server_that_does_not_speak_http_is_no_traceback() -> None:

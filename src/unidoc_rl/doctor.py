@@ -34,6 +34,7 @@ from unidoc_rl.params import Params
 PACKAGE = "unidoc-rl"
 SQLITE = "sqlite:///"  # how an address of MLflow begins that is a file
 ARTIFACTS = Path("artifacts")
+KFP_TOKEN, KFP_COOKIE = "KFP_TOKEN", "KFP_COOKIE"  # one's key to Kubeflow Pipelines
 LOW_DISK = LOW_MEMORY = 5e9
 ASK_SECONDS = 3.0
 TOOL_SECONDS = 20.0  # nvidia-smi takes its time where the driver is not kept loaded
@@ -249,15 +250,18 @@ def _ask_mlflow(address: str, seconds: float) -> str:
     keys = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
     token, name, password = (os.environ.get(key, "") for key in keys)
     own = _basic(name, password) if name and password else _bearer(token)  # as MLflow's own client chooses
-    return _ask_http(address, "/health", seconds, own, f"{keys[0]}, or {keys[1]} and {keys[2]}")
+    return _ask_http(address, "/health", seconds, _authorized(own), f"{keys[0]}, or {keys[1]} and {keys[2]}")
 
 
 def _ask_endpoint(address: str, seconds: float) -> str:
-    return _ask_http(address, "/models", seconds, _bearer(os.environ.get("OPENAI_API_KEY", "")), "OPENAI_API_KEY")
+    own = _bearer(os.environ.get("OPENAI_API_KEY", ""))
+    return _ask_http(address, "/models", seconds, _authorized(own), "OPENAI_API_KEY")
 
 
 def _ask_kfp(address: str, seconds: float) -> str:
-    return _ask_http(address, "/apis/v2beta1/healthz", seconds)
+    token, cookie = os.environ.get(KFP_TOKEN, ""), os.environ.get(KFP_COOKIE, "")
+    own = {"Cookie": cookie} if cookie and not token else _authorized(_bearer(token))
+    return _ask_http(address, "/apis/v2beta1/healthz", seconds, own, f"{KFP_TOKEN} or {KFP_COOKIE}")
 
 
 def _ask_s3(address: str, seconds: float) -> str:
@@ -278,18 +282,25 @@ def _basic(name: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
 
 
-def _ask_http(address: str, path: str, seconds: float, authorization: str = "", variables: str = "") -> str:
+def _authorized(authorization: str) -> dict[str, str]:
+    return {"Authorization": authorization} if authorization else {}
+
+
+def _ask_http(address: str, path: str, seconds: float, headers: dict[str, str], variables: str) -> str:
     """Asks for a path that answers 200 on a server that is well; `variables` are those that may hold its key."""
     _parts(address)
     url = address.rstrip("/") + path
-    request = urllib.request.Request(url, headers={"Authorization": authorization} if authorization else {})
+    request = urllib.request.Request(url)
+    for name, value in headers.items():
+        request.add_unredirected_header(name, value)  # a key is for this server alone
     try:
-        with _in_words(address, seconds), urllib.request.urlopen(request, timeout=seconds):
-            return f"{url} answers"
+        with _in_words(address, seconds), urllib.request.urlopen(request, timeout=seconds) as answer:
+            if urlsplit(answer.url).path == urlsplit(url).path:
+                return f"{url} answers"
+            raise _Unwell(f"{url} leads to another page, perhaps to log in: set {variables}, or correct it")
     except urllib.error.HTTPError as error:
-        what_to_do = f"set {variables}, or correct it" if variables else "ask its administrator for one"
         if error.code == 401:
-            raise _Unwell(f"{url} wants a key (401): {what_to_do}") from error
+            raise _Unwell(f"{url} wants a key (401): set {variables}, or correct it") from error
         if error.code == 403:
             raise _Unwell(f"{url} does not allow this (403): ask its administrator for the right") from error
         raise _Unwell(f"{url} answers {error.code}: look at its log, or at the address") from error
