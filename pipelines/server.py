@@ -28,6 +28,7 @@ from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.params import Params
 
 AUTHORITIES = "SSL_CERT_FILE"  # as for OpenSSL
+ADDRESS = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
 SECONDS = 60
 NO_KEY = f"it wants a key, or yours has run out: set {TOKEN}, {COOKIE} or {KF_PIPELINES_SA_TOKEN_ENV}"
 WHAT_TO_DO = {
@@ -58,6 +59,11 @@ class Server:
     def __init__(self, params: Params, seconds: int = SECONDS) -> None:
         if not params.services.kfp:
             raise UnidocError("services.kfp: names no Kubeflow Pipelines; give its address, such as http://host:8888")
+        if not ADDRESS.fullmatch(params.services.kfp):
+            raise UnidocError(
+                f"services.kfp: {params.services.kfp} is no address such as http://host:8888 or https://host/pipeline; "
+                "of one that a browser shows, leave out what begins with #"
+            )
         self.address = params.services.kfp.rstrip("/")
         self.namespace = params.pipeline.namespace
         self.service_account = params.pipeline.service_account  # of the runs that are started

@@ -158,6 +158,16 @@ def test_a_wrong_choice_is_answered_with_the_choices(file: Path, given_format: s
     assert message.endswith(near)
 
 
+@pytest.mark.parametrize("registry", ["registry/team/", "https://registry/team", "ghcr.io/Team", "a registry"])
+def test_a_registry_of_which_no_image_could_be_had_is_refused(file: Path, registry: str) -> None:
+    """Its pods would wait for ever, and name nothing."""
+    assert "(that has the images of `make images`, such as registry/team;" in refusal(
+        file, {"pipeline": {"registry": registry}}
+    )
+    file.write_text("pipeline: {registry: 'registry.example:5000/team'}")
+    assert params.load(file).pipeline.registry == "registry.example:5000/team"
+
+
 @pytest.mark.parametrize("uri", ["milvus:19530", "milvus", "s3://bucket/milvus.db", ".db"])
 def test_an_address_of_no_milvus_is_answered_with_what_one_looks_like(file: Path, uri: str) -> None:
     assert "(of Milvus: http://host:19530, or a Lite folder.db" in refusal(file, {"index": {"uri": uri}})

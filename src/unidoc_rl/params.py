@@ -345,7 +345,9 @@ class PipelineParams(Section):
         None, description="of that namespace, as which the tasks run; the one that Kubeflow gives them where null"
     )
     registry: str | None = Field(
-        None, description="that has the images of `make images`, such as registry/team; the nodes themselves where null"
+        None,
+        pattern=r"^[A-Za-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*$",  # else a pod would wait for its image for ever
+        description="that has the images of `make images`, such as registry/team; the nodes themselves where null",
     )
     memory: str = Field("16Gi", pattern=r"^[1-9]\d*[MGT]i$", description="that a task may use, at most")
     gpus: int = Field(0, ge=0, le=16, description="of each task, or each node, that trains or plays; 0: its CPUs")

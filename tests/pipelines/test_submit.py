@@ -320,6 +320,12 @@ def test_a_release_that_cannot_run_the_pipelines_is_told_before_anything_is_made
     assert kfp.asked == ["GET /healthz"]
 
 
+@pytest.mark.parametrize("address", ["localhost:8888", "http://", "http://host/pipeline/#/runs", " http://host"])
+def test_an_address_that_is_none_of_the_api_is_told(address: str) -> None:
+    with pytest.raises(UnidocError, match=r"services.kfp: .* is no address such as http://host:8888"):
+        Server(Params(services=ServiceParams(kfp=address)))
+
+
 def test_no_address_is_an_error() -> None:
     with pytest.raises(UnidocError, match=r"services.kfp: names no Kubeflow Pipelines"):
         Server(Params())
