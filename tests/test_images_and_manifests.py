@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -347,6 +348,15 @@ def test_nothing_reaches_our_pods_but_what_is_allowed(overlay: str) -> None:
             assert template["metadata"]["labels"][NAME] in chosen["values"]
     for service in of_kind(overlay, "Service").values():
         assert {port["port"] for port in service["spec"]["ports"]} <= ports
+
+
+def test_names_are_asked_of_the_cluster_or_of_the_node_s_own_cache_and_nothing_else_is() -> None:
+    """The cache has an address that no selector of pods can choose."""
+    (rule,) = of_kind("base", "NetworkPolicy")["unidoc-rl-names"]["spec"]["egress"]
+    assert {port["port"] for port in rule["ports"]} == {53}
+    blocks = [one["ipBlock"]["cidr"] for one in rule["to"] if "ipBlock" in one]
+    assert blocks == ["169.254.0.0/16"]
+    assert ip_address("169.254.20.10") in ip_network(blocks[0])  # where Kubernetes' own manifests have it
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
