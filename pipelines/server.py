@@ -22,6 +22,7 @@ import urllib3
 from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH, ServiceAccountTokenVolumeCredentials
 from kfp.client.client import KF_PIPELINES_UI_ENDPOINT_ENV
 
+from unidoc_rl import keys
 from unidoc_rl.doctor import KFP_COOKIE as COOKIE
 from unidoc_rl.doctor import KFP_TOKEN as TOKEN
 from unidoc_rl.errors import Away, UnidocError
@@ -165,9 +166,9 @@ class _Client(kfp.Client):  # type: ignore[misc]  # kfp has no types
 
 
 def _key() -> dict[str, Any]:
-    if token := os.environ.get(TOKEN):
+    if token := keys.key(TOKEN):
         return {"existing_token": token}
-    if cookie := os.environ.get(COOKIE):
+    if cookie := keys.key(COOKIE):
         return {"cookies": cookie}
     file = Path(os.environ.get(KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH))
     if file.is_file():

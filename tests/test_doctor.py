@@ -202,6 +202,23 @@ def test_kubeflow_pipelines_is_given_the_key_that_submitting_gives(
         assert "leads to another page" in find("kfp", kfp=f"{url}/pipeline").line()
 
 
+@pytest.mark.parametrize(
+    ("variable", "name", "of_a_file"),
+    [("OPENAI_API_KEY", "endpoint", True), ("KFP_TOKEN", "kfp", True), ("MLFLOW_TRACKING_TOKEN", "mlflow", False)],
+)
+def test_a_key_that_cannot_be_sent_is_told_and_not_shown(
+    variable: str, name: str, of_a_file: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret that is made of a file ends with the end of a line, which MLflow's own client would choke on."""
+    with servers.http_server({HTTP[name]: 200}) as server:
+        for key, well in {"hunter2\n": of_a_file, "hun\nter2": False, "hunter2…": False}.items():
+            monkeypatch.setenv(variable, key)
+            finding = find(name, **{name: f"{server.url}{BASE[name]}"})
+            assert finding.ok == well
+            assert well or variable in finding.line()
+            assert "ter2" not in finding.line()
+
+
 def test_a_server_that_does_not_speak_http_is_no_traceback() -> None:
     with servers.garbage_server() as port:
         assert "cannot be asked" in find("mlflow", mlflow=f"http://127.0.0.1:{port}").line()

@@ -27,7 +27,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from packaging.requirements import Requirement
 
-from unidoc_rl import s3
+from unidoc_rl import keys, s3
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params
 
@@ -232,7 +232,7 @@ def server(name: str, address: str | None, key: str, seconds: float) -> Finding:
         return Finding(name, True, f"not named: {service.instead}")
     try:
         return Finding(name, True, service.ask(address, seconds))
-    except _Unwell as error:
+    except (_Unwell, UnidocError) as error:
         return Finding(name, False, f"{error}; or change {key} in params.yaml", service.prevents)
 
 
@@ -247,19 +247,22 @@ def _ask_milvus(address: str, seconds: float) -> str:
 def _ask_mlflow(address: str, seconds: float) -> str:
     if address.startswith(SQLITE):
         return f"{address}: a sqlite file on this machine"
-    keys = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-    token, name, password = (os.environ.get(key, "") for key in keys)
+    variables = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    token, name, password = (os.environ.get(variable, "") for variable in variables)
+    if token != keys.key(variables[0]):
+        raise _Unwell(f"{variables[0]} has space around it, which MLflow's own client would send: set it again")
     own = _basic(name, password) if name and password else _bearer(token)  # as MLflow's own client chooses
-    return _ask_http(address, "/health", seconds, _authorized(own), f"{keys[0]}, or {keys[1]} and {keys[2]}")
+    named = f"{variables[0]}, or {variables[1]} and {variables[2]}"
+    return _ask_http(address, "/health", seconds, _authorized(own), named)
 
 
 def _ask_endpoint(address: str, seconds: float) -> str:
-    own = _bearer(os.environ.get("OPENAI_API_KEY", ""))
+    own = _bearer(keys.key("OPENAI_API_KEY"))
     return _ask_http(address, "/models", seconds, _authorized(own), "OPENAI_API_KEY")
 
 
 def _ask_kfp(address: str, seconds: float) -> str:
-    token, cookie = os.environ.get(KFP_TOKEN, ""), os.environ.get(KFP_COOKIE, "")
+    token, cookie = keys.key(KFP_TOKEN), keys.key(KFP_COOKIE)
     own = {"Cookie": cookie} if cookie and not token else _authorized(_bearer(token))
     return _ask_http(address, "/apis/v2beta1/healthz", seconds, own, f"{KFP_TOKEN} or {KFP_COOKIE}")
 

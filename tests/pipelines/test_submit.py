@@ -196,6 +196,15 @@ def test_a_key_is_sent_with_every_request_and_shown_in_no_error(
     assert kfp.asked[-1:] == ["GET /healthz"]
 
 
+@pytest.mark.parametrize("variable", ["KFP_TOKEN", "KFP_COOKIE"])
+def test_a_key_that_cannot_be_sent_is_told_and_not_shown(
+    kfp: Kfp, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "hun\nter2")
+    with pytest.raises(UnidocError, match=rf"^{variable}: holds characters that no key has; set it again$"):
+        at(kfp)
+
+
 def test_a_service_account_s_token_that_changes_meanwhile_is_read_again(
     kfp: Kfp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import random
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import httpx2
 from pydantic import BaseModel, Field, ValidationError
 
-from unidoc_rl import progress, retry
+from unidoc_rl import keys, progress, retry
 from unidoc_rl.errors import Away, UnidocError
 from unidoc_rl.types import Content, Message, Picture
 
@@ -108,7 +107,7 @@ class Endpoint:
         self._patience = retry.Patience(tries, sleep, chance)
         self._pace = pace or retry.Pace(None)
         self._outdated: set[str] = set()  # what it takes no longer
-        self._key = _key()
+        self._key = keys.key(KEY)
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
             timeout = httpx2.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
@@ -261,10 +260,3 @@ def _message(response: httpx2.Response) -> str:
         return told if isinstance(told, str) else json.dumps(told)
     except ValueError:
         return response.text
-
-
-def _key() -> str:
-    key = os.environ.get(KEY, "").strip()
-    if not (key.isascii() and key.isprintable()):  # the error of a header that cannot be sent would show it
-        raise UnidocError(f"{KEY}: holds characters that no key has; set it again")
-    return key
