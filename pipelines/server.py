@@ -157,6 +157,10 @@ class _Client(kfp.Client):  # type: ignore[misc]  # kfp has no types
             self._health = self.healthzs.healthz_service_get_healthz(_request_timeout=self._seconds)
         return self._health
 
+    def _load_context_setting_or_default(self) -> None:
+        """Not of the home folder either, where a cookie of another server may stand."""
+        self._context_setting = {"namespace": ""}
+
     def release(self) -> str:
         """Its health tells it, though the client's model of that does not know."""
         return str(json.loads(self.healthzs.api_client.last_response.data).get("tag_name"))

@@ -217,6 +217,21 @@ def test_a_service_account_s_token_that_changes_meanwhile_is_read_again(
     start(server, "unidoc-rl", NAME, PACKAGE, ARGUMENTS)
 
 
+def test_what_kfp_keeps_of_another_server_in_the_home_folder_is_not_sent(
+    kfp: Kfp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = tmp_path / "context.json"
+    kept.write_text(json.dumps({"namespace": "another", "client_authentication_cookie": "of=another"}))
+    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(kept))
+    monkeypatch.setenv("KFP_COOKIE", "of=this")
+    kfp.cookie = "of=this"
+    submitted(kfp)
+    monkeypatch.delenv("KFP_COOKIE")
+    kfp.cookie = "of=another"
+    with pytest.raises(UnidocError, match="401"):
+        at(kfp)
+
+
 def test_a_token_s_file_that_is_not_there_is_named(kfp: Kfp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", "/nowhere/token")
     with pytest.raises(UnidocError, match=r"KF_PIPELINES_SA_TOKEN_PATH: /nowhere/token is no file"):
