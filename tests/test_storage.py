@@ -143,11 +143,16 @@ def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnidocError, match=r"file/corpus: cannot be written .*name another folder"):
         make(tmp_path / "file" / "corpus", "one")
+    with pytest.raises(UnidocError, match=r"proc/corpus: cannot be written .*name another folder"):
+        make("/proc/corpus", "one")  # "no such file", Linux says of what cannot be made there
 
 
 def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UnidocError, match="nowhere: no such folder"):
+    (tmp_path / "file").touch()
+    with pytest.raises(UnidocError, match=r"nowhere: no such folder; .*run the stage that makes it first"):
         storage.local_folder(tmp_path / "nowhere")
+    with pytest.raises(UnidocError, match="file: is no folder; "):
+        storage.local_folder(tmp_path / "file")
 
 
 def in_a_process_of_its_own(test: Callable[..., None], *args: Any) -> None:

@@ -118,7 +118,8 @@ def local_folder(path: str | Path) -> Path:
     """A stage's input as a folder on this machine; one on S3 is copied into the cache first, changed files only."""
     if not s3.is_s3(path):
         if not Path(path).is_dir():
-            raise UnidocError(f"{path}: no such folder")
+            what = "is no folder" if Path(path).exists() else "no such folder"
+            raise UnidocError(f"{path}: {what}; correct its name, or run the stage that makes it first")
         return Path(path)
     target = s3.mirror(str(path))
     with _lock(_work(target), path, wait=True):
@@ -177,9 +178,8 @@ def _open_lock(work: Path, out: str | Path) -> TextIO:
     while True:
         try:
             work.mkdir(parents=True, exist_ok=True)
-            return (work / "lock").open("a+")
-        except FileNotFoundError:
-            continue  # removed, likewise, between these two calls
+            with suppress(FileNotFoundError):  # removed, likewise, between these two calls
+                return (work / "lock").open("a+")
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
