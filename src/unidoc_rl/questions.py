@@ -240,4 +240,7 @@ def _read(path: Path) -> Iterator[Question]:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             key = ".".join(str(part) for part in first["loc"]) or "the whole"
-            raise UnidocError(f"{path}: question {number}: {key}: {first['msg']}") from None
+            raise UnidocError(
+                f"{path}: question {number}: {key}: {first['msg']}; "
+                "`python -m pydoc unidoc_rl.questions` shows a whole one"
+            ) from None

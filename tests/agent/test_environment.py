@@ -186,7 +186,7 @@ def test_a_search_that_is_away_voids_those_that_search_and_no_other(world: World
 
 
 def test_an_index_of_another_corpus_is_told(world: World) -> None:
-    with pytest.raises(UnidocError, match=r"has no page moths_1; is the index of another corpus\?"):
+    with pytest.raises(UnidocError, match=r"has no page moths_1; name the corpus of which"):
         Pictures(world.corpus, PLAIN).whole("moths_1")
 
 

@@ -87,7 +87,9 @@ class Pictures:
 
     def _page(self, page: str) -> _Page:
         if page not in self._pages:
-            raise UnidocError(f"{self._folder}: has no page {page}; is the index of another corpus?")
+            raise UnidocError(
+                f"{self._folder}: has no page {page}; name the corpus of which the index, or what was played, was made"
+            )
         return self._pages[page]
 
 
