@@ -27,6 +27,8 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGSEGV)
         elif task == "hang":
             threading.Event().wait()
+        elif task == "group":
+            connection.send(os.getpgrp())
         elif task == "leave":
             sys.exit(7)
         else:

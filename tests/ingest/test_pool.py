@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +42,13 @@ def test_a_task_is_taken_only_when_a_worker_is_free() -> None:
     with Pool(WORKER, [], 1, seconds=5) as pool:
         for task, _ in pool.run(tasks()):
             assert len(taken) <= ["a", "b", "c", "d"].index(task) + 2
+
+
+def test_control_c_at_the_screen_reaches_no_worker() -> None:
+    """It goes to the group of processes at the screen; a worker would die of it with a traceback."""
+    with Pool(WORKER, [], 1, seconds=5) as pool:
+        ((_, group),) = pool.run(["group"])
+    assert group != os.getpgrp()
 
 
 def test_a_worker_that_does_not_start_is_an_error_at_once() -> None:

@@ -48,7 +48,11 @@ class _Worker:
             # Not multiprocessing's own start: that would import the caller's main module again in every worker.
             command = [sys.executable, "-m", module, str(theirs.fileno()), *arguments]
             self.process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.__stderr__
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.__stderr__,
+                process_group=0,  # Ctrl-C is for the caller, which ends its workers: none tells of it by itself
             )
         self.connection = Connection(ours.detach())
         self.ready = False
