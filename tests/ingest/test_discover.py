@@ -35,6 +35,13 @@ def test_pdfs_are_documents_wherever_they_lie_and_hidden_files_are_not(tmp_path:
     assert problems == []
 
 
+def test_what_systems_and_tools_leave_in_a_folder_is_no_document_that_is_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "a.pdf", ".DS_Store", "Thumbs.db", "deep/desktop.ini", "~$letter.docx", "._a.pdf")
+    found, problems = discover(str(tmp_path))
+    assert shape(found) == {"a": ["a.pdf"]}
+    assert problems == []
+
+
 def test_pictures_named_by_document_and_page(tmp_path: Path) -> None:
     touch(tmp_path, "report_2.jpg", "report_10.jpg", "report_1.jpg", "slides_1.png")
     found, _ = discover(str(tmp_path))

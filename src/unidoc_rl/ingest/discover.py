@@ -23,6 +23,8 @@ from unidoc_rl.ingest.problems import Problem
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 LIST = ".txt"
+OF_WINDOWS = {"thumbs.db", "desktop.ini"}  # which it puts into folders by itself
+OPEN_IN_OFFICE = "~$"  # how the name of a file begins that stands beside one that is open there
 
 _NUMBERED = re.compile(r"(?P<document>.+)_(?P<n>\d{1,5})")
 
@@ -144,6 +146,8 @@ def _is_file(path: Path) -> bool:
 def _is_hidden(name: str) -> bool:
     """What systems and tools leave behind."""
     path = PurePosixPath(name)
+    if path.name.lower() in OF_WINDOWS or path.name.startswith(OPEN_IN_OFFICE):
+        return True
     return any(part.startswith(".") and part != ".." for part in path.parts) or path.name == s3.COMPLETE
 
 
