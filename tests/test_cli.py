@@ -18,12 +18,12 @@ from unidoc_rl.evaluate.measures import evaluation
 from unidoc_rl.params import Params
 
 REPOSITORY = Path(__file__).parents[1]
+UNIDOC = str(Path(sys.executable).with_name("unidoc"))
 SECTIONS = {name: section for name, section in Params() if name in cli.cli.commands}
 
 
 def unidoc(*arguments: str | Path, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("unidoc")), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return subprocess.run([UNIDOC, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def test_help_imports_nothing_but_click() -> None:
@@ -65,6 +65,20 @@ def test_a_folder_that_may_not_be_written_is_named() -> None:
     done = unidoc("promote", "--rollback", cwd=Path("/sys"))
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"unidoc: .*\.mlflow: .+; give this account the right, or go elsewhere: .+\n", done.stderr)
+
+
+def test_a_disk_without_room_for_the_database_is_told_in_a_line(tmp_path: Path) -> None:
+    """A file system of some kilobytes, in a name space of the test's own."""
+    script = f"mount -t tmpfs -o size=256k none {tmp_path} && cd {tmp_path} && exec {UNIDOC} promote --rollback"
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    told = r"unidoc: .*/\.mlflow/mlflow\.db: cannot be used now \(database or disk is full\); free some space, .+\n"
+    assert re.fullmatch(told, done.stderr)
 
 
 @pytest.mark.parametrize(

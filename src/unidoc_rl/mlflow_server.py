@@ -149,14 +149,17 @@ def opened(address: str | None) -> tuple[MlflowClient, str]:
     folder = FOLDER.resolve()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that create one database break it
-        if not (folder / DATABASE).exists():
-            _make_database(folder)
         database = f"sqlite:///{folder / DATABASE}"
         try:
+            if not (folder / DATABASE).exists():
+                _make_database(folder)
             client = MlflowClient(database, database)
             return client, _experiment_of(client, (folder / "artifacts").as_uri())
-        except OperationalError:  # locked, or the disk is full: it is sound
-            raise
+        except OperationalError as error:  # locked, or the disk is full: it is sound
+            raise UnidocError(
+                f"{folder / DATABASE}: cannot be used now ({error.orig}); free some space, or end what holds it, "
+                "and run again"
+            ) from error
         except DatabaseError as error:
             raise UnidocError(
                 f"{folder / DATABASE}: is damaged ({error.orig}); bring a copy back, or move it away for a new one"

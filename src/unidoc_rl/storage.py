@@ -94,7 +94,7 @@ def writing(out: str | Path, *markers: str) -> Iterator[Output]:
         raise UnidocError(f"{out}: is the folder that you are in, or holds it; go elsewhere, or name one below it")
     work = _work(target)
     unsent = work / "unsent"
-    with _lock(work, out):
+    with _named_where_full(out), _lock(work, out):
         _recover(target, work)
         if s3.is_s3(out):
             s3.refuse_foreign(str(out))
@@ -112,6 +112,17 @@ def writing(out: str | Path, *markers: str) -> Iterator[Output]:
             unsent.touch()  # if sending fails, the next run takes over what this one made, not what S3 still holds
             s3.push(target, str(out))
         _remove(work)
+
+
+@contextmanager
+def _named_where_full(out: str | Path) -> Iterator[None]:
+    """Of a file that is open already, the system does not say on which disk it found no space."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            error.filename = str(out)
+        raise
 
 
 def local_folder(path: str | Path) -> Path:

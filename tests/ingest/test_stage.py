@@ -413,7 +413,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_former_corpus(tmp_path: Path) ->
         check=False,
     )
     assert "status 1" in done.stdout
-    assert "the disk is full" in done.stderr
+    assert "unidoc: corpus: the disk is full; free some space and run again" in done.stderr
     assert "corpus/pages.parquet: OK" in done.stdout
 
 

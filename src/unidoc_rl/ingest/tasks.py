@@ -110,4 +110,4 @@ class DiskError:
 
     errno: int
     message: str
-    path: str
+    path: str | None

@@ -58,7 +58,7 @@ class Reader:
             return Failed(f"needs more than {MEMORY >> 20} MB for a page", "print it to a new PDF, or scale it down")
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                return DiskError(error.errno, error.strerror or "", str(error.filename))
+                return DiskError(error.errno, error.strerror or "", error.filename)
             return Failed(f"cannot be read ({error.strerror})", "check the file and its permissions")
 
     def _count(self, task: Count) -> Counted:
