@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from unidoc_rl import cli
 from unidoc_rl.evaluate.measures import evaluation
-from unidoc_rl.params import Params
+from unidoc_rl.params import Params, load
 
 REPOSITORY = Path(__file__).parents[1]
 UNIDOC = str(Path(sys.executable).with_name("unidoc"))
@@ -42,7 +42,7 @@ def test_the_list_of_commands_cuts_no_sentence(group: list[str]) -> None:
 @pytest.mark.parametrize("name", [*cli.cli.commands])
 def test_every_command_has_help_that_names_its_parameters_and_defaults(name: str) -> None:
     shown_in = click.Context(cli.cli.commands[name])
-    shown = CliRunner().invoke(cli.cli, [name, "--help"], terminal_width=200, max_content_width=200)
+    shown = CliRunner().invoke(cli.cli, [name, "--help"], terminal_width=300, max_content_width=300)
     assert shown.exit_code == 0
     for parameter in cli.cli.commands[name].params:
         for shown_as in parameter.opts if parameter.param_type_name == "option" else [parameter.make_metavar(shown_in)]:
@@ -50,7 +50,10 @@ def test_every_command_has_help_that_names_its_parameters_and_defaults(name: str
     assert len(cli.cli.commands[name].get_short_help_str()) > 10
     if name in SECTIONS:
         for key, value in SECTIONS[name]:
-            assert re.search(rf"{name}\.{key} .+\[{re.escape(str(value))}\]", shown.output)
+            ((default, others),) = re.findall(rf"{name}\.{key} .+  \[(.+?)(?:; or (.+))?\]\n", shown.output)
+            assert load(None, [f"{name}.{key}={default}"]) == Params()  # as --set takes it
+            for other in others.split(", ") if others else []:
+                assert getattr(getattr(load(None, [f"{name}.{key}={other}"]), name), key) == other != value
 
 
 def test_every_parameter_but_those_of_all_is_explained_by_a_command() -> None:

@@ -51,12 +51,12 @@ class _StageCommand(click.Command):
         self._sections = sections or (name,)
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        from unidoc_rl.params import Params
+        from unidoc_rl.params import Params, possible
 
         for name in self._sections:
             section = Params.model_fields[name].default
             rows = [
-                (f"{name}.{key}", f"{field.description}  [{getattr(section, key)}]")
+                (f"{name}.{key}", f"{field.description}  [{possible(field)}]")
                 for key, field in type(section).model_fields.items()
             ]
             with formatter.section(f"Parameters (section {name} of params.yaml, or --set)"):

@@ -537,6 +537,16 @@ def _nearest_key(key: str, fields: Mapping[str, FieldInfo]) -> str:
     return f"; the nearest valid key is {near[0]}" if near else f"; valid keys: {', '.join(fields)}"
 
 
+def possible(field: FieldInfo) -> str:
+    """What it is where nothing is said, as params.yaml and --set have it; and, of one of several names, the others."""
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, list):
+        return f"[{', '.join(value)}]"
+    if typing.get_origin(field.annotation) is Literal:
+        return f"{value}; or {', '.join(other for other in typing.get_args(field.annotation) if other != value)}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _expected(field: FieldInfo, given: Any) -> str:
     annotation = field.annotation
     if typing.get_origin(annotation) is Literal:
