@@ -21,10 +21,11 @@ def test_it_learns_goes_on_and_writes_what_ddp_does(
 ) -> None:
     plain, shared = tmp_path / "plain" / stage, tmp_path / "shared" / stage
     learn_together(learnable, stage, plain, learnable.params(**sections))
-    both = {stage: sections[stage] | {"deepspeed": zero}}
+    both = sections | {stage: sections[stage] | {"deepspeed": zero}}
     assert learn_together(learnable, stage, shared, learnable.params(**both), dies=death)
     begun, written, expected = (load_file(out / "model.safetensors") for out in (learnable.model, shared, plain))
     assert written.keys() == expected.keys()
+    assert any(not weight.equal(begun[name]) for name, weight in expected.items())
     for name, weight in expected.items():  # which may have been computed in bfloat16
         assert (written[name] - weight).norm() <= 0.1 * (weight - begun[name]).norm(), name
     assert marks(shared, stage)["loss" if stage == "sft" else "reward"] == pytest.approx(
@@ -38,7 +39,7 @@ def test_of_weights_that_no_process_has_a_server_is_handed_all(
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     out = tmp_path / "whole" / "grpo"
     with Served(learnable.model).running() as served:
-        shared = {**GRPO["grpo"], "deepspeed": "zero3", "server": served.url}
-        learn_together(learnable, "grpo", out, learnable.params(grpo=shared))
+        shared = {**GRPO, "grpo": {**GRPO["grpo"], "deepspeed": "zero3", "server": served.url}}
+        learn_together(learnable, "grpo", out, learnable.params(**shared))
     assert len(gaps(out)) == 4
     assert max(gaps(out)) < NEVER_DRAWN

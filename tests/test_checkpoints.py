@@ -11,7 +11,10 @@ import pytest
 from tests.trainings import Learnable, learn, learn_where_the_disk_is_small, marks, told
 
 SFT = {"sft": {"epochs": 2.0, "batch": 2, "together": 1, "rate": 5e-3, "save_steps": 2}}
-GRPO = {"grpo": {"steps": 4, "questions": 1, "group": 4, "together": 2, "rate": 1e-2, "save_steps": 2, "scale": "kind"}}
+GRPO = {
+    "grpo": {"steps": 4, "questions": 1, "group": 4, "together": 2, "rate": 1e-2, "save_steps": 2, "scale": "kind"},
+    "rewards": {"of": "outcome"},  # which the model earns now and then
+}
 DEATHS = [  # of four steps; a checkpoint is made after the second and the fourth
     ("while a checkpoint is written", 1),
     ("in a step", 6),
@@ -29,6 +32,7 @@ def test_killed_again_and_again_it_ends_as_if_it_never_was(
     params = learnable.params(**sections)
     whole, killed = tmp_path / "whole" / stage, tmp_path / "killed" / stage
     assert learn(learnable, stage, whole, params) == 0
+    assert (whole / "model.safetensors").read_bytes() != (learnable.model / "model.safetensors").read_bytes()
     for death in DEATHS:
         assert learn(learnable, stage, killed, params, death) == -signal.SIGKILL, death
         assert not killed.exists()

@@ -23,6 +23,7 @@ def test_a_rank_that_is_lost_changes_nothing(
     params = learnable.params(**sections)
     whole, killed = tmp_path / "whole" / stage, tmp_path / "killed" / stage
     assert not learn_together(learnable, stage, whole, params)
+    assert (whole / "model.safetensors").read_bytes() != (learnable.model / "model.safetensors").read_bytes()
     assert learn_together(learnable, stage, killed, params, dies=("in a step", 5))  # the checkpoint is of the second
     assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert marks(killed, stage) == marks(whole, stage)
@@ -48,7 +49,8 @@ def test_two_that_a_server_plays_for_hand_over_what_both_have_learned(
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     out = tmp_path / "whole" / "grpo"
     with Served(learnable.model).running() as served:
-        learn_together(learnable, "grpo", out, learnable.params(grpo={**GRPO["grpo"], "server": served.url}))
+        params = learnable.params(**{**GRPO, "grpo": {**GRPO["grpo"], "server": served.url}})
+        learn_together(learnable, "grpo", out, params)
     assert [version.split("-")[0] for version in served.versions[1:]] == ["0", "1", "2", "3", "4"]
     assert len(gaps(out)) == 4
     assert max(gaps(out)) < NEVER_DRAWN

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.models import write_policy
+from tests.agent.models import RIGHT, write_policy
 from tests.agent.world import QUESTION, World, played
 from unidoc_rl import questions, spread, watching
 from unidoc_rl.agent import trajectories
@@ -67,7 +67,7 @@ def make(folder: Path) -> Learnable:
     asked = [replace(QUESTION, uid=f"q{n}", query=f"What do {n} bees make?", kind=kind) for n, kind in enumerate(kinds)]
     questions.write(folder / "rl.jsonl", asked)
     questions.write(folder / "validation.json", asked[:2])
-    model = write_policy(folder / "model", AGENT, "qwen2_5_vl")
+    model = write_policy(folder / "model", AGENT, "qwen2_5_vl", RIGHT)
     return Learnable(world.corpus, world.folder, model, folder)
 
 

@@ -22,12 +22,14 @@ from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.params import AgentParams
 
+RIGHT = ("<answer>honey</answer>", "<answer>Honey</answer>", "<answer>honey.</answer>")  # of world.QUESTION
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 
 
-def write_policy(folder: Path, params: AgentParams, kind: str) -> Path:
-    """`kind`: qwen2_5_vl or qwen3_vl."""
+def write_policy(folder: Path, params: AgentParams, kind: str, words: Sequence[str] = ()) -> Path:
+    """`kind`: qwen2_5_vl or qwen3_vl. `words`: each a token, so that random weights write them now and then."""
     tokenizer = letters(SPECIAL, eos_token="<|im_end|>", pad_token="<|im_end|>")
+    tokenizer.add_tokens(list(words))
     teach(tokenizer, params)
     tokenizer.save_pretrained(folder)
     ids: dict[str, Any] = {

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
-from tests.agent.models import write_policy
+from tests.agent.models import RIGHT, write_policy
 from tests.agent.world import QUESTION, World
 from unidoc_rl import questions
 from unidoc_rl.agent.encoding import Encoder
@@ -39,7 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_policy(tmp_path_factory.mktemp("model"), AGENT, "qwen2_5_vl")
+    return write_policy(tmp_path_factory.mktemp("model"), AGENT, "qwen2_5_vl", RIGHT)
 
 
 def some_are_void(played: Sequence[Trajectory]) -> list[Trajectory]:
@@ -129,11 +129,13 @@ def test_it_learns_is_tried_on_the_validation_and_leaves_the_eyes_alone(
     world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    params = Params(agent=AGENT, grpo=PARAMS)
+    params = Params(agent=AGENT, grpo=PARAMS, rewards=RewardParams(of="outcome"))
     done = grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
     assert {"reward", "outcome/answered", "kl", "eval_accuracy_first", "eval_accuracy_best"} <= set(done)
     before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
-    assert not [name for name in before if "visual" in name and not torch.equal(before[name], after[name])]
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert not [name for name in changed if "visual" in name]
     noted = json.loads((tmp_path / "out" / "grpo.json").read_text())
     steps = [row for row in noted["history"] if "step_time" in row]
     parts = ("seconds/play", "seconds/score", "seconds/compare", "seconds/learn")
@@ -156,12 +158,15 @@ def test_low_rank_changes_begin_as_the_model_does_and_are_merged(
         told.append(logs)
 
     monkeypatch.setattr(AgentTrainer, "log", log)
-    params = Params(agent=AGENT, grpo=PARAMS.model_copy(update={"lora": 4}))
+    low = PARAMS.model_copy(update={"lora": 4})
+    params = Params(agent=AGENT, grpo=low, rewards=RewardParams(of="outcome"))
     grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
     assert next(row["kl"] for row in told if "kl" in row) == pytest.approx(0, abs=1e-6)
     before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
     assert before.keys() == after.keys()
-    assert not [name for name in before if "visual" in name and not torch.equal(before[name], after[name])]
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert not [name for name in changed if "visual" in name]
 
 
 @pytest.mark.slow
