@@ -58,12 +58,19 @@ def test_ranks_become_normal_quantiles() -> None:
 def test_a_running_deviation_is_kept_for_each_kind() -> None:
     running = credit.RunningDeviation(kept=0.75)
     kinds = ["lookup"] * 3 + ["chart"] * 2
-    # Variances: 0.25 for lookup, 0 for chart (one known reward).
-    assert running(REWARDS, TWO_GROUPS, kinds) == pytest.approx([0.5, 0.5, 0.5, credit.LEAST, credit.LEAST])
-    # Then lookup has 0.01: 0.75 * 0.25 + 0.25 * 0.01 = 0.19.
-    again = np.array([0.1, 0.2, 0.3])
-    assert running(again, np.zeros(3, int), ["lookup"] * 3) == pytest.approx([0.19**0.5] * 3)
-    assert running.variances == pytest.approx({"lookup": 0.19, "chart": 0.0})
+    # Of 1, 0 and 1/2, the mean is 1/2 and that of the squares 5/12; of one known reward, nothing deviates.
+    deviation = (5 / 12 - 1 / 4) ** 0.5
+    assert running(REWARDS, kinds) == pytest.approx([deviation] * 3 + [credit.LEAST] * 2)
+    # Then lookup has 0.2 and 0.14 / 3: a quarter of each, and three of what was known.
+    mean, squares = 0.75 * 0.5 + 0.25 * 0.2, 0.75 * 5 / 12 + 0.25 * 0.14 / 3
+    assert running(np.array([0.1, 0.2, 0.3]), ["lookup"] * 3) == pytest.approx([(squares - mean**2) ** 0.5] * 3)
+    assert running.moments["lookup"] == pytest.approx((mean, squares))
+    assert running.moments["chart"] == pytest.approx((0.2, 0.04))
+
+
+def test_a_running_deviation_is_of_all_rewards_of_a_kind_whatever_their_groups() -> None:
+    running = credit.RunningDeviation()
+    assert running(np.array([1.0, 1.0, 0.0, 0.0]), ["lookup"] * 4) == pytest.approx([0.5] * 4)
 
 
 def test_groups_without_signal_are_counted() -> None:

@@ -38,21 +38,27 @@ def ranked(values: Floats, groups: Ints) -> Floats:
 
 
 class RunningDeviation:
-    """EMA-GRPO's scale: of all groups that ask the same kind of question, lately."""
+    """EMA-GRPO's scale: of all that the same kind of question has earned lately, whatever the group."""
 
-    def __init__(self, kept: float = 0.9) -> None:
+    def __init__(self, kept: float = 0.99) -> None:
         self._kept = kept
-        self.variances: dict[str, float] = {}  # by the kind of question
+        self.moments: dict[str, Sequence[float]] = {}  # by the kind of question: the mean, and that of the squares
 
-    def __call__(self, values: Floats, groups: Ints, kinds: Sequence[str]) -> Floats:
-        """The deviations as they are after these groups."""
-        variances = _of_groups(values, groups, _deviation) ** 2
+    def __call__(self, values: Floats, kinds: Sequence[str]) -> Floats:
+        """The deviations as they are after these."""
         for kind in sorted(set(kinds)):
-            of_kind = variances[[one == kind for one in kinds] & ~np.isnan(values)]
+            of_kind = _known(values[[one == kind for one in kinds]])
             if len(of_kind):
-                known, now = self.variances.get(kind), float(of_kind.mean())
-                self.variances[kind] = now if known is None else self._kept * known + (1 - self._kept) * now
-        return np.array([max(self.variances.get(kind, 0.0) ** 0.5, LEAST) for kind in kinds])
+                now = [float(of_kind.mean()), float((of_kind**2).mean())]
+                former = self.moments.get(kind, now)
+                self.moments[kind] = [
+                    self._kept * one + (1 - self._kept) * new for one, new in zip(former, now, strict=True)
+                ]
+        return np.array([self._deviation(kind) for kind in kinds])
+
+    def _deviation(self, kind: str) -> float:
+        mean, squares = self.moments.get(kind, (0.0, 0.0))
+        return max(squares - mean**2, LEAST**2) ** 0.5
 
 
 def without_signal(values: Floats, groups: Ints) -> float:

@@ -90,10 +90,10 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
         )
 
     def carried(self) -> Mapping[str, Any]:
-        return {"variances": self._running.variances}
+        return {"moments": self._running.moments}
 
     def take_up(self, carried: Mapping[str, Any]) -> None:
-        self._running.variances = dict(carried["variances"])
+        self._running.moments = dict(carried["moments"])
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         asked = [self._game.questions[row["number"]] for row in inputs]
@@ -187,7 +187,7 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
                 return credit.by_group(rewards, groups)
             case "kind":
                 kinds = list(gather_object([one.question.kind for one in played]))
-                return self._running(rewards, groups, kinds)
+                return self._running(rewards, kinds)
             case _:
                 return np.ones(len(rewards))
 
