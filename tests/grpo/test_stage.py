@@ -27,9 +27,9 @@ from unidoc_rl.params import AgentParams, GrpoParams, Params, RewardParams
 from unidoc_rl.types import Outcome, Scores, Trajectory
 
 AGENT = AgentParams(turns=3, turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
-PARAMS = GrpoParams(steps=2, questions=1, group=4, together=2, rate=1e-2, save_steps=1, credit="turn")
+PARAMS = GrpoParams(steps=2, questions=1, group=4, together=2, rate=1e-2, save_steps=2, credit="turn")
 NAN = torch.tensor(float("nan"), requires_grad=True)
-QUESTIONS = [QUESTION, replace(QUESTION, uid="q2", query="What is steel?", answer="iron")]
+QUESTIONS = [QUESTION, replace(QUESTION, uid="q2", query="What is sweet?")]
 
 
 @pytest.fixture(scope="module")
