@@ -271,8 +271,8 @@ class GrpoParams(Section):
     clip: float = Field(0.2, gt=0, lt=1, description="how far a token's probability may move in a step")
     scale: Literal["group", "none", "kind", "rank"] = Field(
         "group",
-        description="of advantages: by the group's deviation; not at all (Dr. GRPO); by the running one of the kind of "
-        "question (EMA-GRPO); ranks to normal quantiles (G2RPO)",
+        description="of advantages: by the group's deviation; not at all, nor by the length of an episode (Dr. GRPO); "
+        "by the running one of the kind of question (EMA-GRPO); ranks to normal quantiles (G2RPO)",
     )
     credit: Literal["episode", "turn"] = Field(
         "episode", description="one advantage for all of an episode, or each turn's, of the rewards it could influence"

@@ -50,6 +50,10 @@ def some_are_void(played: Sequence[Trajectory]) -> list[Trajectory]:
 
 @pytest.fixture
 def trainer(world: World, model: Path, tmp_path: Path) -> AgentTrainer:
+    return learner(world, model, tmp_path, PARAMS)
+
+
+def learner(world: World, model: Path, checkpoints: Path, params: GrpoParams) -> AgentTrainer:
     encoder, pictures = Encoder.of(model), Pictures(world.corpus, AGENT)
 
     def policy(playing: Any, seed: int, temperature: float) -> TransformersPolicy:
@@ -60,7 +64,7 @@ def trainer(world: World, model: Path, tmp_path: Path) -> AgentTrainer:
     game = Game(
         QUESTIONS, [], world.environment(AGENT), encoder, Here(policy), some_are_void, RewardParams(of="outcome")
     )
-    return AgentTrainer.of(AutoModelForImageTextToText.from_pretrained(model), PARAMS, game, tmp_path)
+    return AgentTrainer.of(AutoModelForImageTextToText.from_pretrained(model), params, game, checkpoints)
 
 
 def test_every_question_is_asked_once_before_any_comes_again() -> None:
@@ -114,6 +118,26 @@ def test_only_the_agent_s_words_count_and_none_of_a_void_episode(trainer: AgentT
     # Of 0, 1/4 and 1/2, a standard deviation of 1/4 apart: -1, 0 and 1.
     for row, worth in enumerate((-1.0, 0.0, 1.0)):
         assert made["advantages"][row][counted[row]] == pytest.approx(worth, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", ["none", "group"])
+def test_without_a_scale_a_token_counts_the_same_however_long_its_episode(
+    world: World, model: Path, tmp_path: Path, scale: str
+) -> None:
+    """Dr. GRPO's; else an episode does."""
+    one = learner(world, model, tmp_path, PARAMS.model_copy(update={"scale": scale, "together": 4}))
+    one.current_gradient_accumulation_steps = 1  # as in an epoch
+    made = one._generate_and_score_completions([{"number": 0}] * 4)
+    losses, lengths = [], made["tool_mask"].sum(dim=1)[:3]
+    for row in range(3):
+        alone = torch.zeros_like(made["advantages"])
+        alone[row] = 1.0
+        with torch.no_grad():
+            losses.append(one._compute_loss(one.model, made | {"advantages": alone}))
+    assert len(set(lengths.tolist())) > 1
+    weights = lengths / lengths[0] if scale == "none" else torch.ones(3)
+    assert torch.stack(losses) / losses[0] == pytest.approx(weights.numpy(), rel=1e-4)
 
 
 def files(folder: Path) -> tuple[Path, Path]:

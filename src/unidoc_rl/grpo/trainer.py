@@ -344,7 +344,7 @@ def _config(params: GrpoParams, checkpoints: Path) -> GRPOConfig:
         warmup_steps=params.warmup,
         beta=params.kl,
         epsilon=params.clip,
-        loss_type="grpo",
+        loss_type="dr_grpo" if params.scale == "none" else "grpo",  # an episode by a constant, or by its length
         seed=params.seed,
         shuffle_dataset=False,  # it is in order
         log_multimodal=False,
