@@ -11,7 +11,7 @@ import pytest
 from tests.trainings import Learnable, learn, learn_where_the_disk_is_small, marks, told
 
 SFT = {"sft": {"epochs": 2.0, "batch": 2, "together": 1, "rate": 5e-3, "save_steps": 2}}
-GRPO = {
+GRPO: dict[str, dict[str, Any]] = {
     "grpo": {"steps": 4, "questions": 1, "group": 4, "together": 2, "rate": 1e-2, "save_steps": 2, "scale": "kind"},
     "rewards": {"of": "outcome"},  # which the model earns now and then
 }

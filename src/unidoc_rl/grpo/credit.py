@@ -6,6 +6,7 @@ but for the running deviation, which is kept between steps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
@@ -58,7 +59,7 @@ class RunningDeviation:
 
     def _deviation(self, kind: str) -> float:
         mean, squares = self.moments.get(kind, (0.0, 0.0))
-        return max(squares - mean**2, LEAST**2) ** 0.5
+        return math.sqrt(max(squares - mean**2, LEAST**2))
 
 
 def without_signal(values: Floats, groups: Ints) -> float:
