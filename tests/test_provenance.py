@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,11 +34,13 @@ def test_addresses_are_known_by_themselves() -> None:
 
 
 def test_an_image_tells_the_commit_that_it_was_built_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is neither git nor a checkout; and one that was not told it has its version."""
+    """Where there is no checkout, with git and without; and one that was not told it has its version."""
     revision = "0123456789abcdef0123456789abcdef01234567"
     monkeypatch.setenv("UNIDOC_COMMIT", revision)
+    assert re.fullmatch("[0-9a-f]{12,}", commit())
     assert commit() not in revision
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
+    assert commit() == revision[:12]
     monkeypatch.setenv("PATH", str(tmp_path))
     assert commit() == revision[:12]
     monkeypatch.setenv("UNIDOC_COMMIT", "unknown")

@@ -164,11 +164,12 @@ def test_it_asks_again_and_waits_as_it_is_told() -> None:
         error(503, "loading"),
         error(408, ""),
         error(409, ""),
+        error(503, "closed for the night", Retry_After="36000"),
     ]
     chat = scripted(*given)
-    assert ask(chat, sleep=slept.append, chance=lambda: 1.0).text == "fine"
-    assert slept == [0.5, 1, 7 + 2, 4, 8, 16]
-    assert len(chat.asked) == 7
+    assert ask(chat, tries=8, sleep=slept.append, chance=lambda: 1.0).text == "fine"
+    assert slept == [0.5, 1, 7 + 2, 4, 8, 16, 30 + 30]
+    assert len(chat.asked) == 8
 
 
 def test_a_connection_that_breaks_is_opened_again() -> None:
