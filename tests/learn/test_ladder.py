@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,18 +133,29 @@ def test_the_table_has_all_rows_with_intervals_and_says_what_is_not_shown(
     assert tab.evaluate("document.documentElement.scrollWidth") == PHONE[0]
 
 
-def write_played(out: Path, missing: str = "") -> None:
-    """What all rows have learned and played of two questions; `missing`: the row that has played one."""
-    history = [{"step": 1, "step_time": 2.0, "groups_without_signal": 0.5, "reward": 0.1, "reward/answer": 0.1}]
-    history.append({"step": 1, "eval_accuracy": 0.5})
+HISTORY = [
+    {"step": 1, "step_time": 2.0, "groups_without_signal": 0.5, "reward": 0.1, "reward/answer": 0.1},
+    {"step": 1, "eval_accuracy": 0.5},
+]
+
+
+def write_played(
+    out: Path,
+    missing: str = "",
+    seed: int = 0,
+    history: Sequence[Mapping[str, float]] = HISTORY,
+    uids: Sequence[str] = ("one", "other"),
+    right: Collection[str] = [row.name for row in ROWS],
+) -> None:
+    """What all rows have learned and played; `missing`: that has played a question less; `right`: in all of them."""
     for row in ROWS:
-        policy, played = places(out, 0, row.policy)
+        policy, played = places(out, seed, row.policy)
         policy.mkdir(parents=True, exist_ok=True)
         (policy / "grpo.json").write_text(json.dumps({"history": history}))
         played.mkdir(parents=True, exist_ok=True)
         file = played / EVALUATION
         before = json.loads(file.read_text()) if file.exists() else {}  # of the baseline, whose row is above
-        rows = {uid: {"value": 1.0} for uid in ("one", "other")[row.name == missing :]}
+        rows = {uid: {"value": float(row.name in right)} for uid in uids[row.name == missing :]}
         file.write_text(json.dumps({row.baseline or row.policy: {"rows": rows}, **before}))
 
 
@@ -155,6 +167,35 @@ def test_rows_of_other_questions_are_not_compared(tmp_path: Path, missing: str, 
     told = f"evaluations/{where}: has 1 of the 2 questions for the row {missing}; remove this"
     with pytest.raises(UnidocError, match=told):
         table.ladder(tmp_path / "less", 1, Params())
+
+
+def test_a_row_is_told_by_the_means_of_its_seeds_and_beside_the_row_above(tmp_path: Path) -> None:
+    tried = ([(0, 0.9), (4, 0.4), (8, 0.6)], [(0, 0.1), (4, 0.8), (8, 0.2)])  # 0: what it began with
+    for seed, right in enumerate([["sft", "vrag", "unidoc"], ["sft", "unidoc"]]):
+        marks = {"step_time": 2.0 + seed, "groups_without_signal": 0.5 * seed, "reward": 1}
+        steps = [{"step": n, "reward/answer": n + 10 * seed, **marks} for n in range(1, 9)]
+        history = [*steps, *({"step": step, "eval_accuracy": value} for step, value in tried[seed])]
+        write_played(tmp_path, "", seed, history, [f"q{n}" for n in range(20)], right)
+    grpo = {"steps": 8, "questions": 4, "group": 5}
+    found = table.ladder(tmp_path, 2, Params.model_validate({"grpo": grpo}))
+    assert (found.seeds, found.questions, found.episodes) == (2, 20, 160)
+    rungs = {rung.row.name: rung for rung in found.rungs}
+    assert rungs["vrag"].seeds == [1, 0]
+    assert rungs["vrag"].accuracy.value == 0.5
+    assert {name: rung.gain and rung.gain.value for name, rung in rungs.items()} == {
+        "rag": None, "react": 0, "sft": 1, "search-r1": -1, "vrag": 0.5, "unidoc": 0.5, "unidoc-turn": -1
+    }  # fmt: skip
+    assert {name: rung.verdict for name, rung in rungs.items()} == {
+        "rag": "", "react": "not told apart", "sft": "better", "search-r1": "worse", "vrag": "not told apart",
+        "unidoc": "not told apart", "unidoc-turn": "worse",
+    }  # fmt: skip
+    assert rungs["sft"].learned is None
+    learned = rungs["unidoc"].learned
+    assert learned is not None
+    assert (learned.silent, learned.best, learned.seconds) == (0.25, 6, 20)
+    assert learned.parts == {"answer": (6.5, 12.5)}
+    assert learned.tried == [(0, 0.5), (4, pytest.approx(0.6)), (8, pytest.approx(0.4))]
+    assert learned.curves["reward/answer"] == [(n, n + 5) for n in range(1, 9)]
 
 
 def test_the_page_says_that_every_comparison_is_held_to_the_same(tmp_path: Path) -> None:
@@ -220,8 +261,3 @@ def test_what_cannot_be_climbed_is_told_before_any_work(tmp_path: Path, section:
     with pytest.raises(UnidocError, match=f"{section}.{key}: "):
         learn(tmp_path / "out", 1, Params.model_validate({section: {key: value}}))
     assert not (tmp_path / "out").exists()
-
-
-def test_what_it_began_with_is_no_checkpoint_that_could_be_the_best() -> None:
-    tried = [{"step": step, "eval_accuracy": value} for step, value in enumerate([0.5, 0.2, 0.3])]
-    assert table._best(tried, "eval_accuracy") == 2
