@@ -115,6 +115,16 @@ def test_over_seeds_an_interval_holds_the_truth_and_equals_are_rarely_told_apart
     assert np.mean(apart) <= 0.1
 
 
+def test_three_seeds_are_drawn_as_far_apart_as_any_would_be_but_not_beyond_none_and_all() -> None:
+    found = over_seeds(np.repeat([[0.4], [0.5], [0.6]], 50, axis=1))
+    # One draw in 27 is of the lowest alone; the deviation of three is that of any, less a third of the variance.
+    assert (found.low, found.high) == pytest.approx((0.5 - 0.1 * 1.5**0.5, 0.5 + 0.1 * 1.5**0.5))
+    few = np.zeros((3, 40))
+    few[0, :2] = 1
+    assert over_seeds(few).low == 0
+    assert over_seeds(1 - few).high == 1
+
+
 def test_a_gain_over_seeds_is_found_in_pairs() -> None:
     first = np.tile([0.0] * 30 + [1.0] * 30, (3, 1))
     second = np.tile([0.0] * 20 + [1.0] * 40, (3, 1))

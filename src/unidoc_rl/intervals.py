@@ -77,12 +77,16 @@ def difference(first: Sequence[float], second: Sequence[float], right: float = 1
 
 
 def over_seeds(table: ArrayLike, seed: int = 0) -> Measured:
-    """The mean of (seeds, questions), with the interval of drawing both anew; where all is alike, as of a share."""
+    """The mean of (seeds, questions), each from 0 to 1, with the interval of drawing both anew.
+
+    Where all is alike, it is that of a share.
+    """
     given = np.asarray(table, dtype=np.float64)
     if np.ptp(given) == 0:
         return share(given[0], seed=seed)
     low, high = np.quantile(_crossed(given, seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Measured(float(given.mean()), float(low), float(high), given.size)
+    # A few seeds are drawn wider apart than they are, and few right answers so beyond none.
+    return Measured(float(given.mean()), max(0.0, float(low)), min(1.0, float(high)), given.size)
 
 
 def difference_over_seeds(first: ArrayLike, second: ArrayLike, right: float = 1.0, seed: int = 0) -> Difference:
