@@ -163,10 +163,21 @@ def test_a_stall_ends(tmp_path: Path) -> None:
 
 
 def test_an_endpoint_that_is_away_for_everything_ends_the_run(tmp_path: Path) -> None:
-    with asking(Chat(lambda _: error(503, "down")), tmp_path) as asked:
-        for n in range(AWAY_IN_A_ROW):
-            with pytest.raises(EndpointAway):
-                asked((f"What {n}?",), Wanted)
+    """Not one that answers now and then, or that will not take what it is given."""
+
+    def answer(body: Body) -> Given:
+        if "well" in text_of(body):
+            return completion(FINE)
+        return error(400, "not that") if "odd" in text_of(body) else error(503, "down")
+
+    with asking(Chat(answer), tmp_path) as asked:
+        for part in ("first", "second"):
+            asked((f"Is all well {part}?",), Wanted)
+            for n in range(AWAY_IN_A_ROW):
+                with pytest.raises(EndpointAway):
+                    asked((f"What {part} {n}?",), Wanted)
+            with pytest.raises(Unreadable):
+                asked((f"An odd {part}?",), Wanted)
         with pytest.raises(UnidocError, match="run again to go on") as caught:
             asked(("What?",), Wanted)
     assert not isinstance(caught.value, EndpointAway)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from unidoc_rl import boxes
 from unidoc_rl.agent.pictures import Pictures
-from unidoc_rl.curate.layout import Layout
+from unidoc_rl.curate.layout import Layout, Place
 from unidoc_rl.curate.shown import COLOURS, LARGEST, Shown
 from unidoc_rl.params import AgentParams
 from unidoc_rl.types import Box
@@ -40,12 +40,30 @@ def test_numbers_hide_neither_each_other_nor_what_they_are_about(with_regions: P
     assert of_colour(drawn, COLOURS[2]) > of_colour(plain, COLOURS[2]) + 100
 
 
+class _Scanned(Layout):
+    """Pages of much more than anybody can see."""
+
+    def place(self, page: str) -> Place:
+        return super().place(page)._replace(width=4000, height=6000)
+
+
+def test_full_resolution_is_what_the_page_has_and_no_more_than_makes_sense(with_regions: Path) -> None:
+    pictures = Pictures(with_regions, AgentParams())
+    for layout in (Layout(with_regions), _Scanned(with_regions)):
+        page = next(iter(layout.pages_of.values()))[0]
+        full, place = Shown(pictures, layout).full(page), layout.place(page)
+        if place.width * place.height <= LARGEST:
+            assert (full.width, full.height) == (place.width, place.height)
+        else:
+            assert 0.99 * LARGEST < full.width * full.height < 1.01 * LARGEST
+            assert abs(full.width / full.height - 4000 / 6000) < 0.01
+
+
 def test_pictures_have_bounds_and_can_be_made_smaller(with_regions: Path) -> None:
     layout, params = Layout(with_regions), AgentParams()
     shown = Shown(Pictures(with_regions, params), layout)
     for own in layout.pages_of.values():
         full, whole = shown.full(own[0]), shown.whole(own[0])
-        assert full.width * full.height <= LARGEST * 1.01
         assert whole.width * whole.height <= params.max_pixels
     height, width, _ = pixels(shown.jpeg(full, 4)).shape
     assert (width, height) == (full.width // 4, full.height // 4)

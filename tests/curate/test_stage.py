@@ -242,8 +242,9 @@ def test_who_does_the_same_twice_or_goes_on_for_too_long_is_rejected(small: Smal
         again = replace(one, turns=(*one.turns[: at + 1], one.turns[at], *one.turns[at + 1 :]))
         assert repetition(again, Params())
     written_in_all = sum(turn.reply.tokens for turn in one.turns)
-    for most, why in ((written_in_all, None), (written_in_all - 1, "too_long")):
-        assert reason(one, Params(curate=CurateParams(tokens=most))) == why
+    for less, why in ((0, None), (1, "too_long")):
+        assert reason(one, Params(curate=CurateParams(tokens=written_in_all - less))) == why
+        assert reason(one, Params(curate=CurateParams(turns=len(one.turns) - less))) == why
 
 
 @pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.ANSWERED])
@@ -375,7 +376,9 @@ def test_questions_that_cannot_be_played_are_listed(
     done = unidoc_curate(tmp_path / "asked.jsonl", small)
     assert done.exit_code == LEFT_OUT
     assert "5 questions cannot be played; out/report.json names each, and why" in done.output
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["left_out"] == {
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["questions"] == 7
+    assert report["left_out"] == {
         some[1].uid: f"page {gold_pages(gone)[0]} is not in the corpus",
         some[2].uid: "its answer is empty",
         some[3].uid: "nobody has said on which page its answer stands",
@@ -575,9 +578,12 @@ def test_a_part_is_known_by_all_that_changes_what_is_made_and_by_nothing_else(
     for changed in ({"at_once": 1}, {"per_minute": 9.0}, {"may_leave_out": 5}):
         params = Params(curate=curating.model_copy(update=changed))
         assert curate(asked, small.corpus, str(small.index), "out", params, parts=["part"]).sft == 1
-    weights.write_text("2")
-    with pytest.raises(UnidocError, match="part: was made of other"):
-        curate(asked, small.corpus, str(small.index), "out", Params(curate=curating), parts=["part"])
+    for other in ({"agent": AgentParams(turns=9)}, {"rewards": RewardParams(of="gated")}, {}):
+        if not other:
+            weights.write_text("2")
+        params = Params.model_validate({"curate": curating, **other})
+        with pytest.raises(UnidocError, match="part: was made of other"):
+            curate(asked, small.corpus, str(small.index), "out", params, parts=["part"])
 
 
 def without_times(line: str) -> str:

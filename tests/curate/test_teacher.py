@@ -137,9 +137,14 @@ def test_after_three_searches_it_says_that_the_documents_do_not(
 def test_replies_dressed_as_models_do_make_the_same_turns(small: Small, with_regions: Path, tmp_path: Path) -> None:
     asked = [question for question in small.asked() if question.evidence][:8]
     plain = taught(small, with_regions, Stub(with_regions, asked), tmp_path / "plain")
-    dressed = Stub(
-        with_regions, asked, dress=lambda text: f"<think>{{}}?</think>Voilà :\n```json\n{text}\n```\nもっと{{"
-    )
+
+    def dress(text: str) -> str:
+        reply = json.loads(text)
+        if "regions" in reply:
+            text = json.dumps({"regions": reply["regions"] * 2})
+        return f"<think>{{}}?</think>Voilà :\n```json\n{text}\n```\nもっと{{"
+
+    dressed = Stub(with_regions, asked, dress=dress)
     others = taught(small, with_regions, dressed, tmp_path / "dressed")
     assert not any(differs(plain, others, uid) for uid in plain)
     assert {one.outcome for one in others.values()} == {Outcome.ANSWERED}
