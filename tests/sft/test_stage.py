@@ -265,6 +265,7 @@ def test_a_policy_is_taught_the_protocol_that_it_has_learned(
     assert system_prompt(agent) in Encoder.of(tmp_path / "out").write([("user", ["What?"])], begin_turn=True)
 
 
+@pytest.mark.parametrize(("rate", "lora", "told"), [(5e-3, 0, True), (1e-5, 0, False), (5e-3, 4, False)])
 def test_a_rate_that_is_for_small_models_is_told(
     world: World,
     model: Path,
@@ -272,13 +273,17 @@ def test_a_rate_that_is_for_small_models_is_told(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    rate: float,
+    lora: int,
+    told: bool,
 ) -> None:
+    """Low-rank changes want a high one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(watching, "LARGE", 50_000)
     trajectories.write(tmp_path / "sft.jsonl", episodes)
-    once = PARAMS.model_copy(update={"model": str(model), "epochs": 1.0})
+    once = PARAMS.model_copy(update={"model": str(model), "epochs": 1.0, "rate": rate, "lora": lora})
     sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", Params(agent=AGENT, sft=once))
-    assert "imitating: a rate of 0.005 may ruin a model of 0.0 B weights" in capsys.readouterr().err
+    assert ("imitating: a rate of 0.005 may ruin a model of 0.0 B weights" in capsys.readouterr().err) == told
 
 
 @pytest.mark.slow
