@@ -171,6 +171,11 @@ def test_an_episode_ends_with_an_answer_or_out_of_turns_pictures_or_context(worl
     assert end(AgentParams(pictures=3), BEES) is None
     assert end(AgentParams(pictures=3), BEES, "<select>0</select>") is Outcome.OUT_OF_PICTURES
     assert end(AgentParams(context_tokens=256), BEES) is Outcome.OUT_OF_CONTEXT
+    for context, outcome in ((100, None), (250, Outcome.OUT_OF_CONTEXT)):  # and some for being told what is wrong
+        environment = world.environment(AgentParams(context_tokens=256))
+        episode = environment.reset(QUESTION)
+        environment.step([episode], [reply("<select>first</select>", context)])
+        assert episode.outcome is outcome
 
 
 def test_a_search_that_is_away_voids_those_that_search_and_no_other(world: World) -> None:

@@ -55,6 +55,7 @@ def test_without_a_bound_nothing_goes(tmp_path: Path) -> None:
     kept = Kept(tmp_path)
     for one in (*QUIET, LOOKS):
         kept.put(one, f"reply {one}")
+    (tmp_path / "ab" / f"{digest('killed')}.123-456").write_text("a killed process has not ended th")
     assert sorted(kept) == sorted(f"reply {one}" for one in (*QUIET, LOOKS))
 
 
@@ -102,3 +103,12 @@ def test_where_nothing_can_be_kept_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("a file, and no folder")
     with pytest.raises(UnidocError, match=f"{name}: replies cannot be kept there"):
         Kept(tmp_path / name)
+
+
+def test_a_damaged_reply_is_told_and_not_taken_for_one_that_was_never_given(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.put("What?", "This.")
+    (file,) = tmp_path.glob("??/*")
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(UnidocError, match="replies cannot be kept there"):
+        kept.get("What?")

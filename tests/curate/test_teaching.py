@@ -29,6 +29,7 @@ from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.dialect import write
 from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.hearing import AT_ONCE
+from unidoc_rl.agent.judge import RULES
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rules import by_rules
 from unidoc_rl.agent.scripted import NOT_ANSWERABLE
@@ -430,6 +431,26 @@ def test_a_judge_at_the_teacher_s_address_shares_its_limits_and_is_asked_once(
         teaching(f"mmlongbench+{chat.url}#small", "scored").judge()(asked)
         assert chat.busiest <= 2
         assert [verdict.value for verdict in teaching(other.url, "apart").judge()(asked)] == [1] * 6
+
+
+@pytest.mark.parametrize("kind", ["", "mmlongbench+"])
+def test_a_judge_at_the_teacher_s_address_is_another_model_that_is_asked_as_few_things_at_once(
+    with_regions: Path, small: Small, tmp_path: Path, kind: str
+) -> None:
+    never = threading.Event()
+
+    def slowly(_: Body) -> Given:
+        never.wait(0.1)
+        return completion("RIGHT")
+
+    with Chat(slowly).running() as chat:
+        curating = CurateParams(teacher=f"{chat.url}#large", at_once=2)
+        params = Params(curate=curating, rewards=RewardParams(judge=f"{kind}{chat.url}#small"))
+        teaching = Teaching(with_regions, Pictures(with_regions, AgentParams()), tmp_path / "work", params)
+        teaching.judge()([(small.asked()[0], str(n)) for n in range(6)])
+    assert chat.busiest == 2
+    assert {body["model"] for body in chat.asked} == {"small"}
+    assert (chat.asked[0]["messages"][0]["content"] == RULES) == (not kind)
 
 
 @pytest.mark.slow

@@ -140,7 +140,7 @@ class Environment:
         if "select" not in self.actions:  # nothing is kept of what was shown: another search goes on behind it
             episode.used.update(page.page for page in episode.candidates)
         if not hits:
-            return (f"No page is found for: {harmless(query[:200])}",)
+            return (f"No page is found for: {query[:200]}",)
         numbered = [part for number, page in enumerate(episode.candidates) for part in (f"\n{number}: ", page)]
         return ("Pages found:", *numbered)
 
