@@ -137,6 +137,7 @@ HISTORY = [
     {"step": 1, "step_time": 2.0, "groups_without_signal": 0.5, "reward": 0.1, "reward/answer": 0.1},
     {"step": 1, "eval_accuracy": 0.5},
 ]
+ALL = [row.name for row in ROWS]
 
 
 def write_played(
@@ -145,7 +146,7 @@ def write_played(
     seed: int = 0,
     history: Sequence[Mapping[str, float]] = HISTORY,
     uids: Sequence[str] = ("one", "other"),
-    right: Collection[str] = [row.name for row in ROWS],
+    right: Collection[str] = ALL,
 ) -> None:
     """What all rows have learned and played; `missing`: that has played a question less; `right`: in all of them."""
     for row in ROWS:
