@@ -141,6 +141,7 @@ def test_files_left_out_are_told_by_the_exit_status(tmp_path: Path, may: int, st
     assert done.returncode == status, done.stderr
     assert "1 documents, 1 pages" in done.stdout
     assert "1 files left out" in done.stdout
+    assert ("exit status 3, since ingest.may_leave_out allows 0" in done.stderr) == bool(status)
 
 
 @pytest.mark.parametrize(("void", "status"), [(0, 0), (2, 3)])

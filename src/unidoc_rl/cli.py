@@ -218,8 +218,7 @@ def ingest(
     click.echo(f"{out}: {made['documents']} documents, {made['pages']} pages")
     if made["left_out"]:
         click.echo(f"{made['left_out']} files left out; {out}/report.json names each, and what to do")
-    if made["left_out"] > params.ingest.may_leave_out:
-        sys.exit(LEFT_OUT)
+    _end_where_left_out(made["left_out"], "ingest.may_leave_out", params.ingest.may_leave_out)
 
 
 @cli.command(cls=_StageCommand)
@@ -330,8 +329,7 @@ def curate(
     if made.left_out:
         told = f"{out}/{'report' if shard is None else 'part'}.json"
         click.echo(f"{len(made.left_out)} questions cannot be played; {told} names each, and why")
-    if len(made.left_out) > params.curate.may_leave_out:
-        sys.exit(LEFT_OUT)
+    _end_where_left_out(len(made.left_out), "curate.may_leave_out", params.curate.may_leave_out)
 
 
 @cli.command(cls=_StageCommand, sections=("sft", "agent"))
@@ -518,6 +516,13 @@ def learn(out: Path, seeds: int, params_file: Path | None, overrides: tuple[str,
     for line in report.lines(found):
         click.echo(line)
     click.echo(f"{out / report.PAGE} shows how they learned; {out / report.TABLE} has all numbers")
+
+
+def _end_where_left_out(count: int, key: str, allowed: int) -> None:
+    """Of a stage that has made its folder, though not of all; DVC and Kubeflow go no further."""
+    if count > allowed:
+        click.echo(f"exit status {LEFT_OUT}, since {key} allows {allowed}", err=True)
+        sys.exit(LEFT_OUT)
 
 
 def _figures(marks: Mapping[str, float]) -> str:

@@ -376,6 +376,7 @@ def test_questions_that_cannot_be_played_are_listed(
     done = unidoc_curate(tmp_path / "asked.jsonl", small)
     assert done.exit_code == LEFT_OUT
     assert "5 questions cannot be played; out/report.json names each, and why" in done.output
+    assert "exit status 3, since curate.may_leave_out allows 0" in done.output
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["questions"] == 7
     assert report["left_out"] == {
