@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import re
 import shlex
@@ -54,6 +55,12 @@ def test_commands_have_what_they_are_given(page: Path) -> None:
         known = {name for option in command.params for name in option.opts}
         assert {word for word in words if word.startswith("-")} <= {*known, "--help"}
         params.load(None, [value for option, value in itertools.pairwise(words) if option == "--set"])
+
+
+@of_each_page
+def test_what_is_imported_is_there(page: Path) -> None:
+    for module, name in re.findall(r"^ *from (unidoc_rl\S*) import (\w+)$", page.read_text(), re.MULTILINE):
+        assert hasattr(importlib.import_module(module), name)
 
 
 @of_each_page
