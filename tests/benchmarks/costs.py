@@ -94,7 +94,7 @@ episodes wait for their searches and for the longest among them. No GPU was at h
 
 ## What to turn
 
-- **1,000 pages**: nothing. `make demo` with your own documents, on a laptop.
+- **1,000 pages**: nothing. `dvc repro promote` with your own documents, on a laptop ([dvc.md](dvc.md)).
 - **100,000 pages**: ingest in parts, `--shard 1/8` on each machine or `pipeline.shards: 8`; `ingest.ocr: false` and
   `ingest.layout: false` where documents have a text layer and nobody is to be shown regions; `unidoc serve-index`, one
   for all that search; `ingest.image_format: webp` for less disk.
