@@ -378,5 +378,5 @@ def test_a_search_service_that_is_away_is_named(ask: Unidoc) -> None:
 
 def test_help_explains_the_keys_of_the_agent() -> None:
     shown = " ".join(CliRunner().invoke(cli.cli, ["ask", "--help"]).output.split())
-    for key, value in AgentParams():
-        assert re.search(rf"agent\.{key} .+\[{re.escape(str(value))}\]", shown)
+    for key in AgentParams.model_fields:
+        assert f" agent.{key} " in shown
