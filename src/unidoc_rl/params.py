@@ -268,7 +268,13 @@ class GrpoParams(Section):
     rate: float = Field(2e-4, gt=0, le=1, description="of learning, at its highest; 1e-6 for a model of 3 B or 7 B")
     warmup: float = Field(0.285, ge=0, lt=1, description="share of the steps in which the rate rises")
     kl: float = Field(0.01, ge=0, le=10, description="weight of the divergence from the model that it begins with")
-    clip: float = Field(0.2, gt=0, lt=1, description="how far a token's probability may move in a step")
+    clip: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        description="how far a token's probability may have moved since it was played; where each step is learned from "
+        "once, as here, none has",
+    )
     scale: Literal["group", "none", "kind", "rank"] = Field(
         "group",
         description="of advantages: by the group's deviation; not at all, nor by the length of an episode (Dr. GRPO); "
