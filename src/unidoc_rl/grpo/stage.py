@@ -31,6 +31,7 @@ def follows_from(learned: Path, validation: Path, corpus: Path, index: str, poli
     return key(learned, validation, corpus / PAGES, known_by(index), policy, learning, params.agent, params.rewards)
 
 
+@spread.nearly_zero_is_zero()
 def grpo(
     learned: Path,
     validation: Path,

@@ -31,11 +31,13 @@ from unidoc_rl.nano import WEIGHTS
 from unidoc_rl.params import Params
 from unidoc_rl.sample.stage import sample
 from unidoc_rl.sft.stage import sft
+from unidoc_rl.spread import nearly_zero_is_zero
 from unidoc_rl.types import Split
 
 WORLD = 3  # folders of it
 
 
+@nearly_zero_is_zero()
 def learn(out: Path, seeds: int, params: Params) -> Ladder:
     """Makes all that is missing below `out`; returns the table."""
     _check(params)

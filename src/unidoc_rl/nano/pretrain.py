@@ -28,7 +28,7 @@ from unidoc_rl.nano.batches import Batch, Batches, Share
 from unidoc_rl.nano.learner import Learner, Marks, optimizer, rate
 from unidoc_rl.nano.recipe import STAGES, Stage
 from unidoc_rl.processes import end_with_parent
-from unidoc_rl.spread import quick_in_bfloat16
+from unidoc_rl.spread import nearly_zero_is_zero, quick_in_bfloat16
 
 CURVES = "curves.png"
 SAVED_EVERY = 100  # steps
@@ -96,6 +96,7 @@ def _new(plan: Plan) -> tuple[Learner, Any]:
     return Learner(Qwen2_5_VLForConditionalGeneration(model.configuration(tokenizer))), tokenizer
 
 
+@nearly_zero_is_zero()
 def _learn(rank: int, plan: Plan, meeting: Path) -> None:
     """One learner, all stages; the first of them notes and saves."""
     end_with_parent()

@@ -69,6 +69,7 @@ def follows_from(learned: Path, corpus: Path, params: Params) -> str:
     return key(trajectories.digest(learned), corpus / PAGES, params.sft, params.agent)
 
 
+@spread.nearly_zero_is_zero()
 def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> dict[str, float]:
     """Makes the policy `out` of a file of trajectories; returns how it went in the end."""
     storage.keep_apart(out, learned, corpus)
