@@ -71,7 +71,7 @@ def remember(tower: Any, room: int = ROOM) -> None:
 
 def _key(pixels: Tensor, grid: Tensor) -> bytes:
     content = pixels.detach().float().cpu().numpy()
-    return hashlib.blake2b(content.tobytes() + str(grid.tolist()).encode(), digest_size=16).digest()
+    return hashlib.sha256(content.tobytes() + str(grid.tolist()).encode()).digest()  # processors have a circuit for it
 
 
 def _apart(seen: Any, tokens: Sequence[int]) -> list[list[Tensor]]:

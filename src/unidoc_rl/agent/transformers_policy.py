@@ -18,11 +18,11 @@ from weakref import WeakKeyDictionary
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import DynamicCache
 
 from unidoc_rl.agent.dialect import harmless
 from unidoc_rl.agent.encoding import END, Encoded, Encoder, Looked
 from unidoc_rl.agent.environment import Episode
+from unidoc_rl.agent.growing import growing
 from unidoc_rl.agent.loading import load
 from unidoc_rl.agent.policy import Failed
 from unidoc_rl.errors import UnidocError
@@ -212,7 +212,7 @@ class TransformersPolicy:
 
 def _joined(reads: Sequence[_Read]) -> Any:
     """The keys and values of all, filled up on the left."""
-    cache = DynamicCache()
+    cache = growing()
     past = max(read.cached for read in reads)
     for number, (like, _) in enumerate(reads[0].layers):
         both = []
