@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.modules.module import register_module_forward_hook
 from transformers import AutoModelForImageTextToText
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionPatchEmbed
 
-from tests.agent.models import RIGHT, write_policy
+from tests.agent.models import RIGHT, Told, write_policy
 from tests.agent.world import QUESTION, World
-from unidoc_rl import questions
+from unidoc_rl import questions, spread
 from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
@@ -105,6 +107,30 @@ def test_what_is_learned_from_is_what_was_drawn(trainer: AgentTrainer, model: Pa
         said = made["completion_mask"][row].bool()
         assert torch.allclose(logps[row][said], own[-int(said.sum()) :], atol=1e-5)
     assert torch.allclose(made["ref_per_token_logps"] * made["tool_mask"], logps * made["tool_mask"], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_no_picture_is_looked_at_twice_by_eyes_that_learn_nothing(world: World, model: Path, tmp_path: Path) -> None:
+    network, encoder = spread.student(model, AGENT, PARAMS)
+    show, longer = Pictures(world.corpus, AGENT).show, AGENT.model_copy(update={"turn_tokens": 32})
+    turns = ("<search>bees</search>", "<answer>honey</answer>")
+
+    def told(playing: Any, *_: Any) -> Told:
+        return Told(lambda _: turns, playing, encoder, "told", show, longer, records=True)
+
+    game = replace(learner(world, model, tmp_path, PARAMS)._game, play=Here(told))
+    trainer = AgentTrainer.of(network, PARAMS, game, tmp_path)
+    looks: list[int] = []
+    hook = register_module_forward_hook(
+        lambda part, given, _: looks.append(len(given[0])) if isinstance(part, Qwen2_5_VisionPatchEmbed) else None
+    )
+    try:
+        made = trainer._generate_and_score_completions([{"number": 0}] * 4)
+    finally:
+        hook.remove()
+    assert all(made["num_images"])
+    shown = made["pixel_values"].split(made["image_grid_thw"].prod(-1).tolist())
+    assert sum(looks) == sum(len(picture) for picture in {one.numpy().tobytes(): one for one in shown}.values())
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
         self._game = game
         self._params = params
         if self.ref_model is not None and params.deepspeed != spread.ZERO3:
-            remember(self.accelerator.unwrap_model(self.ref_model).requires_grad_(False).model.visual)
+            self._spare_its_eyes(self.accelerator.unwrap_model(self.ref_model).requires_grad_(False).model)
         self._running = credit.RunningDeviation()
         self._asked: list[str] = []  # questions of the step
         self.seconds = Seconds()  # of its parts: play, hand_over, score, compare and learn
@@ -290,6 +290,14 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
             model, made["input_ids"], made["attention_mask"], length - empty, *args, **told
         )
         return pad(logps, (0, empty)), None if entropies is None else pad(entropies, (0, empty)), other
+
+    def _spare_its_eyes(self, compared: Any) -> None:
+        """What it is compared with looks at no picture twice; and at none at all, where what learns sees the same."""
+        learning = self.accelerator.unwrap_model(self.model).model
+        if any(weight.requires_grad for weight in learning.visual.parameters()):
+            remember(compared.visual)
+        else:
+            compared.visual = learning.visual
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
