@@ -14,6 +14,7 @@ from transformers import AutoModelForImageTextToText
 from tests.agent.models import write_policy
 from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.eyes import remember
+from unidoc_rl.agent.loading import load
 from unidoc_rl.params import AgentParams
 
 PARAMS = AgentParams(max_pixels=60 * 28 * 28, min_pixels=28 * 28)
@@ -90,3 +91,19 @@ def test_what_was_seen_in_play_can_be_learned_from(tmp_path: Path) -> None:
     torch.autograd.backward((tower(0, 1)[0] * weight).sum())
     assert weight.grad is not None
     assert tower.looked == len(tower.pictures[0].pixels) + len(tower.pictures[1].pixels)
+
+
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_vl"])
+def test_no_policy_that_is_loaded_takes_pictures_in_by_a_convolution(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tower = Tower(tmp_path, kind)
+    quick, _ = load(tmp_path, PARAMS)
+    cuts = [model.model.visual.patch_embed.proj for model in (tower.model, quick)]
+    pixels = tower.pictures[2].pixels.view(-1, 3, *cuts[0].kernel_size)
+    for cut in cuts:
+        if cut.bias is not None:
+            cut.bias.data = torch.linspace(0, 1, len(cut.bias))
+    expected = cuts[0](pixels)
+    monkeypatch.delattr(torch.nn.Conv3d, "_conv_forward")
+    assert torch.allclose(cuts[1](pixels), expected.flatten(1), atol=1e-5)

@@ -12,7 +12,7 @@ from transformers import AutoModelForImageTextToText
 from unidoc_rl import progress, trained
 from unidoc_rl.agent.dialect import teach
 from unidoc_rl.agent.encoding import Encoder
-from unidoc_rl.agent.eyes import remember
+from unidoc_rl.agent.eyes import multiply, remember
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import AgentParams
 from unidoc_rl.pretrained import whole_model
@@ -45,6 +45,7 @@ def load(
     for what in trained.unlike(folder, params):
         progress.tell(f"{folder}: {what}")
     model = model.eval().requires_grad_(False).to(device)
+    multiply(model.model.visual)
     if remembers:
         remember(model.model.visual)
     return model, encoder

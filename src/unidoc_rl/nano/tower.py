@@ -6,17 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from unidoc_rl.agent.eyes import multiply
 
 ATTENTION = "sdpa in float32"
 
 
 def quicken(tower: Any) -> None:
     """It computes what it did, up to rounding."""
-    cut = tower.patch_embed.proj  # a convolution whose places do not overlap: a product, whose gradient is one too
-    tower.patch_embed.forward = lambda pixels: linear(pixels, cut.weight.flatten(1))
+    multiply(tower)
     if not torch.cuda.is_available():
         AttentionInterface.register(ATTENTION, _attention)
         tower.set_attn_implementation(ATTENTION)
