@@ -72,7 +72,7 @@ def test_a_folder_that_cannot_be_read_is_told_of_beside_the_others(tmp_path: Pat
         "unidoc ingest",
         "is damaged",
         "report.json",
-        "sft.json",
+        "sft.json is missing",
         "",
         "another form",
         "another form",

@@ -41,6 +41,8 @@ def _told(folder: Path, describe: Callable[[Path], str]) -> str:
     """Of a folder that cannot be read, why: the others are told of all the same."""
     try:
         return describe(folder)
+    except FileNotFoundError as error:
+        why = f"{error.filename} is missing"
     except (UnidocError, OSError, ValueError) as error:
         why = " ".join(str(error).split())
     except (LookupError, TypeError, AttributeError):

@@ -176,12 +176,13 @@ def files(folder: Path) -> tuple[Path, Path]:
 
 @pytest.mark.slow
 def test_it_learns_is_tried_on_the_validation_and_leaves_the_eyes_alone(
-    world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = Params(agent=AGENT, grpo=PARAMS, rewards=RewardParams(of="outcome"))
     done = grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
     assert {"reward", "outcome/answered", "kl", "eval_accuracy_first", "eval_accuracy_best"} <= set(done)
+    assert capsys.readouterr().err.count("trying it on the validation: 1 of 1 episodes") == 2  # before, and at the end
     before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed

@@ -26,7 +26,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
-from unidoc_rl import spread
+from unidoc_rl import progress, spread
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch, with_a_picture
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.eyes import remember
@@ -128,7 +128,11 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
         whole, share = self._game.validation, self.accelerator.process_index
         mine = whole[share :: self.accelerator.num_processes]
         longest = -(-len(whole) // self.accelerator.num_processes)  # as often for all: they play in step
-        played = [one for at in range(0, longest, AT_ONCE) for one in self._play(mine[at : at + AT_ONCE], 0.0)[0]]
+        played: list[Trajectory] = []
+        with progress.bar(len(mine) if share == 0 else 0, "trying it on the validation", "episode") as bar:
+            for at in range(0, longest, AT_ONCE):
+                played += self._play(mine[at : at + AT_ONCE], 0.0)[0]
+                bar.update(len(played) - at)
         self.seconds.take()  # no step's
         self._tell(played, "eval")
         if not self._metrics["eval"].get("reward"):
