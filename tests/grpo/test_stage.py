@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch.nn.modules.module import register_module_forward_hook
 from transformers import AutoModelForImageTextToText
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionPatchEmbed
+from trl import GRPOTrainer
 
 from tests.agent.models import RIGHT, Told, write_policy
 from tests.agent.world import QUESTION, World
@@ -144,6 +145,18 @@ def test_only_the_agent_s_words_count_and_none_of_a_void_episode(trainer: AgentT
     # Of 0, 1/4 and 1/2, a standard deviation of 1/4 apart: -1, 0 and 1.
     for row, worth in enumerate((-1.0, 0.0, 1.0)):
         assert made["advantages"][row][counted[row]] == pytest.approx(worth, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_loss_is_that_of_the_other_episodes_alone(trainer: AgentTrainer) -> None:
+    made = trainer._generate_and_score_completions([{"number": 0}] * 4)
+    made["advantages"] = made["tool_mask"].float()  # theirs add up to nothing
+    trainer.current_gradient_accumulation_steps = 1
+    others = {name: value if name == "num_items_in_batch" else value[:3] for name, value in made.items()}
+    with torch.no_grad():
+        alone = GRPOTrainer._compute_loss(trainer, trainer.model, others)
+        assert float(trainer._compute_loss(trainer.model, made)) == pytest.approx(float(alone), rel=1e-5)
+    assert abs(float(alone)) > 0.5
 
 
 @pytest.mark.slow

@@ -71,6 +71,7 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
             self._spare_its_eyes(self.accelerator.unwrap_model(self.ref_model).requires_grad_(False).model)
         self._running = credit.RunningDeviation()
         self._asked: list[str] = []  # questions of the step
+        self._played_a_known = 1.0  # how many of its episodes there are to each that is not void
         self.seconds = Seconds()  # of its parts: play, hand_over, score, compare and learn
 
     @classmethod
@@ -110,6 +111,11 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
             loss: Tensor = super().training_step(*args, **kwargs)
             finite("loss", loss, STAGE, self.state.global_step + 1, self._asked)
         return loss
+
+    def _compute_loss(self, model: Any, inputs: Any) -> Tensor:
+        """TRL's is a mean over all episodes; those that are void, which are nothing in it, do not count."""
+        loss: Tensor = super()._compute_loss(model, inputs)
+        return loss * self._played_a_known
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         if "loss" in logs:  # of a step
@@ -166,6 +172,7 @@ class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
     def _advantages(self, played: Sequence[Trajectory]) -> list[list[float]]:
         """Of every turn of this process's episodes; groups may be spread over several."""
         rewards = self._gathered([[one.scores.total if one.scores else NAN] for one in played])[:, 0]
+        self._played_a_known = len(rewards) / max(1, np.isfinite(rewards).sum())
         groups = np.arange(len(rewards)) // self.num_generations
         self._metrics["train"]["groups_without_signal"].append(credit.without_signal(rewards, groups))
         mine = slice(self.accelerator.process_index * len(played), (self.accelerator.process_index + 1) * len(played))
