@@ -23,6 +23,7 @@ from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.transformers_policy import TransformersPolicy
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.grpo import stage
 from unidoc_rl.grpo.players import Here
 from unidoc_rl.grpo.stage import follows_from, grpo
 from unidoc_rl.grpo.trainer import AgentTrainer, Game, in_order
@@ -195,7 +196,9 @@ def test_it_learns_is_tried_on_the_validation_and_leaves_the_eyes_alone(
     params = Params(agent=AGENT, grpo=PARAMS, rewards=RewardParams(of="outcome"))
     done = grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
     assert {"reward", "outcome/answered", "kl", "eval_accuracy_first", "eval_accuracy_best"} <= set(done)
-    assert capsys.readouterr().err.count("trying it on the validation: 1 of 1 episodes") == 2  # before, and at the end
+    told = capsys.readouterr().err
+    assert told.count("trying it on the validation: 1 of 1 episodes") == 2  # before the first step, and at the end
+    assert "is the better one" not in told
     before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "out"))
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
@@ -207,6 +210,24 @@ def test_it_learns_is_tried_on_the_validation_and_leaves_the_eyes_alone(
         [row["step_time"] for row in steps], rel=0.1
     )
     assert (noted["params"]["agent"]["turns"], noted["begun_with"]) == (3, str(model))
+
+
+@pytest.mark.slow
+def test_a_policy_that_was_better_before_it_learned_is_told(
+    world: World, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worth = iter([1.0])  # the validation before the first step, and nothing after it
+
+    def falling(played: Sequence[Trajectory], *_: Any) -> list[Trajectory]:
+        earned = next(worth, 0.0)
+        return [replace(one, scores=Scores(earned, {"answer": earned, "format": 0.0}, "")) for one in played]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage, "score", falling)
+    params = Params(agent=AGENT, grpo=PARAMS, rewards=RewardParams(of="outcome"))
+    grpo(*files(tmp_path), world.corpus, str(world.folder), model, tmp_path / "out", params)
+    told = capsys.readouterr().err
+    assert "accuracy on the validation was 1 before the first step, and 0 at the best checkpoint" in told
 
 
 @pytest.mark.slow

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unidoc_rl import questions, ranks, spread, storage, trained, waited
+from unidoc_rl import progress, questions, ranks, spread, storage, trained, waited
 from unidoc_rl.agent.encoding import Encoder
 from unidoc_rl.agent.environment import Environment
 from unidoc_rl.agent.judge import open_judge
@@ -74,9 +74,19 @@ def grpo(
         marks = last_marks(trainer, ("reward", "outcome", "kl", "turns"))
         marks |= course(trainer, f"eval_{params.grpo.best}")
         if ranks.first():
+            _tell_if_it_was_better_before(marks, params.grpo.best)
             encoder.save(output.new)
             trained.note(output.new, STAGE, params, marks, begun_with=str(policy), history=trainer.state.log_history)
     return marks
+
+
+def _tell_if_it_was_better_before(marks: Mapping[str, float], best: str) -> None:
+    before, after = marks[f"eval_{best}_first"], marks[f"eval_{best}_best"]
+    if after < before:
+        progress.tell(
+            f"{STAGE}: {best} on the validation was {before:.3g} before the first step, and {after:.3g} at the best "
+            "checkpoint: what it began with is the better one; learn again with a lower grpo.rate, or in fewer steps"
+        )
 
 
 def _player(encoder: Encoder, pictures: Pictures, params: Params, folder: Path) -> Player:
