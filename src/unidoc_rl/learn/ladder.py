@@ -37,7 +37,7 @@ from unidoc_rl.types import Split
 WORLD = 3  # folders of it
 
 
-@nearly_zero_is_zero()
+@nearly_zero_is_zero()  # sft and grpo, too; but the threads that learn are started by what comes before them
 def learn(out: Path, seeds: int, params: Params) -> Ladder:
     """Makes all that is missing below `out`; returns the table."""
     _check(params)
