@@ -139,8 +139,8 @@ def test_files_left_out_are_told_by_the_exit_status(tmp_path: Path, may: int, st
     small = ["--set", "ingest.layout=false", "--set", "ingest.ocr=false", "--set", "ingest.dpi=40"]
     done = unidoc("ingest", mine, "--out", tmp_path / "corpus", *small, "--set", f"ingest.may_leave_out={may}")
     assert done.returncode == status, done.stderr
-    assert "1 documents, 1 pages" in done.stdout
-    assert "1 files left out" in done.stdout
+    assert "1 document, 1 page" in done.stdout
+    assert "1 file left out" in done.stdout
     assert ("exit status 3, since ingest.may_leave_out allows 0" in done.stderr) == bool(status)
 
 
@@ -153,4 +153,4 @@ def test_void_episodes_of_whoever_was_compared_are_told_by_the_exit_status(
     places = ["--corpus", "corpus", "--index", "index", "--policy", "grpo", "--out", "evaluation"]
     done = CliRunner().invoke(cli.cli, ["evaluate", "test.json", *places])
     assert done.exit_code == status
-    assert ("rag: 2 episodes are void and count nowhere, as told above; run again" in done.output) == bool(void)
+    assert ("rag: 2 episodes void, counted nowhere, as told above; run again" in done.output) == bool(void)

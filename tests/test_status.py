@@ -34,8 +34,8 @@ def test_every_folder_has_its_line_before_and_after_it_is_made(tmp_path: Path) -
     documents, asking, corpus, found, _, learned, *_ = status.lines(tmp_path)
     assert "2 PDF files" in documents
     assert "0 train, 0 validation, 1 test; kinds: 1 lookup" in asking
-    assert "3 pages of 1 documents" in corpus
-    assert "1 files left out" in corpus
+    assert "3 pages of 1 document" in corpus
+    assert "1 file left out" in corpus
     assert Path(corpus.split("for example ")[1].split(";")[0]).is_file()
     assert "3 pages by bm25" in found
     assert "loss 0.5" in learned
@@ -55,7 +55,7 @@ def test_a_corpus_without_any_page_is_told_as_such(tmp_path: Path) -> None:
     (tmp_path / "documents/broken.pdf").write_bytes(b"%PDF-1.7 and no more")
     ingest(tmp_path / "documents", tmp_path / "corpus", IngestParams(ocr=False, layout=False), shard=Shard(1, 1))
     _, _, told, *_ = status.lines(tmp_path)
-    assert told.startswith(f"{tmp_path}/corpus: 0 pages of 0 documents; 1 files left out")
+    assert told.startswith(f"{tmp_path}/corpus: 0 pages of 0 documents; 1 file left out")
 
 
 def test_a_folder_that_cannot_be_read_is_told_of_beside_the_others(tmp_path: Path) -> None:

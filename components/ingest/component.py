@@ -22,13 +22,16 @@ def ingest(
     from unidoc_rl.errors import UnidocError
     from unidoc_rl.ingest.stage import ingest
     from unidoc_rl.params import from_json
+    from unidoc_rl.plural import counted
 
     settings, taken_over = from_json(params), [part.path for part in parts or ()]
     made = ingest(documents.path, corpus.path, settings.ingest, parts=taken_over, services=settings.services)
     for name, count in made.items():
         metrics.log_metric(name, count)
     if made["left_out"] > (may := settings.ingest.may_leave_out):
-        raise UnidocError(f"{made['left_out']} files left out, ingest.may_leave_out is {may}: see report.json")
+        raise UnidocError(
+            f"{counted(made['left_out'], 'file')} left out, ingest.may_leave_out is {may}: see report.json"
+        )
 
 
 @component

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from unidoc_rl.errors import UnidocError
+from unidoc_rl.plural import counted
 
 if TYPE_CHECKING:
     from pipelines.server import Server
@@ -154,7 +155,7 @@ def sample(
 
     params = _load(params_file, overrides)
     made = run(documents, questions, params.sample, workers=workers, services=params.services)
-    click.echo(f"{documents}: {made['documents']} documents, {made['pages']} pages")
+    click.echo(f"{documents}: {counted(made['documents'], 'document')}, {counted(made['pages'], 'page')}")
     click.echo(f"{questions}: {made['train']} train, {made['validation']} validation, {made['test']} test questions")
 
 
@@ -215,9 +216,9 @@ def ingest(
 
     params = _load(params_file, overrides)
     made = run(documents, out, params.ingest, workers=workers, shard=shard, parts=parts, services=params.services)
-    click.echo(f"{out}: {made['documents']} documents, {made['pages']} pages")
+    click.echo(f"{out}: {counted(made['documents'], 'document')}, {counted(made['pages'], 'page')}")
     if made["left_out"]:
-        click.echo(f"{made['left_out']} files left out; {out}/report.json names each, and what to do")
+        click.echo(f"{counted(made['left_out'], 'file')} left out; {out}/report.json names each, and what to do")
     _end_where_left_out(made["left_out"], "ingest.may_leave_out", params.ingest.may_leave_out)
 
 
@@ -246,7 +247,7 @@ def index(corpus: str, out: str, vectors: Path | None, params_file: Path | None,
     params = _load(params_file, overrides)
     made = run(corpus, out, params.index, vectors=vectors, services=params.services)
     rows = "".join(f", {count} {name.removeprefix('rows_')} vectors" for name, count in made.items() if name != "pages")
-    click.echo(f"{out}: {made['pages']} pages{rows}")
+    click.echo(f"{out}: {counted(made['pages'], 'page')}{rows}")
 
 
 @cli.command(cls=_StageCommand, sections=("curate", "agent", "rewards"))
@@ -314,21 +315,23 @@ def curate(
     params = _load(params_file, overrides)
     made = run(questions, corpus, index, out, params, shard=shard, parts=parts)
     if made.written:
-        click.echo(f"{out}/questions.json: {made.questions} questions, of {made.written['written']} that were written")
+        asked, written = counted(made.questions, "question"), made.written["written"]
+        click.echo(f"{out}/questions.json: {asked}, of {written} that were written")
         for split in [name for name in HELD_OUT if name in made.written]:
             click.echo(f"{out}/{split}.json: {made.written[split]} others, about documents of their own")
         if made.written[AWAY]:
             click.echo(f"{made.written[AWAY]} others are lost: an endpoint was away; run again to have them written")
     if shard is None:
-        click.echo(f"{out}: {made.sft} trajectories of {made.played} to imitate, {made.rl} questions for rewards")
+        rewarded = counted(made.rl, "question")
+        click.echo(f"{out}: {made.sft} of {made.played} trajectories to imitate, {rewarded} for rewards")
     else:
-        click.echo(f"{out}: shard {shard}, {made.played} trajectories of {made.questions} questions")
+        click.echo(f"{out}: shard {shard}, {made.played} trajectories of {counted(made.questions, 'question')}")
     for why, count in made.rejected.items():
         if count:
             click.echo(f"left out: {count} {why}")
     if made.left_out:
         told = f"{out}/{'report' if shard is None else 'part'}.json"
-        click.echo(f"{len(made.left_out)} questions cannot be played; {told} names each, and why")
+        click.echo(f"{counted(len(made.left_out), 'question')} that cannot be played; {told} names each, and why")
     _end_where_left_out(len(made.left_out), "curate.may_leave_out", params.curate.may_leave_out)
 
 
@@ -445,7 +448,8 @@ def evaluate(
     click.echo(f"{out}/report.html shows where, and why not")
     void = {name: one.void for name, one in found.items() if one.void}
     for name, count in void.items():
-        click.echo(f"{name}: {count} episodes are void and count nowhere, as told above; run again to play what can be")
+        lost = counted(count, "episode")
+        click.echo(f"{name}: {lost} void, counted nowhere, as told above; run again to play what can be")
     if void:
         sys.exit(LEFT_OUT)
 
@@ -705,7 +709,7 @@ def view(trajectories: Path, corpus: Path, out: Path, limit: int) -> None:
     from unidoc_rl.agent.view import view as run
 
     count = run(trajectories, corpus, out, limit=limit)
-    click.echo(f"{out}: {count} episodes, {out.stat().st_size / 1e6:.1f} MB; open it in a browser")
+    click.echo(f"{out}: {counted(count, 'episode')}, {out.stat().st_size / 1e6:.1f} MB; open it in a browser")
 
 
 @cli.command(cls=_StageCommand, sections=("agent",))

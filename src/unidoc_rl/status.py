@@ -14,6 +14,7 @@ from unidoc_rl.curate import REPORT
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION
 from unidoc_rl.index import manifest
+from unidoc_rl.plural import counted
 from unidoc_rl.promote import PROMOTION
 from unidoc_rl.trained import CARD, marks
 from unidoc_rl.types import Split
@@ -70,21 +71,24 @@ def _questions(folder: Path) -> str:
 def _corpus(folder: Path) -> str:
     pages = corpus.Corpus(folder)
     report = _json(folder / corpus.REPORT)
-    line = f"{len(pages)} pages of {len(report['documents'])} documents"
+    line = f"{counted(len(pages), 'page')} of {counted(len(report['documents']), 'document')}"
     if len(pages):
         line += f"; for example {folder / pages.first().image}"
     left_out = len(report["left_out"])
-    return f"{line}; {left_out} files left out, see {folder / corpus.REPORT}" if left_out else line
+    return f"{line}; {counted(left_out, 'file')} left out, see {folder / corpus.REPORT}" if left_out else line
 
 
 def _index(folder: Path) -> str:
     found = manifest.read(folder)
-    return f'{found.pages} pages by {", ".join(found.retrievers)}; try: unidoc search {folder} "net sales by region"'
+    pages, by = counted(found.pages, "page"), ", ".join(found.retrievers)
+    return f'{pages} by {by}; try: unidoc search {folder} "net sales by region"'
 
 
 def _trajectories(folder: Path) -> str:
     report = _json(folder / REPORT)
-    return f"{report['sft']} to imitate, {report['rl']} questions for rewards; look at {folder / 'card.html'}"
+    return (
+        f"{report['sft']} to imitate, {counted(report['rl'], 'question')} for rewards; look at {folder / 'card.html'}"
+    )
 
 
 def _policy(folder: Path, stage: str) -> str:

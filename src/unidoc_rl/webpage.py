@@ -22,10 +22,6 @@ def page(title: str, body: str) -> str:
     return text.replace("@TITLE@", html.escape(title)).replace("@BODY@", body)
 
 
-def many(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
-
-
 def bars(rows: Iterable[tuple[str, str, float, str]], most: float) -> str:
     """A bar a row: its name, what that means, its value, and the value in words; `most` is as wide as there is room."""
     return "".join(_bar(name, meaning, value / (most or 1), said) for name, meaning, value, said in rows)

@@ -375,7 +375,7 @@ def test_questions_that_cannot_be_played_are_listed(
     questions.write(tmp_path / "asked.jsonl", [some[0], gone, empty, nowhere, strange, none, unknown])
     done = unidoc_curate(tmp_path / "asked.jsonl", small)
     assert done.exit_code == LEFT_OUT
-    assert "5 questions cannot be played; out/report.json names each, and why" in done.output
+    assert "5 questions that cannot be played; out/report.json names each, and why" in done.output
     assert "exit status 3, since curate.may_leave_out allows 0" in done.output
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["questions"] == 7
@@ -472,7 +472,7 @@ def test_what_nothing_is_learned_from_is_handed_on_as_far_as_it_can_be_played(
     questions.write(mine / "test.json", some[1:2])
     done = unidoc_curate(mine, small)
     assert done.exit_code == LEFT_OUT
-    assert "1 questions cannot be played; out/report.json names each, and why" in done.output
+    assert "1 question that cannot be played; out/report.json names each, and why" in done.output
     report = json.loads((out / "report.json").read_text())
     assert report["left_out"] == {f"validation.json: {gone.uid}": f"page {gold_pages(gone)[0]} is not in the corpus"}
     assert (report["questions"], report["played"]) == (1, Params().curate.attempts)

@@ -42,6 +42,7 @@ from unidoc_rl.curate.writing import AWAY, REASONS, Draft, together
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.names import document_name, split_page_id
 from unidoc_rl.params import AgentParams, CurateParams, Params, RewardParams
+from unidoc_rl.plural import counted
 from unidoc_rl.questions import gold_regions
 from unidoc_rl.shards import Shard
 from unidoc_rl.types import Answer, AnswerFormat, Box, Question, Region, Said, Search, Split
@@ -283,7 +284,7 @@ def test_what_was_never_written_since_an_endpoint_was_away_is_left_out_and_asked
         lost = report["written"]["away"]
         assert done.exit_code == LEFT_OUT
         assert f"{lost} others are lost: an endpoint was away; run again to have them written" in done.output
-        assert f"{lost} questions cannot be played; out/report.json names each, and why" in done.output
+        assert f"{counted(lost, 'question')} that cannot be played; out/report.json names each, and why" in done.output
         assert len(report["left_out"]) == lost > 0 == report["written"]["given_up"]
         assert all("302: elsewhere" in why for why in report["left_out"].values())
         assert unidoc_curate("--out=out", f"--set=curate.may_leave_out={lost}").exit_code == 0

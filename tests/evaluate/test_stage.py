@@ -483,7 +483,7 @@ def test_questions_that_cannot_be_played_count_nowhere_and_are_told(
     page = questions.gold_pages(gone)[0]
     assert f"2 of its 3 questions cannot be played over {small.corpus}, gone first: page {page} is not" in done.output
     assert "100.0% right" in done.output
-    assert "scripted: 2 episodes are void and count nowhere" in done.output
+    assert "scripted: 2 episodes void, counted nowhere" in done.output
     questions.write(asked, [gone])
     with pytest.raises(UnidocError, match=r"1 of its 1 questions cannot .*; is it the corpus of these questions\?"):
         evaluate(asked, small.corpus, str(small.index), "scripted", out, Params())

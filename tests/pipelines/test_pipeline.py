@@ -315,7 +315,7 @@ def test_a_component_fails_if_more_was_left_out_than_allowed(documents: Path, tm
     shutil.copy(next(documents.glob("*.pdf")), mine)
     (mine / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
     given = {"documents": dsl.Dataset(uri=str(mine)), "metrics": dsl.Metrics(uri=str(tmp_path / "metrics"))}
-    with pytest.raises(UnidocError, match=r"1 files left out, ingest.may_leave_out is 0: see report.json"):
+    with pytest.raises(UnidocError, match=r"1 file left out, ingest.may_leave_out is 0: see report.json"):
         ingest.python_func(**given, params=as_json(), corpus=dsl.Dataset(uri=str(tmp_path / "strict")))
     corpus = dsl.Dataset(uri=str(tmp_path / "lenient"))
     ingest.python_func(**given, params=as_json(may_leave_out=1), corpus=corpus)

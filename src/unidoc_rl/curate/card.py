@@ -14,6 +14,7 @@ from unidoc_rl import webpage
 from unidoc_rl.agent import trajectories
 from unidoc_rl.boxes import SCALE
 from unidoc_rl.curate import SFT, filters
+from unidoc_rl.plural import counted
 from unidoc_rl.types import Select, Trajectory, Zoom
 
 FILE = "card.html"
@@ -130,7 +131,7 @@ def _funnel(report: Mapping[str, Any]) -> Iterator[tuple[str, str, float, str]]:
 
 def _idle(report: Mapping[str, Any]) -> str:
     idle = [(name, _MEANINGS[name]) for name in filters.REASONS if not report["rejected"][name]]
-    said = f"{webpage.many(len(idle), 'filter')}, by which nothing was left out"
+    said = f"{counted(len(idle), 'filter')}, by which nothing was left out"
     return webpage.hidden(said, webpage.listed(idle)) if idle else ""
 
 

@@ -16,6 +16,7 @@ from unidoc_rl.agent import trajectories
 from unidoc_rl.evaluate.baselines import BASELINES
 from unidoc_rl.evaluate.measures import FIGURES, SHARES, Cause, Evaluation, changed
 from unidoc_rl.intervals import Difference, Measured
+from unidoc_rl.plural import counted
 from unidoc_rl.types import Trajectory
 
 FILE = "report.html"
@@ -93,7 +94,7 @@ def _verdict(compared: Mapping[str, Difference]) -> str:
 def _said(own: Evaluation) -> str:
     accuracy = own.accuracy
     told = (
-        f"{webpage.many(accuracy.count, 'question')}; with 95 % confidence, between {accuracy.low:.1%} and "
+        f"{counted(accuracy.count, 'question')}; with 95 % confidence, between {accuracy.low:.1%} and "
         f"{accuracy.high:.1%} of such questions are answered rightly. "
     )
     if own.f1.count:
@@ -101,7 +102,7 @@ def _said(own: Evaluation) -> str:
             f"F1 over what can be answered and what was answered: {own.f1.value:.1%} "
             f"[{own.f1.low:.1%}, {own.f1.high:.1%}]. "
         )
-    return told + (f"Void, and counted nowhere: {webpage.many(own.void, 'episode')}." if own.void else "")
+    return told + (f"Void, and counted nowhere: {counted(own.void, 'episode')}." if own.void else "")
 
 
 def _table(told: Told) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from unidoc_rl import mlflow_server
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.evaluate import EVALUATION
+from unidoc_rl.plural import counted
 from unidoc_rl.s3 import copies
 from unidoc_rl.trained import CARD
 
@@ -67,7 +68,8 @@ class Registry:
         client.finalize_logged_model(made.model_id, "READY")
         self._make(self._name)
         told = {**tags, MODEL: made.model_id, "accuracy": f"{accuracy['value']:.4f}"}
-        shown = "{value:.1%} right [{low:.1%}, {high:.1%}] of {count} questions".format(**accuracy)
+        asked = counted(int(accuracy["count"]), "question")
+        shown = "{value:.1%} right [{low:.1%}, {high:.1%}] of {asked}".format(asked=asked, **accuracy)
         if (card := policy / CARD).exists():
             shown = f"{shown}\n\n{card.read_text(encoding='utf-8')}"[:LONGEST]
         with mlflow_server.found_by_itself(client):
