@@ -260,19 +260,14 @@ class GrpoParams(Section):
     """A policy and questions to a better policy, by its rewards."""
 
     seed: int = Field(1, ge=0, lt=2**32, description="of the order of questions and of what is drawn")
-    steps: int = Field(12, ge=1, le=1_000_000, description="of learning")
+    steps: int = Field(8, ge=1, le=1_000_000, description="of learning")
     questions: int = Field(2, ge=1, le=4096, description="to a step, on each device")
-    group: int = Field(8, ge=2, le=64, description="episodes to a question")
+    group: int = Field(4, ge=2, le=64, description="episodes to a question")
     together: int = Field(1, ge=1, le=4096, description="episodes learned from at once; 1 is quickest on a CPU")
     temperature: float = Field(1.0, gt=0, le=5, description="at which turns are drawn")
     rate: float = Field(2e-4, gt=0, le=1, description="of learning, at its highest; 1e-6 for a model of 3 B or 7 B")
     warmup: float = Field(0.285, ge=0, lt=1, description="share of the steps in which the rate rises")
-    kl: float = Field(
-        0.1,
-        ge=0,
-        le=10,
-        description="weight of the divergence from the model that it begins with; 0.01 for a model of 3 B or 7 B",
-    )
+    kl: float = Field(0.01, ge=0, le=10, description="weight of the divergence from the model that it begins with")
     clip: float = Field(
         0.2,
         gt=0,
@@ -286,7 +281,7 @@ class GrpoParams(Section):
         "by the running one of the kind of question (EMA-GRPO); ranks to normal quantiles (G2RPO)",
     )
     credit: Literal["episode", "turn"] = Field(
-        "turn", description="an advantage for each turn, of the rewards that it could influence, or one for an episode"
+        "episode", description="one advantage for all of an episode, or each turn's, of the rewards it could influence"
     )
     server: str | None = Field(
         None,
@@ -296,7 +291,7 @@ class GrpoParams(Section):
     frozen: bool = Field(True, description="the vision tower and its projector stay as they are")
     lora: int = Field(0, ge=0, le=1024, description="rank of the changes to weights that alone are learned; 0: weights")
     deepspeed: DeepSpeed = Field("none", description="under torchrun: what is shared out, zero2 or zero3; or none")
-    save_steps: int = Field(12, ge=1, description="from one checkpoint to the next, each played on the validation")
+    save_steps: int = Field(8, ge=1, description="from one checkpoint to the next, each played on the validation")
     best: Literal["accuracy", "reward"] = Field("accuracy", description="on the validation, by which one is kept")
 
     @model_validator(mode="after")
