@@ -85,7 +85,7 @@ def _tell_if_it_was_better_before(marks: Mapping[str, float], best: str) -> None
     if after < before:
         progress.tell(
             f"{STAGE}: {best} on the validation was {before:.3g} before the first step, and {after:.3g} at the best "
-            "checkpoint: what it began with is the better one; learn again with a lower grpo.rate, or in fewer steps"
+            "checkpoint: what it began with is the better one; learn again with a higher grpo.kl or a lower grpo.rate"
         )
 
 
