@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections import Counter
 from dataclasses import replace
 from itertools import islice
 from random import Random
@@ -132,6 +133,19 @@ def test_all_of_a_search_and_of_a_value_is_copied(family: tuple[pages.DrawnPage,
                 start = turn.reply.rindex(text)
                 spots = turn.spots[start : start + len(text)]
                 assert all(spot or letter == " " for letter, spot in zip(text, spots, strict=True))
+
+
+def test_questions_of_each_kind_and_source_are_as_frequent(family: tuple[pages.DrawnPage, ...]) -> None:
+    """A page has hundreds of values in tables, and one in its text."""
+    asked = max((page.asked for page in family), key=len)
+    every = Counter((one.question.kind, one.question.source_type) for one in asked)
+    rng = Random(0)
+    drawn = Counter(
+        (one.question.kind, one.question.source_type) for one in (pages.one_of(rng, asked) for _ in range(700))
+    )
+    assert max(every.values()) > 10 * min(every.values())
+    assert set(drawn) == set(every)
+    assert max(drawn.values()) < 2 * min(drawn.values())
 
 
 def test_a_corner_stands_where_it_lies(family: tuple[pages.DrawnPage, ...]) -> None:

@@ -1,6 +1,7 @@
 """Lessons as tensors. Batch n of a stage is the same whenever it is made, so that a killed run goes on.
 
-Neighbouring batches share the pages of a few families, which are drawn once: drawing costs more than cutting.
+A batch takes a few families out of a pool that is renewed slowly: to draw one for each would take as long as to learn,
+and where the same few come again and again, their pages' layouts are learned by heart, and nobody looks.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from unidoc_rl.nano.pieces import Pieces
 from unidoc_rl.nano.recipe import Stage
 from unidoc_rl.nano.talk import Lesson
 
-SHARED = 30  # batches that see the same families
 FAMILIES = 3  # that a batch sees
+POOL = pages.KEPT  # families that it finds them among
+RENEWED = 2  # after so many batches, a family of these
 WORLDS = 100  # of a seed, at most
 GROUPS = 4  # by length, so that little is filled up
 
@@ -106,9 +108,9 @@ class Maker:
     def batch(self, stage: Stage, seed: int, number: int, share: Share = WHOLE) -> Batch:
         (task,) = Random(f"{seed}/{stage.name}/{number}").choices(list(stage.tasks), list(stage.tasks.values()))
         rng = Random(f"{seed}/{stage.name}/{number}/{share.number}")
-        world, first = pages.UNASKED + WORLDS * seed + stage.world, number // SHARED
+        world, first = pages.UNASKED + WORLDS * seed + stage.world, number // RENEWED
         drawn = specimens.specimen if task in lessons.OF_A_SPECIMEN else pages.family
-        families = [drawn(world, first + n) for n in range(FAMILIES)]
+        families = [drawn(world, first + n) for n in rng.sample(range(POOL), FAMILIES)]
         chosen: list[Lesson] = []
         tokens = 0
         for lesson in lessons.of(task, rng, families):

@@ -116,8 +116,8 @@ def _values(of: Literal["place", "region", "page"]) -> Callable[..., Iterator[Le
 
 
 def _regions(rng: Random, families: Sequence[Sequence[pages.DrawnPage]]) -> Iterator[Lesson]:
-    for opened in _opened(families, rng):
-        lesson = lessons.locating(rng, opened)
+    while True:
+        lesson = lessons.locating(rng, rng.choice(families), partly=0)
         if lesson:
             yield lesson
 

@@ -13,6 +13,7 @@ from random import Random
 from typing import Literal
 
 from unidoc_rl import boxes
+from unidoc_rl.agent import scripted
 from unidoc_rl.nano import acts
 from unidoc_rl.nano.glyphs import Rectangle
 from unidoc_rl.nano.model import TOKEN
@@ -28,8 +29,8 @@ from unidoc_rl.nano.parts import (
     shown,
     some_words,
 )
-from unidoc_rl.nano.playing import FEWEST, asking, playing, show, three
-from unidoc_rl.nano.regions import on_page, widened
+from unidoc_rl.nano.playing import FEWEST, Choice, asking, playing, rules, show, thought, three
+from unidoc_rl.nano.regions import on_part, widened
 from unidoc_rl.nano.talk import Lesson, Talk, silent, squares
 from unidoc_rl.types import AnswerFormat, Box, QuestionKind
 
@@ -40,6 +41,8 @@ PRINT = (0.8, 1.6)  # how large, beside the page at its full resolution: what an
 SIDES = (5, 12)  # tokens of a picture
 TOLD = 12  # words, of those in a picture and of others each
 MORE = 5  # questions about the same pictures
+PARTLY = 0.5  # of the pages on which something is to be found, without as much as
+MARGIN = 0.15  # of their width and height at each side
 
 # --- letters --------------------------------------------------------------------------------------------------------
 
@@ -75,7 +78,7 @@ def looking(rng: Random, opened: Opened) -> Lesson | None:
     """Letters alone, of any part of a page, of any size; or of what an agent zooms into."""
     page = opened.page
     if page.asked and rng.random() < 0.5:
-        return silent(opened.zoomed(widened(rng, rng.choice(page.asked).regions, page), rng.choice(SIZES)))
+        return silent(opened.zoomed(widened(rng, one_of(rng, page.asked).regions, page), rng.choice(SIZES)))
     found = some_words(rng, page, 400)
     seen = shown(rng, opened, found[0]) if found else None
     return silent(seen) if seen else None
@@ -131,7 +134,7 @@ def transcribing_evidence(rng: Random, opened: Opened) -> Lesson | None:
 
 def _row(rng: Random, asked: Sequence[Asked]) -> Sequence[Box]:
     """From its name to its value; or what stands by itself."""
-    one = rng.choice(asked)
+    one = one_of(rng, asked)
     return one.places if is_value(one) else [rng.choice(one.places)]
 
 
@@ -153,7 +156,7 @@ def answering(rng: Random, opened: Opened) -> Lesson | None:
         return None
     first = one_of(rng, page.asked)
     asked = _some([one for one in page.asked if one.regions == first.regions], first, rng, 2 * MORE)
-    return _answers(opened.zoomed(widened(rng, first.regions, page), rng.choice(SIZES)), asked, page)
+    return _answers(rng, opened.zoomed(widened(rng, first.regions, page), rng.choice(SIZES)), asked, page)
 
 
 def valuing(rng: Random, opened: Opened) -> Lesson | None:
@@ -162,8 +165,8 @@ def valuing(rng: Random, opened: Opened) -> Lesson | None:
     able = [one for one in page.asked if is_value(one)]
     if not able:
         return None
-    asked = rng.choice(able)
-    return _answers(opened.zoomed(widened(rng, asked.places, page), rng.choice(SIZES)), [asked], page)
+    asked = one_of(rng, able)
+    return _answers(rng, opened.zoomed(widened(rng, asked.places, page), rng.choice(SIZES)), [asked], page)
 
 
 def reading_a_value(rng: Random, opened: Opened, *, of: Literal["place", "region", "page"]) -> Lesson | None:
@@ -172,20 +175,20 @@ def reading_a_value(rng: Random, opened: Opened, *, of: Literal["place", "region
     able = [one for one in page.asked if is_value(one) and (of != "region" or one.regions != one.places)]
     if not able:
         return None
-    asked = rng.choice(able)
+    asked = one_of(rng, able)
     box = boxes.union(asked.regions if of == "region" else asked.places)
     seen = opened.whole if of == "page" else opened.zoomed(boxes.to_pixels(box, page.width, page.height), FEWEST)
-    return _answers(seen, [asked], page)
+    return _answers(rng, seen, [asked], page)
 
 
-def _answers(seen: Seen, asked: Sequence[Asked], page: DrawnPage) -> Lesson:
+def _answers(rng: Random, seen: Seen, asked: Sequence[Asked], page: DrawnPage) -> Lesson:
     """The first question comes before what is seen, as in an episode; the others after it."""
     talk = Talk()
     part = -1
     for one in asked:
         heard = talk.hear(one.question.query)
         part = talk.hear("The region: ", seen) if part < 0 else part
-        acts.answer(talk, one, page, heard, part, seen)
+        acts.answer(talk, one, page, heard, part, seen, thought(rng, scripted.ENDS))
     return talk.lesson()
 
 
@@ -197,18 +200,36 @@ def is_value(asked: Asked) -> bool:
 # --- places ---------------------------------------------------------------------------------------------------------
 
 
-def locating(rng: Random, opened: Opened, more: int = MORE) -> Lesson | None:
-    """The evidence of questions, on the whole page."""
+def locating(rng: Random, pages: Sequence[DrawnPage], partly: float = PARTLY) -> Lesson | None:
+    """The evidence of questions, on a page, or on the most of it."""
+    opened = open_page(rng.choice(pages))
     page = opened.page
-    if not page.asked:
+    cut, seen = _most(rng, opened) if rng.random() < partly else ((0, 0, page.width, page.height), opened.whole)
+    able = [one for one in page.asked if all(_holds(cut, one, page))]
+    if not able:
         return None
-    talk = Talk()
+    talk = Talk(rules(rng))
     part = -1
-    for one in _some(page.asked, rng.choice(page.asked), rng, more):
+    for one in _some(able, one_of(rng, able), rng):
         talk.hear(one.question.query)
-        part = talk.hear("Page 0: ", opened.whole) if part < 0 else part
-        acts.zoom(talk, on_page(one, opened), part, opened.whole)
+        part = talk.hear("Page 0: ", seen) if part < 0 else part
+        acts.zoom(talk, on_part(one, page, cut, seen), part, seen, thought(rng, scripted.ZOOMS))
     return talk.lesson()
+
+
+def _most(rng: Random, opened: Opened) -> tuple[Rectangle, Seen]:
+    """Of a page, as large: documents of one look have the same things in the same places, where nobody need look."""
+    page = opened.page
+    left, top, right, bottom = (rng.uniform(0, MARGIN * length) for length in 2 * (page.width, page.height))
+    cut = round(left), round(top), round(page.width - right), round(page.height - bottom)
+    return cut, opened.scaled(cut, opened.page_size[0] / page.width)
+
+
+def _holds(cut: Rectangle, asked: Asked, page: DrawnPage) -> Iterator[bool]:
+    """Whether each region of the evidence is left."""
+    for region in asked.regions:
+        left, top, right, bottom = boxes.to_pixels(region, page.width, page.height)
+        yield cut[0] <= left and cut[1] <= top and right <= cut[2] and bottom <= cut[3]
 
 
 # --- pages ----------------------------------------------------------------------------------------------------------
@@ -220,15 +241,19 @@ def choosing(rng: Random, pages: Sequence[DrawnPage], more: int = 2 * MORE) -> L
     if not page.asked:
         return None
     found = three(rng, page, pages, 0)
-    first, others = rng.choice(page.asked), [(n, asked) for n, one in enumerate(found) for asked in one.asked]
-    talk = Talk()
+    first, others = one_of(rng, page.asked), [(n, asked) for n, one in enumerate(found) for asked in one.asked]
+    talk = Talk(rules(rng))
     talk.hear(first.question.query)
     choice = show(talk, found)
-    acts.select(talk, found.index(page), *choice(found.index(page), first))
+    _select(rng, talk, found.index(page), choice, first)
     for number, asked in rng.sample(others, min(more - 1, len(others))):
         talk.hear(asked.question.query)
-        acts.select(talk, number, *choice(number, asked))
+        _select(rng, talk, number, choice, asked)
     return talk.lesson()
+
+
+def _select(rng: Random, talk: Talk, number: int, choice: Choice, asked: Asked) -> None:
+    acts.select(talk, number, *choice(number, asked), thought(rng, scripted.KEEPS).format(number=number))
 
 
 # --- all of them ----------------------------------------------------------------------------------------------------
@@ -254,15 +279,15 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
     "valuing": valuing,
     "answering": answering,
     "finding": partial(reading_a_value, of="region"),
-    "locating": locating,
     "asking": asking,
 }
 OF_A_FAMILY: Mapping[str, Callable[[Random, Sequence[DrawnPage]], Lesson | None]] = {
+    "locating": locating,
     "choosing": choosing,
     "playing": playing,
 }
 OF_A_SPECIMEN = ("printing", "copying")
-OF_A_PAGE = 8  # lessons tried on a page that is opened
+OF_A_PAGE = 3  # lessons tried on a page that is opened
 
 
 def of(task: str, rng: Random, families: Sequence[Sequence[DrawnPage]]) -> Iterator[Lesson]:

@@ -32,7 +32,7 @@ UNASKED = 2**32  # seeds of `unidoc sample` are smaller
 DPI = 150
 QUALITY = 90  # of the picture file
 DISGUISED = 0.5  # of the families to learn from
-KEPT = 4  # families that are kept drawn, of some 20 pages each
+KEPT = 40  # families that are kept drawn, of some 20 pages and 5 MB each
 
 _Cell = tuple[Box, Box, Box]  # a value in a table, its row's name and its column's head
 
@@ -67,9 +67,11 @@ class DrawnPage:
 
 
 def one_of(rng: Random, asked: Sequence[Asked]) -> Asked:
-    """Each kind of question as often: a table has many values, and one head."""
-    kind = rng.choice(sorted({one.question.kind for one in asked}))
-    return rng.choice([one for one in asked if one.question.kind is kind])
+    """Each kind of question, of each kind of source, as often, as the sample asks them: a table has many values."""
+    kinds: dict[tuple[str, str], list[Asked]] = {}
+    for one in asked:
+        kinds.setdefault((one.question.kind, one.question.source_type), []).append(one)
+    return rng.choice(kinds[rng.choice(sorted(kinds))])
 
 
 @lru_cache(KEPT)

@@ -24,15 +24,25 @@ Choice = Callable[[int, Asked], tuple[Spot, list[Spot]]]
 
 
 def asking(rng: Random, opened: Opened) -> Lesson | None:
-    """What to search for; under the rules of an episode or none, thinking or not."""
+    """What to search for."""
     asked = opened.page.asked
     if not asked:
         return None
-    talk = Talk(rng.choice((RULES, system_prompt(PROTOCOL))))
+    talk = Talk(rules(rng))
     for one in rng.sample(asked, min(QUESTIONS, len(asked))):
         query = _unheard_of(rng, one.question.query)
-        acts.search(talk, query, talk.hear(query), rng.choice(("", *scripted.STARTS)))
+        acts.search(talk, query, talk.hear(query), thought(rng, scripted.STARTS))
     return talk.lesson()
+
+
+def rules(rng: Random) -> str:
+    """Of an episode, or none: a part of one is learned at less cost alone."""
+    return rng.choice((RULES, system_prompt(PROTOCOL)))
+
+
+def thought(rng: Random, ways: Sequence[str]) -> str:
+    """Before a reply that can do without."""
+    return rng.choice(("", *ways))
 
 
 def _unheard_of(rng: Random, query: str) -> str:

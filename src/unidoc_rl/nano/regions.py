@@ -19,9 +19,12 @@ Region = tuple[float, float, float, float]  # pixels of a picture, whole numbers
 
 def on_page(asked: Asked, opened: Opened) -> tuple[Region, ...]:
     """What one would cut out to read the evidence, on the whole page."""
-    width, height = opened.page.width, opened.page.height
-    whole = (0, 0, width, height)
-    return tuple(on_picture(boxes.to_pixels(one, width, height), whole, opened.whole) for one in asked.regions)
+    return on_part(asked, opened.page, (0, 0, opened.page.width, opened.page.height), opened.whole)
+
+
+def on_part(asked: Asked, page: DrawnPage, cut: Rectangle, seen: Seen) -> tuple[Region, ...]:
+    """The same, on the picture of a part of the page."""
+    return tuple(on_picture(boxes.to_pixels(one, page.width, page.height), cut, seen) for one in asked.regions)
 
 
 def on_picture(region: Sequence[float], cut: Rectangle, seen: Seen) -> Region:
