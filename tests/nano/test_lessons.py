@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from unidoc_rl import boxes
 from unidoc_rl.agent.dialect import parse
 from unidoc_rl.agent.encoding import IMAGE, UNSAID
+from unidoc_rl.agent.scripted import NOT_ANSWERABLE
 from unidoc_rl.nano import lessons, pages, specimens
 from unidoc_rl.nano.batches import Maker
 from unidoc_rl.nano.glyphs import ACROSS, DOWN, EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs, in_order
@@ -324,6 +325,33 @@ def test_an_episode_is_played_to_its_answer_and_goes_on_with_a_further_question(
             assert type(zoom) is Zoom
             assert [seen.page for seen in lesson.seen[3 + 2 * n : 5 + 2 * n]] == [page, page]
             assert answer == Answer(question.answer)
+
+
+def test_a_page_that_was_not_found_is_searched_for_again(family: tuple[pages.DrawnPage, ...]) -> None:
+    known = {asked.question.query: (page, asked.question) for page in family for asked in page.asked}
+    for lesson in taken("retrying", family, 6, 6):
+        first, second, select, zoom, answer = [parse(turn.reply).action for turn in lesson.turns]
+        query, _ = pairs(lesson)[0]
+        page, question = known[query]
+        assert isinstance(first, Search)
+        assert second == Search(query) != first
+        assert page not in [seen.page for seen in lesson.seen[:3]]
+        assert isinstance(select, Select)
+        assert lesson.seen[3 + select.number].page is page
+        assert type(zoom) is Zoom
+        assert answer == Answer(question.answer)
+
+
+def test_what_nothing_answers_is_refused_after_two_searches(family: tuple[pages.DrawnPage, ...]) -> None:
+    known = {asked.question.query for page in family for asked in page.asked}
+    for lesson in taken("refusing", family, 6, 6):
+        query, _ = pairs(lesson)[0]
+        acted = [parse(turn.reply).action for turn in lesson.turns]
+        assert query not in known
+        assert [type(action) for action in acted] == [Search, Select, Search, Select, Answer]
+        assert acted[-1] == Answer(NOT_ANSWERABLE)
+        assert [lesson.seen[n].page for n in (3, 7)] == [lesson.seen[n].page for n in (0, 4)]
+        assert not any(turn.evidence for turn in lesson.turns)
 
 
 def test_a_letter_is_in_the_place_in_which_its_middle_lies(family: tuple[pages.DrawnPage, ...]) -> None:

@@ -42,6 +42,7 @@ _T = TypeVar("_T")
 _Left = dict[str, tuple[Box, ...] | None]  # the regions of gold pages that are still to be read
 
 NOT_ANSWERABLE = "not answerable"
+NOT_SAID = "It does not say it."  # what is noted of a page
 SEARCHES = 5  # after which it gives up
 LONGEST_NOTE = 90  # letters of a region that are noted
 NOWHERE = Box(980, 980, 1000, 1000)  # a corner in which no evidence stands
@@ -66,7 +67,7 @@ _AGAIN = (
     "The other page is still missing.",
     "Now I look for the rest of it.",
 )
-_RETRIES = (
+RETRIES = (
     "None of these is it. I search in other words.",
     "The page is not among them; I try again.",
     "That was not it. I put it differently.",
@@ -88,7 +89,7 @@ ENDS = (
     "Now I can answer.",
     "That settles it.",
 )
-_REFUSALS = (
+REFUSALS = (
     "The documents do not say it.",
     "Nothing here answers this.",
     "No page holds it.",
@@ -142,7 +143,7 @@ class Scripted:
         look = self._keep if "select" in self._params.actions else self._see
         for query in self._queries(question, makes):
             yield Said(thought, noted, Search(query))
-            thought, missing = makes.one_of(_RETRIES), len(left)
+            thought, missing = makes.one_of(RETRIES), len(left)
             says = yield from look(episode, left, makes)
             noted = "" if silent else says
             if question.evidence and not left:
@@ -150,7 +151,7 @@ class Scripted:
             if len(left) < missing:
                 thought = makes.one_of(_AGAIN)
         yield Said(
-            makes.one_of(_REFUSALS if left or not question.evidence else ENDS),
+            makes.one_of(REFUSALS if left or not question.evidence else ENDS),
             noted,
             Answer(_answer(question, mistaken or bool(left))),
         )
@@ -163,7 +164,7 @@ class Scripted:
         wanted = next((page for page in shown if page in (list(left)[:1] if _in_turn(question) else left)), None)
         if not gold and shown:
             yield self._kept(0, makes)
-            return "It does not say it."
+            return NOT_SAID
         if wanted is None:
             return ""
         if others and not episode.used and makes("detour"):
@@ -180,7 +181,7 @@ class Scripted:
         """Where nothing can be kept, all that was shown is read, since it is shown once; closer, what stands first."""
         question, seen = episode.question, episode.used
         if not question.evidence:
-            return "It does not say it." if seen else ""
+            return NOT_SAID if seen else ""
         known = list(takewhile(seen.__contains__, left) if _in_turn(question) else filter(seen.__contains__, left))
         if episode.selected is not None and episode.selected.page in known:
             yield from self._closer(episode, left[episode.selected.page], makes)

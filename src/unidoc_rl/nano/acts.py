@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from unidoc_rl import boxes
 from unidoc_rl.agent.dialect import write
-from unidoc_rl.agent.scripted import LONGEST_NOTE, keywords
+from unidoc_rl.agent.scripted import LONGEST_NOTE, NOT_ANSWERABLE, keywords
 from unidoc_rl.nano.glyphs import NOWHERE
 from unidoc_rl.nano.pages import Asked, DrawnPage
 from unidoc_rl.nano.parts import Passage, Seen, passage
@@ -28,7 +28,16 @@ def search(talk: Talk, query: str, heard: int, thought: str = "") -> None:
     talk.say(_written(Search(words), thought), {"<search>": tuple(spots)})
 
 
-def select(talk: Talk, number: int, spot: Spot, evidence: Sequence[Spot], thought: str = "") -> None:
+def search_again(talk: Talk, query: str, heard: int, thought: str, noted: str = "") -> None:
+    """With the whole question."""
+    talk.say(_written(Search(query), thought, noted), {"<search>": letters(heard, 0, len(query))})
+
+
+def refuse(talk: Talk, thought: str, noted: str) -> None:
+    talk.say(_written(Answer(NOT_ANSWERABLE), thought, noted))
+
+
+def select(talk: Talk, number: int, spot: Spot | None, evidence: Sequence[Spot], thought: str = "") -> None:
     talk.say(_written(Select(number), thought), {"<select>": (spot,) * len(str(number))}, evidence)
 
 

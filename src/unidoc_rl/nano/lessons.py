@@ -29,7 +29,7 @@ from unidoc_rl.nano.parts import (
     shown,
     some_words,
 )
-from unidoc_rl.nano.playing import FEWEST, Choice, asking, playing, rules, show, thought, three
+from unidoc_rl.nano.playing import FEWEST, Choice, asking, playing, refusing, retrying, rules, show, thought, three
 from unidoc_rl.nano.regions import on_part, widened
 from unidoc_rl.nano.talk import Lesson, Talk, silent, squares
 from unidoc_rl.types import AnswerFormat, Box, QuestionKind
@@ -285,6 +285,8 @@ OF_A_FAMILY: Mapping[str, Callable[[Random, Sequence[DrawnPage]], Lesson | None]
     "locating": locating,
     "choosing": choosing,
     "playing": playing,
+    "retrying": retrying,
+    "refusing": refusing,
 }
 OF_A_SPECIMEN = ("printing", "copying")
 OF_A_PAGE = 3  # lessons tried on a page that is opened

@@ -24,7 +24,7 @@ from unidoc_rl import boxes
 from unidoc_rl.nano.disguise import disguised
 from unidoc_rl.params import SampleParams
 from unidoc_rl.sample import documents, world
-from unidoc_rl.sample.asking import everything
+from unidoc_rl.sample.asking import everything, in_vain
 from unidoc_rl.types import Box, Question
 
 READABLE = SampleParams().readable
@@ -61,6 +61,7 @@ class DrawnPage:
     # its column's head
     cells: NDArray[np.int32]
     asked: tuple[Asked, ...]
+    in_vain: tuple[Question, ...]  # asked about its document, which does not say it
 
     def image(self) -> Image.Image:
         return Image.open(io.BytesIO(self.jpeg)).convert("RGB")
@@ -90,7 +91,8 @@ def family(seed: int, index: int) -> tuple[DrawnPage, ...]:
             for question in everything(drawn, shown, seed, READABLE):
                 (evidence,) = question.evidence
                 asked.setdefault(evidence.page, []).append(Asked(question, evidence.regions, evidence.places))
-            pages += rendered(path, document.file_name, asked, _cells(shown))
+            unsaid = tuple(in_vain(drawn, shown, seed, READABLE))
+            pages += rendered(path, document.file_name, asked, _cells(shown), unsaid)
     return tuple(pages)
 
 
@@ -106,7 +108,11 @@ def _cells(shown: documents.Shown) -> Mapping[int, Sequence[_Cell]]:
 
 
 def rendered(
-    path: Path, file_name: str, asked: Mapping[int, Sequence[Asked]], cells: Mapping[int, Sequence[_Cell]]
+    path: Path,
+    file_name: str,
+    asked: Mapping[int, Sequence[Asked]],
+    cells: Mapping[int, Sequence[_Cell]],
+    unsaid: tuple[Question, ...],
 ) -> Iterator[DrawnPage]:
     """The pages of a PDF file, what is asked about them and what stands in their tables, by their numbers."""
     document = pdfium.PdfDocument(path)
@@ -132,6 +138,7 @@ def rendered(
                 _flipped(pictures, scale, page.get_height()),
                 _first_letters(cells.get(number, ()), places, width, height),
                 tuple(asked.get(number, ())),
+                unsaid,
             )
             page.close()
     finally:

@@ -78,6 +78,43 @@ def playing(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
     return talk.lesson()
 
 
+def retrying(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
+    """An episode in which the page is found by the second search alone."""
+    page = rng.choice(pages)
+    if not page.asked:
+        return None
+    one, missed, found = one_of(rng, page.asked), _others(rng, page, pages, 3), three(rng, page, pages, FIRST)
+    talk = Talk(system_prompt(PROTOCOL))
+    heard = talk.hear(one.question.query)
+    acts.search(talk, one.question.query, heard, rng.choice(scripted.STARTS))
+    show(talk, missed)
+    acts.search_again(talk, one.question.query, heard, rng.choice(scripted.RETRIES))
+    _read(rng, talk, found, page, one, heard, show(talk, found))
+    return talk.lesson()
+
+
+def refusing(rng: Random, pages: Sequence[DrawnPage]) -> Lesson | None:
+    """An episode whose question nothing answers: after two searches, and a look at what stands first, it says so."""
+    page = rng.choice(pages)
+    if not page.in_vain:
+        return None
+    query = rng.choice(page.in_vain).query
+    talk = Talk(system_prompt(PROTOCOL))
+    heard = talk.hear(query)
+    acts.search(talk, query, heard, rng.choice(scripted.STARTS))
+    _look_in_vain(rng, talk, three(rng, page, pages, FIRST))
+    acts.search_again(talk, query, heard, rng.choice(scripted.RETRIES), scripted.NOT_SAID)
+    _look_in_vain(rng, talk, three(rng, page, pages, FIRST))
+    acts.refuse(talk, rng.choice(scripted.REFUSALS), scripted.NOT_SAID)
+    return talk.lesson()
+
+
+def _look_in_vain(rng: Random, talk: Talk, found: Sequence[DrawnPage]) -> None:
+    show(talk, found)
+    acts.select(talk, 0, None, (), rng.choice(scripted.KEEPS).format(number=0))
+    talk.hear("Page 0: ", open_page(found[0]).whole)
+
+
 def _read(
     rng: Random, talk: Talk, found: Sequence[DrawnPage], page: DrawnPage, one: Asked, heard: int, choice: Choice
 ) -> None:
@@ -110,13 +147,19 @@ def show(talk: Talk, found: Sequence[DrawnPage]) -> Choice:
 
 
 def three(rng: Random, page: DrawnPage, pages: Sequence[DrawnPage], first: float) -> list[DrawnPage]:
-    """A page and two others: of its document, the same of other years, any of the family."""
+    """A page and two others, it first as often as that at least."""
+    others = _others(rng, page, pages, 2)
+    at = 0 if rng.random() < first else rng.randrange(3)
+    return [*others[:at], page, *others[at:]]
+
+
+def _others(rng: Random, page: DrawnPage, pages: Sequence[DrawnPage], count: int) -> list[DrawnPage]:
+    """So many: of its document, the same of other years, any of the family."""
     alike = [other for other in pages if other.number == page.number and other is not page]
     near = [other for other in pages if other.file_name == page.file_name and other is not page]
     others: list[DrawnPage] = []
-    while len(others) < 2:
+    while len(others) < count:
         other = rng.choice(rng.choice([alike or near, near or alike, list(pages)]))
         if other not in (page, *others):
             others.append(other)
-    at = 0 if rng.random() < first else rng.randrange(3)
-    return [*others[:at], page, *others[at:]]
+    return others

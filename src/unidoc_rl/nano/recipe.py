@@ -53,7 +53,17 @@ STAGES = (
     ),
     Stage(
         "pages",
-        {"playing": 3, "finding": 3, "answering": 1, "rows": 1, "asking": 1, "locating": 1, "choosing": 1},
+        {
+            "playing": 3,
+            "retrying": 0.5,
+            "refusing": 0.5,
+            "finding": 3,
+            "answering": 1,
+            "rows": 1,
+            "asking": 1,
+            "locating": 1,
+            "choosing": 1,
+        },
         2000,
         3000,
         1e-3,

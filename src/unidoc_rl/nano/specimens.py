@@ -34,7 +34,7 @@ def specimen(seed: int, index: int) -> tuple[DrawnPage, ...]:
         canvas = Canvas(str(path), pagesize=look.page, invariant=1)
         _fill(canvas, look, rng)
         canvas.save()
-        return tuple(rendered(path, "specimen", {}, {}))
+        return tuple(rendered(path, "specimen", {}, {}, ()))
 
 
 def _fill(canvas: Canvas, look: style.Style, rng: Random) -> None:

@@ -111,6 +111,13 @@ def everything(family: Family, shown: Shown, seed: int, readable: float) -> Iter
             yield question
 
 
+def in_vain(family: Family, shown: Shown, seed: int, readable: float) -> Iterator[Question]:
+    """Questions about this document that nothing answers, to learn from likewise."""
+    asker = _Asker(Random(f"{seed}/{family.index}/in vain/{shown.document.year}"), family, shown)
+    for number, draft in enumerate(asker.unanswerable()):
+        yield _question(draft, f"in-vain-{seed}-{family.index:06d}-{shown.document.year}-{number:04d}", readable)
+
+
 def _question(draft: _Draft, uid: str, readable: float) -> Question:
     pages: dict[tuple[str, int], list[Place]] = {}
     for document, place in draft.evidence:
@@ -153,7 +160,7 @@ class _Asker:
             (self._layouts, self.rng.choice((1, 2))),
             (self._hops, 1),
             (self._comparisons, 1),
-            (self._unanswerable, 1),
+            (self.unanswerable, 1),
         )
         return [draft for make, count in rounds for draft in self._sample(make(), count)]
 
@@ -267,7 +274,7 @@ class _Asker:
             query, names[best], AnswerFormat.STR, QuestionKind.COMPARISON, _source(cells[0]), self.document, evidence
         )
 
-    def _unanswerable(self) -> Iterator[_Draft]:
+    def unanswerable(self) -> Iterator[_Draft]:
         """Asked like what can be answered, but for an item, a measure or a year that the documents do not have."""
         for cell in self.cells:
             exhibit = cell.found.exhibit
