@@ -137,7 +137,7 @@ def test_all_of_a_search_and_of_a_value_is_copied(family: tuple[pages.DrawnPage,
 
 
 def test_questions_of_each_kind_and_source_are_as_frequent(family: tuple[pages.DrawnPage, ...]) -> None:
-    """A page has hundreds of values in tables, and one in its text."""
+    """A page has dozens of values in tables, and one in its text."""
     asked = max((page.asked for page in family), key=len)
     every = Counter((one.question.kind, one.question.source_type) for one in asked)
     rng = Random(0)

@@ -218,7 +218,7 @@ def locating(rng: Random, pages: Sequence[DrawnPage], partly: float = PARTLY) ->
 
 
 def _most(rng: Random, opened: Opened) -> tuple[Rectangle, Seen]:
-    """Of a page, as large: documents of one look have the same things in the same places, where nobody need look."""
+    """Of a page, in print as large: documents of one look have the same things in the same places, learned by heart."""
     page = opened.page
     left, top, right, bottom = (rng.uniform(0, MARGIN * length) for length in 2 * (page.width, page.height))
     cut = round(left), round(top), round(page.width - right), round(page.height - bottom)
