@@ -179,7 +179,7 @@ def test_a_policy_beside_the_ceiling(
     assert len(traces) == 3
     tab.open(out / "report.html")
     assert tab.text("h1") == "tiny: 0.0% right"
-    assert tab.text("p.verdict").endswith("scripted (-100.0% [-100.0%, +19.2%]).")  # of three
+    assert tab.text("p.verdict").endswith("scripted (-100.0 points [-100.0, +19.2]).")  # of three
     head = tab.texts("table.plain th")
     assert {"recall", "NDCG", "first gold rank", "region IoU", "turns", "zooms", "cost"} <= {*head}
     assert "cost of a question" in tab.texts("svg.plot text.tick")

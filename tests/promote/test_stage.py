@@ -67,7 +67,7 @@ def test_each_gate_holds_back_what_it_is_for() -> None:
     assert failed(kinds, evaluated(right(20)), params) == []  # too few charts to say that it has forgotten them
     *_, chart, _ = gates(kinds, evaluated(right(20)), params)
     assert (chart.name, chart.said[:6]) == ("kind chart", "-100.0")
-    of_few = f"on {FEWEST - 1} questions; may be 10.0% worse; of fewer than {FEWEST}, nothing can be said"
+    of_few = f"on {FEWEST - 1} questions; may be 10.0 points worse; of fewer than {FEWEST}, nothing can be said"
     assert chart.said.endswith(of_few)
     others = evaluated({f"x{n}": 1.0 for n in range(9)})
     assert failed(evaluated(right(40)), others, params) == ["gain"]
@@ -204,11 +204,11 @@ def test_a_champion_that_stood_beside_another_is_known_by_its_own_numbers(
     def gain() -> str:
         return next(gate.said for gate in promote(place, asked, tmp_path / "out", strict).gates if gate.name == "gain")
 
-    assert gain().startswith("+25.0%")
+    assert gain().startswith("+25.0 points")
     (asked / "evaluation.json").write_text(
         json.dumps({"grpo": evaluated(right(20)) | of(place), "sft": evaluated(right(12)) | of(sft)})
     )
-    assert gain().startswith("+20.0%")
+    assert gain().startswith("+20.0 points")
 
 
 @pytest.mark.slow

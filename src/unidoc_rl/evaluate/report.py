@@ -15,7 +15,7 @@ from unidoc_rl import plots, trained, webpage
 from unidoc_rl.agent import trajectories
 from unidoc_rl.evaluate.baselines import BASELINES
 from unidoc_rl.evaluate.measures import FIGURES, SHARES, Cause, Evaluation, changed
-from unidoc_rl.intervals import Difference, Measured
+from unidoc_rl.intervals import Difference, Measured, points
 from unidoc_rl.plural import counted
 from unidoc_rl.types import Trajectory
 
@@ -85,7 +85,7 @@ def _verdict(compared: Mapping[str, Difference]) -> str:
     """Who is better and who is worse, as far as the intervals tell."""
     groups: dict[str, list[str]] = {"Better than": [], "Not told apart from": [], "Worse than": []}
     for other, gain in compared.items():
-        said = f"{other} ({gain.value:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}])"
+        said = f"{other} ({gain})"
         group = "Better than" if gain.low > 0 else "Worse than" if gain.high < 0 else "Not told apart from"
         groups[group].append(said)
     return " ".join(f"{group} {', '.join(several)}." for group, several in groups.items() if several)
@@ -130,7 +130,7 @@ def _line(name: str, one: Evaluation, told: Told, columns: Mapping[str, str]) ->
     figures = [f"{one.figures[key].value:{how}}" if key in one.figures else "" for key, how in columns.items()]
     apart = [""] * 4 if told.compared else []  # of the first
     if gain:
-        apart = [f"{gain.value:+.1%}", f"{gain.won:,}", f"{gain.lost:,}", gain.chance]
+        apart = [points(gain.value), f"{gain.won:,}", f"{gain.lost:,}", gain.chance]
     interval = f"{accuracy.low:.1%} to {accuracy.high:.1%}"
     return [name, f"{accuracy.value:.1%}", interval, *apart, f"{one.f1.value:.1%}" if one.f1.count else "", *figures]
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from unidoc_rl import plots, storage, webpage
-from unidoc_rl.intervals import Difference, Measured
+from unidoc_rl.intervals import Difference, Measured, points
 from unidoc_rl.learn.rows import ROWS
 from unidoc_rl.learn.table import SURE, Curve, Ladder, Rung
 
@@ -32,7 +32,7 @@ def write(out: Path, found: Ladder) -> None:
 
 def lines(found: Ladder) -> Iterator[str]:
     """The table for a screen."""
-    yield f"{_asked(found)}: accuracy, and what it gains over the row above"
+    yield f"{_asked(found)}: accuracy, and how many points it gains over the row above"
     for rung in found.rungs:
         gained = f"{_gain(rung.gain)}  p {rung.gain.chance:7}  {rung.verdict}" if rung.gain else ""
         yield f"{rung.row.name:12} {_share(rung.accuracy)}  {gained}".rstrip()
@@ -70,7 +70,16 @@ def _as_json(found: Ladder) -> dict[str, object]:
 
 def _page(found: Ladder) -> str:
     title = "The ladder: what each level adds"
-    head = ("row", "accuracy", "95 % interval", "each seed", "gain over the row above", "95 % interval", "p", "")
+    head = (
+        "row",
+        "accuracy",
+        "95 % interval",
+        "each seed",
+        "points more than above",
+        "95 % interval",
+        "p",
+        "",
+    )
     most = max(rung.accuracy.high for rung in found.rungs)
     body = [
         f"<h1>{html.escape(title)}</h1>",
@@ -102,7 +111,7 @@ def _row(rung: Rung) -> list[str]:
     own.append(", ".join(f"{one:.1%}" for one in rung.seeds))
     if gain is None:
         return [*own, "", "", "", ""]
-    return [*own, f"{gain.value:+.1%}", f"{gain.low:+.1%} to {gain.high:+.1%}", gain.chance, rung.verdict]
+    return [*own, points(gain.value), f"{points(gain.low)} to {points(gain.high)}", gain.chance, rung.verdict]
 
 
 def _learning(found: Ladder) -> str:
@@ -162,7 +171,7 @@ def _share(one: Measured) -> str:
 
 
 def _gain(one: Difference) -> str:
-    return f"{one.value:+6.1%} [{one.low:+6.1%}, {one.high:+6.1%}]"
+    return f"{points(one.value):>6} [{points(one.low):>6}, {points(one.high):>6}]"
 
 
 def _parts(rung: Rung) -> str:

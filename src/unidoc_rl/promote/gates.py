@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unidoc_rl.intervals import difference
+from unidoc_rl.intervals import difference, points
 from unidoc_rl.params import PromoteParams
 from unidoc_rl.plural import counted
 
@@ -63,8 +63,8 @@ def _compared(own: Evaluated, champion: Evaluated, params: PromoteParams) -> Ite
     yield Gate(
         "gain",
         gain.low > params.gain,
-        f"{gain.value:+.1%} [{gain.low:+.1%}, {gain.high:+.1%}] over the champion, on "
-        f"{counted(len(both), 'question')}; the interval must lie above {params.gain:+.1%}",
+        f"{gain} over the champion, on {counted(len(both), 'question')}; the interval must lie above "
+        f"{points(params.gain)}",
     )
     kinds: dict[str, list[str]] = {}
     for uid in both:
@@ -72,7 +72,8 @@ def _compared(own: Evaluated, champion: Evaluated, params: PromoteParams) -> Ite
     for kind, uids in sorted(kinds.items()):
         before, now = ([one["rows"][uid]["value"] for uid in uids] for one in (champion, own))
         more = (sum(now) - sum(before)) / len(uids)
-        said = f"{more:+.1%} over the champion, on {counted(len(uids), 'question')}; may be {params.worse:.1%} worse"
+        said = f"{points(more)} points over the champion, on {counted(len(uids), 'question')}; "
+        said += f"may be {100 * params.worse:.1f} points worse"
         if len(uids) < FEWEST:
             said += f"; of fewer than {FEWEST}, nothing can be said"
         yield Gate(f"kind {kind}", len(uids) < FEWEST or more >= -params.worse, said)
