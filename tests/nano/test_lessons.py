@@ -25,7 +25,7 @@ from unidoc_rl.nano.batches import Maker
 from unidoc_rl.nano.glyphs import ACROSS, DOWN, EMPTY, NOWHERE, PLACES, UNKNOWN, class_of, glyphs, in_order
 from unidoc_rl.nano.looks import UNTOLD
 from unidoc_rl.nano.model import PROTOCOL, TOKEN, make_tokenizer
-from unidoc_rl.nano.parts import Seen, open_page
+from unidoc_rl.nano.parts import Seen, open_page, passage
 from unidoc_rl.nano.recipe import Stage
 from unidoc_rl.nano.talk import Lesson, Turn
 from unidoc_rl.params import SampleParams
@@ -105,7 +105,7 @@ def test_token_by_token_a_line_has_its_letters_in_order(family: tuple[pages.Draw
 @settings(max_examples=5)
 @given(SEEDS)
 def test_what_is_copied_stands_where_it_is_said_to(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
-    for task in ("rows", "valuing", "answering", "asking"):
+    for task in ("rows", "valuing", "answering", "asking", "listening"):
         for lesson in taken(task, family, seed):
             for turn in lesson.turns:
                 for letter, spot in zip(turn.reply, turn.spots, strict=bool(turn.spots)):
@@ -150,7 +150,7 @@ def test_questions_of_each_kind_and_source_are_as_frequent(family: tuple[pages.D
 
 
 def test_a_corner_stands_where_it_lies(family: tuple[pages.DrawnPage, ...]) -> None:
-    for lesson in taken("locating", family, 2):
+    for lesson in (*taken("locating", family, 2), *taken("marking", family, 2)):
         (seen,) = lesson.seen
         across = seen.image.width // TOKEN
         for turn in lesson.turns:
@@ -163,6 +163,23 @@ def test_a_corner_stands_where_it_lies(family: tuple[pages.DrawnPage, ...]) -> N
                 assert lesson.parts[spot.part] is seen
                 start = (spot.at // across if n % 2 else spot.at % across) * TOKEN
                 assert start <= numbers[n] <= start + TOKEN
+
+
+@settings(max_examples=5)
+@given(SEEDS)
+def test_what_is_marked_are_the_words_that_were_told(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
+    rng, marked = Random(seed), 0
+    for lesson in filter(None, (lessons.marking(rng, family, partly=0) for _ in range(3))):
+        (seen,) = lesson.seen
+        for told, reply in pairs(lesson):
+            action = parse(reply).action
+            assert isinstance(action, Zoom)
+            across, down = seen.page.width / seen.image.width, seen.page.height / seen.image.height
+            x1, y1, x2, y2 = action.regions[0]
+            box = round(x1 * across), round(y1 * down), round(x2 * across), round(y2 * down)
+            assert passage(seen.page, box).text == told
+            marked += 1
+    assert marked > 10
 
 
 def test_a_token_is_looked_for_where_its_letters_stand(family: tuple[pages.DrawnPage, ...]) -> None:
@@ -225,6 +242,32 @@ def test_the_name_of_a_row_has_been_heard_in_the_question(family: tuple[pages.Dr
                 assert letters[0].lower() in str(tokenizer.decode([ids[heard]])).lower()
                 assert not letters.isdigit()
     assert told > 10
+
+
+@settings(max_examples=5)
+@given(SEEDS)
+def test_of_two_rows_that_are_told_the_higher_one_is_named(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
+    """By numbers that are not the page's, which one cannot know by heart."""
+    names, others = Counter[bool](), 0
+    for lesson in taken("listening", family, seed, 20):
+        query, told = map(str, lesson.parts[:2])
+        said = parse(lesson.turns[0].reply)
+        assert isinstance(said.action, Answer)
+        if compared := re.fullmatch(
+            r"(.+) ([\d.,]+) ?%? (.+) ([\d.,]+) ?%?", said.information if " or " in query else ""
+        ):
+            first, one, second, other = compared.groups()
+            higher = float(one.replace(",", "")) > float(other.replace(",", ""))
+            assert said.action.text == (first if higher else second)
+            assert first in told
+            assert second in told
+            names[higher] += 1
+            others += one not in {page.letters[at:end] for page in family for at, end in page.words.tolist()}
+            answer = lesson.turns[0].spots[lesson.turns[0].reply.index("<answer>") + len("<answer>") :]
+            spots = answer[: len(said.action.text)]
+            assert {spot.part for spot in spots if spot} == {0}
+    assert min(names[True], names[False]) > 0
+    assert others > sum(names.values()) / 2
 
 
 def answer_squares(turn: Turn) -> set[int]:

@@ -13,7 +13,7 @@ from unidoc_rl.nano.pages import Asked, DrawnPage
 from unidoc_rl.nano.parts import Passage, Seen, passage
 from unidoc_rl.nano.regions import Region, covered, square
 from unidoc_rl.nano.talk import Spot, Spots, Talk, letters, squares
-from unidoc_rl.types import Action, Answer, Said, Search, Select, Zoom
+from unidoc_rl.types import Action, Answer, Question, QuestionKind, Said, Search, Select, Zoom
 
 
 def search(talk: Talk, query: str, heard: int, thought: str = "") -> None:
@@ -54,21 +54,37 @@ def zoom(talk: Talk, regions: Sequence[Region], part: int, seen: Seen, thought: 
 
 
 def answer(talk: Talk, asked: Asked, page: DrawnPage, heard: int, part: int, seen: Seen, thought: str = "") -> None:
-    """With a note of what the evidence says; the answer is the last of it that is like it, a value ends it."""
-    question, said = asked.question, _evidence(asked, page)
-    noted = said.text if 0 < len(said.text) <= LONGEST_NOTE else question.answer
+    """From what the evidence says in a picture."""
+    said = evidence(asked, page)
+    read = _heard(squares(part, seen, said.letters), said.text, heard, asked.question.query)
+    conclude(talk, asked.question, said.text, read, heard, thought)
+
+
+def conclude(talk: Talk, question: Question, said: str, read: Spots, heard: int, thought: str = "") -> None:
+    """With a note of what the evidence says; the answer is the last of it that is like it, a value ends it.
+
+    `read`: where each of the letters that are said stands.
+    """
+    noted = said if 0 < len(said) <= LONGEST_NOTE else question.answer
     reply = _written(Answer(question.answer), thought, noted)
-    read = _heard(squares(part, seen, said.letters), said.text, heard, question.query)
-    own = tuple(read[at] for at in _last(question.answer, said.text))
+    own = tuple(read[at] for at in last(question.answer, said))
     start = reply.index("<information>") + len("<information>")
     copied = {
-        "<information>": read if noted == said.text else own,
-        "<answer>": tuple(Spot(talk.number, start + at) for at in _last(question.answer, noted)),
+        "<information>": read if noted == said else own,
+        "<answer>": _named(question, heard)
+        or tuple(Spot(talk.number, start + at) for at in last(question.answer, noted)),
     }
     talk.say(reply, copied, [spot for spot in own or read if spot])
 
 
-def _evidence(asked: Asked, page: DrawnPage) -> Passage:
+def _named(question: Question, heard: int) -> Spots:
+    """Of two that a question names, one is written as it is there."""
+    if question.kind is not QuestionKind.COMPARISON:
+        return ()
+    return tuple(Spot(heard, at) for at in last(question.answer, question.query))
+
+
+def evidence(asked: Asked, page: DrawnPage) -> Passage:
     """What it says, in one line."""
     several = [passage(page, boxes.to_pixels(place, page.width, page.height)) for place in asked.places]
     said = [one for one in several if one.text]
@@ -87,7 +103,7 @@ def _heard(read: Spots, text: str, part: int, query: str) -> Spots:
     return tuple(spots)
 
 
-def _last(answer: str, text: str) -> list[int]:
+def last(answer: str, text: str) -> list[int]:
     """At which letters of a text the answer stands; pages write 52,230 and answers 52230."""
     kept = [at for at, letter in enumerate(text) if letter != ","]
     matches = re.finditer(rf"(?<![\w.]){re.escape(answer)}(?!\w|\.\d)", "".join(text[at] for at in kept))

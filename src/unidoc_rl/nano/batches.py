@@ -31,6 +31,7 @@ from unidoc_rl.nano.talk import Lesson
 FAMILIES = 3  # that a batch sees
 POOL = pages.KEPT  # families that it finds them among
 RENEWED = 2  # after so many batches, a family of these
+RENEWED_FROZEN = 12  # likewise, where a page that was looked at once need not be looked at again
 WORLDS = 100  # of a seed, at most
 GROUPS = 4  # by length, so that little is filled up
 
@@ -108,7 +109,8 @@ class Maker:
     def batch(self, stage: Stage, seed: int, number: int, share: Share = WHOLE) -> Batch:
         (task,) = Random(f"{seed}/{stage.name}/{number}").choices(list(stage.tasks), list(stage.tasks.values()))
         rng = Random(f"{seed}/{stage.name}/{number}/{share.number}")
-        world, first = pages.UNASKED + WORLDS * seed + stage.world, number // RENEWED
+        world = pages.UNASKED + WORLDS * seed + stage.world
+        first = number // (RENEWED_FROZEN if stage.frozen else RENEWED)
         drawn = specimens.specimen if task in lessons.OF_A_SPECIMEN else pages.family
         families = [drawn(world, first + n) for n in rng.sample(range(POOL), FAMILIES)]
         chosen: list[Lesson] = []

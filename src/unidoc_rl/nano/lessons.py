@@ -16,6 +16,7 @@ from unidoc_rl import boxes
 from unidoc_rl.agent import scripted
 from unidoc_rl.nano import acts
 from unidoc_rl.nano.glyphs import Rectangle
+from unidoc_rl.nano.listening import listening
 from unidoc_rl.nano.model import TOKEN
 from unidoc_rl.nano.pages import Asked, DrawnPage, one_of
 from unidoc_rl.nano.parts import (
@@ -27,10 +28,11 @@ from unidoc_rl.nano.parts import (
     overlaps,
     passage,
     shown,
+    some_line,
     some_words,
 )
 from unidoc_rl.nano.playing import FEWEST, Choice, asking, playing, refusing, retrying, rules, show, thought, three
-from unidoc_rl.nano.regions import on_part, widened
+from unidoc_rl.nano.regions import on_part, on_picture, widened
 from unidoc_rl.nano.talk import Lesson, Talk, silent, squares
 from unidoc_rl.types import AnswerFormat, Box, QuestionKind
 
@@ -39,10 +41,12 @@ NUMBERS = (AnswerFormat.INT, AnswerFormat.FLOAT)
 SIZES = (16, 32, FEWEST)  # of a zoom, in tokens, at least
 PRINT = (0.8, 1.6)  # how large, beside the page at its full resolution: what an agent zooms into
 SIDES = (5, 12)  # tokens of a picture
+MARKED = 16  # lines of a page
 TOLD = 12  # words, of those in a picture and of others each
 MORE = 5  # questions about the same pictures
 PARTLY = 0.5  # of the pages on which something is to be found, without as much as
 MARGIN = 0.15  # of their width and height at each side
+PARTS = 2  # of a page that are shown so: each is new to the eye
 
 # --- letters --------------------------------------------------------------------------------------------------------
 
@@ -217,10 +221,26 @@ def locating(rng: Random, pages: Sequence[DrawnPage], partly: float = PARTLY) ->
     return talk.lesson()
 
 
+def marking(rng: Random, pages: Sequence[DrawnPage], partly: float = PARTLY) -> Lesson | None:
+    """Where words stand, on a page or on the most of it: many corners of thin boxes, which are the hardest to tell."""
+    opened = open_page(rng.choice(pages))
+    page = opened.page
+    cut, seen = _most(rng, opened) if rng.random() < partly else ((0, 0, page.width, page.height), opened.whole)
+    marked = [line for line in (some_line(rng, page) for _ in range(MARKED)) if line and _within(cut, line[1])]
+    talk = Talk()
+    part = -1
+    for text, box in marked:
+        talk.hear(text)
+        part = talk.hear("Page 0: ", seen) if part < 0 else part
+        acts.zoom(talk, [on_picture(box, cut, seen)], part, seen)
+    return talk.lesson() if marked else None
+
+
 def _most(rng: Random, opened: Opened) -> tuple[Rectangle, Seen]:
     """Of a page, in print as large: documents of one look have the same things in the same places, learned by heart."""
     page = opened.page
-    left, top, right, bottom = (rng.uniform(0, MARGIN * length) for length in 2 * (page.width, page.height))
+    own = Random(f"{page.file_name} {page.number} {rng.randrange(PARTS)}")
+    left, top, right, bottom = (own.uniform(0, MARGIN * length) for length in 2 * (page.width, page.height))
     cut = round(left), round(top), round(page.width - right), round(page.height - bottom)
     return cut, opened.scaled(cut, opened.page_size[0] / page.width)
 
@@ -228,8 +248,12 @@ def _most(rng: Random, opened: Opened) -> tuple[Rectangle, Seen]:
 def _holds(cut: Rectangle, asked: Asked, page: DrawnPage) -> Iterator[bool]:
     """Whether each region of the evidence is left."""
     for region in asked.regions:
-        left, top, right, bottom = boxes.to_pixels(region, page.width, page.height)
-        yield cut[0] <= left and cut[1] <= top and right <= cut[2] and bottom <= cut[3]
+        yield _within(cut, boxes.to_pixels(region, page.width, page.height))
+
+
+def _within(cut: Rectangle, box: Sequence[float]) -> bool:
+    left, top, right, bottom = box
+    return cut[0] <= left and cut[1] <= top and right <= cut[2] and bottom <= cut[3]
 
 
 # --- pages ----------------------------------------------------------------------------------------------------------
@@ -283,10 +307,12 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
 }
 OF_A_FAMILY: Mapping[str, Callable[[Random, Sequence[DrawnPage]], Lesson | None]] = {
     "locating": locating,
+    "marking": marking,
     "choosing": choosing,
     "playing": playing,
     "retrying": retrying,
     "refusing": refusing,
+    "listening": listening,
 }
 OF_A_SPECIMEN = ("printing", "copying")
 OF_A_PAGE = 3  # lessons tried on a page that is opened
