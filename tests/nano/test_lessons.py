@@ -171,8 +171,8 @@ def test_what_is_marked_are_the_words_that_were_told(family: tuple[pages.DrawnPa
     rng, marked = Random(seed), 0
     for lesson in filter(None, (lessons.marking(rng, family, partly=0) for _ in range(3))):
         (seen,) = lesson.seen
-        for told, reply in pairs(lesson):
-            action = parse(reply).action
+        for turn in lesson.turns:
+            told, action = turn.told[-1][0], parse(turn.reply).action
             assert isinstance(action, Zoom)
             across, down = seen.page.width / seen.image.width, seen.page.height / seen.image.height
             x1, y1, x2, y2 = action.regions[0]

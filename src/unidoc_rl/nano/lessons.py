@@ -227,13 +227,16 @@ def marking(rng: Random, pages: Sequence[DrawnPage], partly: float = PARTLY) -> 
     page = opened.page
     cut, seen = _most(rng, opened) if rng.random() < partly else ((0, 0, page.width, page.height), opened.whole)
     marked = [line for line in (some_line(rng, page) for _ in range(MARKED)) if line and _within(cut, line[1])]
-    talk = Talk()
-    part = -1
-    for text, box in marked:
+    if not marked:
+        return None
+    talk = Talk(rules(rng))
+    talk.hear("\n".join(text for text, _ in marked))  # so that the picture knows, as in an episode
+    part = talk.hear("Page 0: ", seen)
+    drawn = [on_picture(box, cut, seen) for _, box in marked]
+    for (text, _), region in zip(marked, drawn, strict=True):
         talk.hear(text)
-        part = talk.hear("Page 0: ", seen) if part < 0 else part
-        acts.zoom(talk, [on_picture(box, cut, seen)], part, seen)
-    return talk.lesson() if marked else None
+        acts.zoom(talk, [region], part, seen, told=drawn)
+    return talk.lesson()
 
 
 def _most(rng: Random, opened: Opened) -> tuple[Rectangle, Seen]:
