@@ -54,7 +54,7 @@ STAGES = (
     Stage(
         "pages",
         {
-            "marking": 4,
+            "marking": 1,
             "locating": 4,
             "playing": 3,
             "retrying": 0.5,
