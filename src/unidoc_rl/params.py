@@ -283,7 +283,7 @@ class GrpoParams(Section):
         "by the running one of the kind of question (EMA-GRPO); ranks to normal quantiles (G2RPO)",
     )
     credit: Literal["episode", "turn"] = Field(
-        "turn", description="one advantage for all of an episode, or each turn's, of the rewards it could influence"
+        "episode", description="one advantage for all of an episode, or each turn's, of the rewards it could influence"
     )
     server: str | None = Field(
         None,

@@ -102,9 +102,7 @@ def ours(world: Small, asked: Sequence[Question], steps: int, out: Path, model: 
         )
 
     environment = Environment(Index(world.index), pictures, PROTOCOL)
-    params = GrpoParams(
-        steps=steps, questions=QUESTIONS, group=GROUP, together=TOGETHER, credit="episode", save_steps=10**6
-    )
+    params = GrpoParams(steps=steps, questions=QUESTIONS, group=GROUP, together=TOGETHER, save_steps=10**6)
     game = Game(asked, asked[:1], environment, encoder, Here(player), earned, REWARDS)
     return AgentTrainer.of(network, params, game, out)
 

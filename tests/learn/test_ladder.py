@@ -251,8 +251,8 @@ def test_the_profile_is_possible_and_of_another_world_than_the_demonstration() -
     ("section", "key", "given"),
     [
         ("curate", "teacher", {"teacher": "http://127.0.0.1:1/v1"}),
-        ("grpo", "scale", {"scale": "rank", "credit": "episode"}),
-        ("grpo", "credit", {"credit": "episode"}),
+        ("grpo", "scale", {"scale": "rank"}),
+        ("grpo", "credit", {"credit": "turn"}),
         ("agent", "actions", {"actions": ["search", "answer"]}),
         ("rewards", "of", {"of": "gated"}),
         ("evaluate", "baselines", {"baselines": ["oracle"]}),
