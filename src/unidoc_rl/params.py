@@ -267,9 +267,7 @@ class GrpoParams(Section):
     temperature: float = Field(1.0, gt=0, le=5, description="at which turns are drawn")
     rate: float = Field(2e-4, gt=0, le=1, description="of learning, at its highest; 1e-6 for a model of 3 B or 7 B")
     warmup: float = Field(0.285, ge=0, lt=1, description="share of the steps in which the rate rises")
-    kl: float = Field(
-        0.1, ge=0, le=10, description="weight of the divergence from the model that it begins with; 0.01 for 3 B or 7 B"
-    )
+    kl: float = Field(0.01, ge=0, le=10, description="weight of the divergence from the model that it begins with")
     clip: float = Field(
         0.2,
         gt=0,

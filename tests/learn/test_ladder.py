@@ -248,19 +248,17 @@ def test_the_profile_is_possible_and_of_another_world_than_the_demonstration() -
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "given"),
+    ("section", "key", "value"),
     [
-        ("curate", "teacher", {"teacher": "http://127.0.0.1:1/v1"}),
-        ("grpo", "scale", {"scale": "rank"}),
-        ("grpo", "credit", {"credit": "turn"}),
-        ("agent", "actions", {"actions": ["search", "answer"]}),
-        ("rewards", "of", {"of": "gated"}),
-        ("evaluate", "baselines", {"baselines": ["oracle"]}),
+        ("curate", "teacher", "http://127.0.0.1:1/v1"),
+        ("grpo", "scale", "rank"),
+        ("grpo", "credit", "turn"),
+        ("agent", "actions", ["search", "answer"]),
+        ("rewards", "of", "gated"),
+        ("evaluate", "baselines", ["oracle"]),
     ],
 )
-def test_what_cannot_be_climbed_is_told_before_any_work(
-    tmp_path: Path, section: str, key: str, given: Mapping[str, object]
-) -> None:
+def test_what_cannot_be_climbed_is_told_before_any_work(tmp_path: Path, section: str, key: str, value: object) -> None:
     with pytest.raises(UnidocError, match=f"{section}.{key}: "):
-        learn(tmp_path / "out", 1, Params.model_validate({section: given}))
+        learn(tmp_path / "out", 1, Params.model_validate({section: {key: value}}))
     assert not (tmp_path / "out").exists()
