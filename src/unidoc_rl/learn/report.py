@@ -70,16 +70,7 @@ def _as_json(found: Ladder) -> dict[str, object]:
 
 def _page(found: Ladder) -> str:
     title = "The ladder: what each level adds"
-    head = (
-        "row",
-        "accuracy",
-        "95 % interval",
-        "each seed",
-        "points more than above",
-        "95 % interval",
-        "p",
-        "",
-    )
+    head = ("row", "accuracy", "95 % interval", "each seed", "points more than above", "95 % interval", "p", "")
     most = max(rung.accuracy.high for rung in found.rungs)
     body = [
         f"<h1>{html.escape(title)}</h1>",

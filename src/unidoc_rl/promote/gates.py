@@ -64,7 +64,7 @@ def _compared(own: Evaluated, champion: Evaluated, params: PromoteParams) -> Ite
         "gain",
         gain.low > params.gain,
         f"{gain} over the champion, on {counted(len(both), 'question')}; the interval must lie above "
-        f"{points(params.gain)}",
+        f"{points(params.gain)} points",
     )
     kinds: dict[str, list[str]] = {}
     for uid in both:
