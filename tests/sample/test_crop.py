@@ -8,15 +8,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.sample.reading import World
 from unidoc_rl import boxes, questions
+from unidoc_rl.ingest.eyes import Eyes
 from unidoc_rl.params import SampleParams
 from unidoc_rl.sample import style
 from unidoc_rl.sample.stage import sample
-from unidoc_rl.types import AnswerFormat, Question, QuestionKind
+from unidoc_rl.types import AnswerFormat, Box, Question, QuestionKind
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 Reader = Callable[[Image.Image], str]
@@ -24,8 +26,12 @@ LEAST, MOST = 256 * 28 * 28, 512 * 28 * 28
 
 
 @pytest.fixture(scope="module")
+def eyes() -> Eyes:
+    return Eyes()
+
+
+@pytest.fixture(scope="module")
 def reader() -> Reader:
-    import numpy as np
     from rapidocr import RapidOCR
 
     ocr = RapidOCR(params={"Global.use_cls": False, "Det.limit_type": "max", "Det.limit_side_len": 1280})
@@ -107,6 +113,18 @@ def test_the_region_of_a_charts_picture_holds_the_value(world: World, reader: Re
         assert question.answer in reader(_crop(world, question)), question
 
 
+@pytest.mark.parametrize("source", ["table", "chart", "figures", "text"])
+def test_regions_are_the_blocks_that_a_layout_model_proposes(world: World, eyes: Eyes, source: str) -> None:
+    """A teacher draws what it is proposed: where nothing of it is gold, it is never right."""
+    asked = _lookups(world, source)[::3]
+    proposed = [eyes.regions(np.asarray(_at_150_dpi(world, question))[:, :, ::-1]) for question in asked]
+    close = [
+        any(_iou(question.evidence[0].regions[0], one.box) >= 0.5 for one in several)
+        for question, several in zip(asked, proposed, strict=True)
+    ]
+    assert sum(close) / len(close) > 0.6
+
+
 def _lookups(world: World, source: str, crop: bool | None = None) -> list[Question]:
     return [
         q
@@ -128,10 +146,20 @@ def _page(world: World, question: Question) -> Image.Image:
 
 def _crop(world: World, question: Question) -> Image.Image:
     """The gold region, cut with a margin from the page at 150 dpi, and enlarged as it is for the agent."""
-    evidence = question.evidence[0]
-    page = world.picture(evidence.file_name, evidence.page, 150 / 72)
-    x1, y1, x2, y2 = boxes.to_pixels(evidence.regions[0], *page.size)
+    page = _at_150_dpi(world, question)
+    x1, y1, x2, y2 = boxes.to_pixels(question.evidence[0].regions[0], *page.size)
     crop = page.crop((max(x1 - 28, 0), max(y1 - 28, 0), min(x2 + 28, page.width), min(y2 + 28, page.height)))
     area = min(max(crop.width * crop.height, LEAST), MOST)
     scale = math.sqrt(area / (crop.width * crop.height))
     return crop.resize((round(crop.width * scale), round(crop.height * scale)), Image.Resampling.BICUBIC)
+
+
+def _at_150_dpi(world: World, question: Question) -> Image.Image:
+    evidence = question.evidence[0]
+    return world.picture(evidence.file_name, evidence.page, 150 / 72)
+
+
+def _iou(one: Box, other: Box) -> float:
+    wide, high = min(one.x2, other.x2) - max(one.x1, other.x1), min(one.y2, other.y2) - max(one.y1, other.y1)
+    common = max(0, wide) * max(0, high)
+    return common / (sum((box.x2 - box.x1) * (box.y2 - box.y1) for box in (one, other)) - common)

@@ -1,7 +1,8 @@
 """Documents as PDF files, and where on their pages everything stands that can be asked for.
 
-Gold regions, by what the evidence is: a table's value, its row from the label to the value; a chart's value, its name,
-mark and label; a key figure, value and label; a sentence, its lines; headings, notes and whole tables, themselves.
+Where evidence stands, by what it is: a table's value, its row's label and the value; a chart's value, its name, mark and
+label; a key figure, value and label; a sentence, its lines; headings, notes and whole tables, themselves. Its gold region
+is the block to which it belongs, as a layout model proposes it: a table, a chart, all key figures, a paragraph, a list.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Place:
     page: int
     parts: tuple[Box, ...]
     pixels: float  # of its type, where the agent is shown the whole page
-    region: Box  # what one would cut out to read it: the table or chart of which it is a part, or itself
+    region: Box  # what one would cut out to read it: the block of which it is a part, or itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,30 +237,39 @@ class _Page:
         y, size = frame.y1, self.style.body
         if heading and frame.height > size * 6:
             y = self._subheading(frame.x1, y)
+        rects: list[Rect] = []
         for item in told:
-            text = item if isinstance(item, str) else item.text
-            lines = line_count([text], self.style.fonts.regular, size, frame.width - 16)
+            lines = line_count([_words(item)], self.style.fonts.regular, size, frame.width - 16)
             if y + lines * size * 1.38 > frame.y2:
                 break
             self.sheet.disc(frame.x1 + 4, y + size * 0.45, 2.6, self.style.palette.series[3])
-            y = self._tell(frame._replace(x1=frame.x1 + 16, y1=y), [item]) + size * 0.5
+            bottom, [rect] = self._paragraph(frame._replace(x1=frame.x1 + 16, y1=y), [item])
+            rects.append(rect)
+            y = bottom + size * 0.5
+        self._note(told[: len(rects)], rects)
 
     # --- what stands on a page ---
 
     def _tell(self, frame: Rect, told: Sequence[str | Statement]) -> float:
-        """A paragraph; notes where its statements stand."""
-        size = self.style.body
-        texts = [item if isinstance(item, str) else item.text for item in told]
+        """A paragraph; notes where its statements stand, and returns its lower end."""
+        bottom, rects = self._paragraph(frame, told)
+        self._note(told, rects)
+        return bottom
+
+    def _paragraph(self, frame: Rect, told: Sequence[str | Statement]) -> tuple[float, list[Rect]]:
         font, ink = self.style.fonts.regular, self.style.palette.ink
-        bottom, rects = self.sheet.paragraph(frame.x1, frame.y1, frame.width, texts, font, size, ink)
+        texts = [_words(item) for item in told]
+        return self.sheet.paragraph(frame.x1, frame.y1, frame.width, texts, font, self.style.body, ink)
+
+    def _note(self, told: Sequence[str | Statement], rects: Sequence[Rect]) -> None:
+        """Where the statements of a block of text stand."""
         for item, rect in zip(told, rects, strict=True):
             if isinstance(item, Statement):
-                place = self._place([rect], size)
+                place = self._place([rect], self.style.body, around(*rects))
                 if isinstance(item.says, Fact):
                     self.shown.facts.append((item.says, place))
                 else:
                     self.shown.pointers.append((item.says, place))
-        return bottom
 
     def _exhibit(self, exhibit: Exhibit, frame: Rect) -> float:
         """Draws an exhibit at the top of the frame, and returns its lower end."""
@@ -324,10 +334,8 @@ class _Page:
             rects = [Rect(r.x1 + frame.x1, r.y1 + frame.y1, r.x2 + frame.x1, r.y2 + frame.y1) for r in found]
         else:
             rects = charts.draw(self.sheet, frame.inset(6, 6), chart, self.style)
-        cells = tuple((self._place([rect], size, around(*rects)),) for rect in rects)
-        self.shown.exhibits.append(
-            ShownExhibit(exhibit, self._place([around(*rects)], size), cells, None, (), (), None)
-        )
+        cells = tuple((self._place([rect], size, frame),) for rect in rects)
+        self.shown.exhibits.append(ShownExhibit(exhibit, self._place([frame], size), cells, None, (), (), None))
         return frame.y2
 
     def _cards(self, exhibit: Exhibit, frame: Rect) -> float:
@@ -343,7 +351,7 @@ class _Page:
             for column, unit, p in zip(exhibit.columns, exhibit.units, percent, strict=True)
         ]
         rects = blocks.cards(self.sheet, frame, labels, values, size, self.style, across)
-        cells = (tuple(self._place([rect], size) for rect in rects),)
+        cells = (tuple(self._place([rect], size, frame) for rect in rects),)
         self.shown.exhibits.append(ShownExhibit(exhibit, self._place([frame], size), cells, None, (), (), None))
         return frame.y2
 
@@ -351,3 +359,7 @@ class _Page:
         width, height = self.style.page
         *parts, region = (boxes.from_pixels(*one, width, height) for one in (*rects, part_of or around(*rects)))
         return Place(self.number, tuple(parts), style.shown_pixels(size, width, height), region)
+
+
+def _words(item: str | Statement) -> str:
+    return item if isinstance(item, str) else item.text
