@@ -28,13 +28,18 @@ def test_a_patch_has_the_places_of_its_quarter_of_a_square(row: int, column: int
     assert divmod(place, across) == (row % down, column % across)
 
 
-def test_patches_are_told_square_by_square() -> None:
+def test_tokens_are_told_as_transformers_tells_them_and_patches_four_to_each() -> None:
     torch.manual_seed(1)
     model = Qwen2_5_VLForConditionalGeneration(configuration(make_tokenizer(PROTOCOL)))
     taken = list(islice(lessons.of("looking", Random(3), [pages.family(pages.UNASKED, 1)]), 3))
-    features, patches = Learner(model)._look(Maker().collated("looking", taken))
+    batch = Maker().collated("looking", taken)
+    usual = model.model.visual(batch.pixels, grid_thw=batch.grids).pooler_output
+    learner = Learner(model)
+    features, patches = learner._look(batch)
     assert len(patches) == MERGE**2 * len(features)
-    assert torch.allclose(model.model.visual.merger(patches), features, atol=1e-5)
+    torch.testing.assert_close(features, usual, rtol=1e-4, atol=1e-5)
+    whole = learner.whole().model.visual(batch.pixels, grid_thw=batch.grids).pooler_output
+    torch.testing.assert_close(whole, usual, rtol=1e-4, atol=1e-5)
 
 
 def test_the_tower_learns_what_it_would_by_transformers_own_way() -> None:

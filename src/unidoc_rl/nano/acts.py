@@ -41,10 +41,8 @@ def select(talk: Talk, number: int, spot: Spot | None, evidence: Sequence[Spot],
     talk.say(_written(Select(number), thought), {"<select>": (spot,) * len(str(number))}, evidence)
 
 
-def zoom(
-    talk: Talk, regions: Sequence[Region], part: int, seen: Seen, thought: str = "", told: Sequence[Region] = ()
-) -> None:
-    """The numbers of a corner stand where it lies. `told`: all that was asked for before the picture, if it is more."""
+def zoom(talk: Talk, regions: Sequence[Region], part: int, seen: Seen, thought: str = "") -> None:
+    """The numbers of a corner stand where it lies."""
     reply = _written(Zoom(tuple(regions)), thought)
     start = reply.index("<bbox>") + len("<bbox>")
     spots: list[Spot | None] = [None] * (len(reply) - start)
@@ -52,9 +50,7 @@ def zoom(
         region, corner = regions[n // 4], n % 4 // 2
         x, y = region[2 * corner] - corner, region[2 * corner + 1] - corner  # the last pixel that is inside
         spots[number.start() : number.end()] = [Spot(part, square(x, y, seen))] * len(number[0])
-    talk.say(
-        reply, {reply[:start]: tuple(spots)}, [spot for one in told or regions for spot in covered(one, part, seen)]
-    )
+    talk.say(reply, {reply[:start]: tuple(spots)}, [spot for one in regions for spot in covered(one, part, seen)])
 
 
 def answer(talk: Talk, asked: Asked, page: DrawnPage, heard: int, part: int, seen: Seen, thought: str = "") -> None:

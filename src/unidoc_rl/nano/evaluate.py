@@ -160,7 +160,7 @@ def _iou(one: Sequence[float], other: Sequence[float]) -> float:
 MEASURES = (
     Measure("letters misread in a row, bar or line", "<= 2 %", _evidence, _misread),
     Measure("value in its row, bar or line", ">= 95 %", _values("place"), _same_answer),
-    Measure("value in a crop of a whole table or chart", ">= 95 %", _values("region"), _same_answer),
+    Measure("value in a crop of a whole table, chart or text", ">= 95 %", _values("region"), _same_answer),
     Measure("value on the whole page", "< 40 %", _values("page"), _same_answer),
     Measure("page, of three", ">= 90 %", _choices, _same_page),
     Measure("region at IoU 0.5", ">= 85 %", _regions, _same_region),

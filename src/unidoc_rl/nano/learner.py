@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
-from transformers.vision_utils import get_vision_window_index
 
 from unidoc_rl.agent.encoding import UNSAID
 from unidoc_rl.agent.eyes import remember
@@ -21,8 +20,9 @@ from unidoc_rl.nano.glyphs import CLASSES, EMPTY, NOWHERE, PLACES, TURNS, of_pat
 from unidoc_rl.nano.looks import UNTOLD
 from unidoc_rl.nano.model import MERGE
 from unidoc_rl.nano.recipe import Stage
-from unidoc_rl.nano.tower import quicken
+from unidoc_rl.nano.tower import Unmerged, quicken
 
+ROOM = 4 << 30  # bytes for what a frozen tower has seen: a few families of pages
 EMPTY_COUNTS = 0.1  # most places are empty
 # How much each of the marks counts; letters alone, where nothing is said, count as much as what is said does.
 COUNTS = {
@@ -48,7 +48,7 @@ class Marks:
     """How a batch went."""
 
     loss: float
-    strokes: float  # share of the letters in pictures that the vision tower's patches know; nan where it is frozen
+    strokes: float  # share of the letters in pictures that the vision tower's patches know; nan where they are frozen
     letters: float  # likewise, one after the other, the tokens that are made of them
     words: float  # share of the tokens of their words that it knows where they begin
     said: float  # share of the tokens to be said that come first; nan where nothing is
@@ -65,8 +65,11 @@ class Learner(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        quicken(model.model.visual)
-        remember(model.model.visual)
+        tower = model.model.visual
+        quicken(tower)
+        # What makes a token of four patches learns in all stages: which of what they know the text model is told.
+        self.merger, tower.merger = tower.merger, Unmerged()
+        remember(tower, ROOM)
         # What four patches learn alike is learned four times as soon as by the token that is made of them.
         self.strokes = nn.Linear(model.config.vision_config.hidden_size, PLACES // MERGE**2 * CLASSES)
         self.letters = nn.Linear(model.config.vision_config.out_hidden_size, TURNS * CLASSES)
@@ -78,11 +81,17 @@ class Learner(nn.Module):
             for n in (RECOGNISING_LAYER, HEARING_LAYER, RELATING_LAYER, POINTING_LAYER)
         )
 
+    def whole(self) -> Any:
+        """The model, as others have it."""
+        self.model.model.visual.merger = self.merger
+        return self.model
+
     def forward(self, batch: Batch) -> tuple[Tensor, Marks]:
         tallies = {name: Tally() for name in COUNTS}
         features, patches = self._look(batch)
-        if features.requires_grad:
+        if patches.requires_grad:
             _know(self.strokes(patches), of_patches(batch.glyphs), tallies["strokes"])
+        if len(features):
             _know(self.letters(features), batch.letters, tallies["letters"])
             self._words(features, batch, tallies["words"])
         if batch.rows:
@@ -92,18 +101,12 @@ class Learner(nn.Module):
         return total, Marks(float(total.detach()), **{name: tally.right() for name, tally in tallies.items()})
 
     def _look(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the tower tells of the squares of all pictures, and of their patches, where it learns."""
+        """What is told of the squares of all pictures, and what their patches know."""
         if not len(batch.pixels):
             return self.letters.weight.new_zeros(0, self.letters.in_features), torch.empty(0)
-        tower = self.model.model.visual
-        seen = tower(batch.pixels, grid_thw=batch.grids)
-        features: Tensor = seen.pooler_output.float()
-        if not features.requires_grad:
-            return features, torch.empty(0)
-        # The tower goes window by window; its tokens are told line by line.
-        order, _ = get_vision_window_index(batch.grids, tower.spatial_merge_size, tower.window_size, tower.patch_size)
-        by_square = seen.last_hidden_state.view(len(features), tower.spatial_merge_unit, -1)
-        return features, by_square[torch.argsort(order)].flatten(0, 1).float()
+        known = self.model.model.visual(batch.pixels, grid_thw=batch.grids).pooler_output
+        patches = known.view(-1, self.strokes.in_features)
+        return self.merger(patches).float(), patches.float()
 
     def _words(self, features: Tensor, batch: Batch, words: Tally) -> None:
         """What is seen is to be like what is told: in a square, the tokens of the vocabulary that begin there."""

@@ -28,11 +28,10 @@ from unidoc_rl.nano.parts import (
     overlaps,
     passage,
     shown,
-    some_line,
     some_words,
 )
 from unidoc_rl.nano.playing import FEWEST, Choice, asking, playing, refusing, retrying, rules, show, thought, three
-from unidoc_rl.nano.regions import on_part, on_picture, widened
+from unidoc_rl.nano.regions import on_part, widened
 from unidoc_rl.nano.talk import Lesson, Talk, silent, squares
 from unidoc_rl.types import AnswerFormat, Box, QuestionKind
 
@@ -41,7 +40,6 @@ NUMBERS = (AnswerFormat.INT, AnswerFormat.FLOAT)
 SIZES = (16, 32, FEWEST)  # of a zoom, in tokens, at least
 PRINT = (0.8, 1.6)  # how large, beside the page at its full resolution: what an agent zooms into
 SIDES = (5, 12)  # tokens of a picture
-MARKED = 16  # lines of a page
 TOLD = 12  # words, of those in a picture and of others each
 MORE = 5  # questions about the same pictures
 PARTLY = 0.5  # of the pages on which something is to be found, without as much as
@@ -89,9 +87,10 @@ def looking(rng: Random, opened: Opened) -> Lesson | None:
 
 
 def printing(rng: Random, opened: Opened) -> Lesson | None:
-    """Letters alone, of a part of a page that is full of them, about as large as a zoom shows them."""
+    """Letters alone, of a part of a page that is full of them, as large as a zoom shows them or the whole page does."""
     page = opened.page
-    scale = math.exp(rng.uniform(*map(math.log, PRINT)))
+    sizes = rng.choice((PRINT, PRINT, (opened.page_size[0] / page.width, PRINT[0])))
+    scale = math.exp(rng.uniform(*map(math.log, sizes)))
     width, height = (round(rng.randint(*SIDES) * TOKEN / scale) for _ in range(2))
     left, top = rng.randint(0, max(0, page.width - width)), rng.randint(0, max(0, page.height - height))
     return silent(opened.scaled((left, top, min(left + width, page.width), min(top + height, page.height)), scale))
@@ -174,7 +173,7 @@ def valuing(rng: Random, opened: Opened) -> Lesson | None:
 
 
 def reading_a_value(rng: Random, opened: Opened, *, of: Literal["place", "region", "page"]) -> Lesson | None:
-    """The value of a named row, bar or figure; from its place alone, its table or chart, or the whole page."""
+    """The value of a named row, bar or figure; from its place alone, its table, chart or text, or the whole page."""
     page = opened.page
     able = [one for one in page.asked if is_value(one) and (of != "region" or one.regions != one.places)]
     if not able:
@@ -221,24 +220,6 @@ def locating(rng: Random, pages: Sequence[DrawnPage], partly: float = PARTLY) ->
     return talk.lesson()
 
 
-def marking(rng: Random, pages: Sequence[DrawnPage], partly: float = PARTLY) -> Lesson | None:
-    """Where words stand, on a page or on the most of it: many corners of thin boxes, which are the hardest to tell."""
-    opened = open_page(rng.choice(pages))
-    page = opened.page
-    cut, seen = _most(rng, opened) if rng.random() < partly else ((0, 0, page.width, page.height), opened.whole)
-    marked = [line for line in (some_line(rng, page) for _ in range(MARKED)) if line and _within(cut, line[1])]
-    if not marked:
-        return None
-    talk = Talk(rules(rng))
-    talk.hear("\n".join(text for text, _ in marked))  # so that the picture knows, as in an episode
-    part = talk.hear("Page 0: ", seen)
-    drawn = [on_picture(box, cut, seen) for _, box in marked]
-    for (text, _), region in zip(marked, drawn, strict=True):
-        talk.hear(text)
-        acts.zoom(talk, [region], part, seen, told=drawn)
-    return talk.lesson()
-
-
 def _most(rng: Random, opened: Opened) -> tuple[Rectangle, Seen]:
     """Of a page, in print as large: documents of one look have the same things in the same places, learned by heart."""
     page = opened.page
@@ -251,12 +232,8 @@ def _most(rng: Random, opened: Opened) -> tuple[Rectangle, Seen]:
 def _holds(cut: Rectangle, asked: Asked, page: DrawnPage) -> Iterator[bool]:
     """Whether each region of the evidence is left."""
     for region in asked.regions:
-        yield _within(cut, boxes.to_pixels(region, page.width, page.height))
-
-
-def _within(cut: Rectangle, box: Sequence[float]) -> bool:
-    left, top, right, bottom = box
-    return cut[0] <= left and cut[1] <= top and right <= cut[2] and bottom <= cut[3]
+        left, top, right, bottom = boxes.to_pixels(region, page.width, page.height)
+        yield cut[0] <= left and cut[1] <= top and right <= cut[2] and bottom <= cut[3]
 
 
 # --- pages ----------------------------------------------------------------------------------------------------------
@@ -310,7 +287,6 @@ ON_A_PAGE: Mapping[str, Callable[[Random, Opened], Lesson | None]] = {
 }
 OF_A_FAMILY: Mapping[str, Callable[[Random, Sequence[DrawnPage]], Lesson | None]] = {
     "locating": locating,
-    "marking": marking,
     "choosing": choosing,
     "playing": playing,
     "retrying": retrying,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from random import Random
@@ -20,7 +19,6 @@ from unidoc_rl.nano.pages import DrawnPage
 
 OPEN = 64  # pages that are kept unpacked, of 6 MB each
 MOST = 160  # tokens of a part of a page
-LINE = 6  # words of a line, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +97,6 @@ def some_words(
     cut = _cut(around[chosen], page, rng)
     said = passage(page, cut)
     return (cut, said) if 0 < len(said.text) <= longest and not overlaps(page.pictures, cut) else None
-
-
-def some_line(rng: Random, page: DrawnPage) -> tuple[str, Sequence[float]] | None:
-    """Words beside each other, as they are on the page but once, and the box around them; none where they are not."""
-    if not len(page.words):
-        return None
-    around = _word_boxes(page)
-    middle, high = around[:, 1::2].mean(axis=1), around[:, 3] - around[:, 1]
-    first = rng.randrange(len(around))
-    end, most = first + 1, min(first + rng.randint(1, LINE), len(around))
-    while end < most and abs(middle[end] - middle[first]) < high[first] / 2 and around[end, 0] >= around[end - 1, 2]:
-        end += 1
-    starts, ends = page.words[first:end].T.tolist()
-    if page.letters.count(page.letters[starts[0] : ends[-1]]) != 1:
-        return None
-    text = " ".join(page.letters[at:stop] for at, stop in zip(starts, ends, strict=True))
-    return text, [*around[first:end, :2].min(axis=0).tolist(), *around[first:end, 2:].max(axis=0).tolist()]
 
 
 def passage(page: DrawnPage, cut: Rectangle) -> Passage:

@@ -72,9 +72,10 @@ def pretrain(
         learner, tokenizer = _new(plan)
         work = _Work(plan, 0, learner)
         work.resume()
-        model.save(learner.model.to(torch.bfloat16), tokenizer, output.new)  # half as much to carry; it is as good
+        nano = learner.whole().to(torch.bfloat16)  # half as much to carry; it is as good
+        model.save(nano, tokenizer, output.new)
         curves.draw(work.state.marks, stages, output.new / CURVES)
-        card.note_making(output.new, seed, work.state.seconds, stages, learner.model)
+        card.note_making(output.new, seed, work.state.seconds, stages, nano)
 
 
 def _learn_together(plan: Plan) -> None:

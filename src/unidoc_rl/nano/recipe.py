@@ -14,7 +14,7 @@ class Stage:
     tokens: int  # in a batch, about
     rate: float  # of learning, at its highest
     world: int  # whose pages it sees, by number
-    frozen: bool = False  # the vision tower: each page is looked at once
+    frozen: bool = False  # the vision tower, less what makes tokens of patches: each page is looked at once
 
 
 STAGES = (
@@ -51,23 +51,25 @@ STAGES = (
         1.2e-3,
         13,
     ),
+    Stage("small print", {"printing": 1, "looking": 1}, 1600, 1400, 1.2e-3, 15),
     Stage(
         "pages",
         {
-            "marking": 1,
-            "locating": 4,
-            "playing": 3,
+            "locating": 3,
+            "playing": 4,
+            "answering": 3,
+            "finding": 3,
+            "rows": 1.5,
+            "valuing": 0.5,
+            "recognising": 1,
             "retrying": 0.5,
-            "refusing": 0.5,
-            "listening": 1,
-            "finding": 1,
-            "answering": 1,
-            "rows": 1,
-            "asking": 0.5,
+            "refusing": 0.8,
+            "listening": 0.5,
+            "asking": 0.3,
             "choosing": 0.5,
         },
         2000,
-        3000,
+        5000,
         1e-3,
         14,
         frozen=True,

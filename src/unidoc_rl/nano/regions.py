@@ -24,10 +24,10 @@ def on_page(asked: Asked, opened: Opened) -> tuple[Region, ...]:
 
 def on_part(asked: Asked, page: DrawnPage, cut: Rectangle, seen: Seen) -> tuple[Region, ...]:
     """The same, on the picture of a part of the page."""
-    return tuple(on_picture(boxes.to_pixels(one, page.width, page.height), cut, seen) for one in asked.regions)
+    return tuple(_on_picture(boxes.to_pixels(one, page.width, page.height), cut, seen) for one in asked.regions)
 
 
-def on_picture(region: Sequence[float], cut: Rectangle, seen: Seen) -> Region:
+def _on_picture(region: Sequence[float], cut: Rectangle, seen: Seen) -> Region:
     """A rectangle of the page as whole numbers on the picture of a part of it."""
     across, down = seen.image.width / (cut[2] - cut[0]), seen.image.height / (cut[3] - cut[1])
     x1, y1, x2, y2 = region

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from unidoc_rl.agent.eyes import multiply
+from unidoc_rl.nano.model import MERGE
 
 ATTENTION = "sdpa in float32"
 
@@ -25,3 +26,10 @@ def quicken(tower: Any) -> None:
 def _attention(module: Any, query: Tensor, key: Tensor, value: Tensor, **others: Any) -> tuple[Tensor, None]:
     with torch.autocast(query.device.type, enabled=False):
         return sdpa_attention_forward(module, query.float(), key.float(), value.float(), **others)
+
+
+class Unmerged(nn.Module):
+    """In the merger's place: of each token, what its patches know, side by side."""
+
+    def forward(self, patches: Tensor) -> Tensor:
+        return patches.view(-1, MERGE**2 * patches.shape[-1])

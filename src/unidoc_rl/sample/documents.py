@@ -1,8 +1,9 @@
 """Documents as PDF files, and where on their pages everything stands that can be asked for.
 
-Where evidence stands, by what it is: a table's value, its row's label and the value; a chart's value, its name, mark and
-label; a key figure, value and label; a sentence, its lines; headings, notes and whole tables, themselves. Its gold region
-is the block to which it belongs, as a layout model proposes it: a table, a chart, all key figures, a paragraph, a list.
+Where evidence stands, by what it is: a table's value, its row's label and the value; a chart's value, its name, mark
+and label; a key figure, value and label; a sentence, its lines; headings, notes and whole tables, themselves. Its gold
+region is the block of which it is a part, as layout models propose them: a table, a chart, all key figures, a
+paragraph, a list.
 """
 
 from __future__ import annotations
