@@ -232,7 +232,7 @@ def test_the_name_of_a_row_has_been_heard_in_the_question(family: tuple[pages.Dr
 def test_of_two_rows_that_are_told_the_higher_one_is_named(family: tuple[pages.DrawnPage, ...], seed: int) -> None:
     """By numbers that are not the page's, which one cannot know by heart."""
     names, others = Counter[bool](), 0
-    for lesson in taken("listening", family, seed, 20):
+    for lesson in taken("listening", family, seed, 80):
         query, told = map(str, lesson.parts[:2])
         said = parse(lesson.turns[0].reply)
         assert isinstance(said.action, Answer)
