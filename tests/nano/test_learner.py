@@ -42,6 +42,18 @@ def test_tokens_are_told_as_transformers_tells_them_and_patches_four_to_each() -
     torch.testing.assert_close(whole, usual, rtol=1e-4, atol=1e-5)
 
 
+def test_what_makes_tokens_of_patches_learns_while_the_tower_is_frozen() -> None:
+    torch.manual_seed(1)
+    learner = Learner(Qwen2_5_VLForConditionalGeneration(configuration(make_tokenizer(PROTOCOL))))
+    tower = learner.model.model.visual.requires_grad_(False)
+    loss, _ = learner(
+        Maker().collated("rows", list(islice(lessons.of("rows", Random(3), [pages.family(pages.UNASKED, 1)]), 1)))
+    )
+    loss.backward()
+    assert all(weight.grad is None for weight in tower.parameters())
+    assert all(weight.grad is not None and weight.grad.any() for weight in learner.merger.parameters())
+
+
 def test_the_tower_learns_what_it_would_by_transformers_own_way() -> None:
     torch.manual_seed(1)
     tower = Qwen2_5_VLForConditionalGeneration(configuration(make_tokenizer(PROTOCOL))).model.visual
