@@ -49,7 +49,7 @@ class Marks:
 
     loss: float
     strokes: float  # share of the letters in pictures that the vision tower's patches know; nan where they are frozen
-    letters: float  # likewise, one after the other, the tokens that are made of them
+    letters: float  # likewise, one after the other, the tokens that are made of them; nan where nothing is seen
     words: float  # share of the tokens of their words that it knows where they begin
     said: float  # share of the tokens to be said that come first; nan where nothing is
     pointed: float  # share of the tokens copied from somewhere that are looked for in their place; nan where none is

@@ -89,7 +89,8 @@ def looking(rng: Random, opened: Opened) -> Lesson | None:
 def printing(rng: Random, opened: Opened) -> Lesson | None:
     """Letters alone, of a part of a page that is full of them, as large as a zoom shows them or the whole page does."""
     page = opened.page
-    sizes = rng.choice((PRINT, PRINT, (opened.page_size[0] / page.width, PRINT[0])))
+    on_page = opened.page_size[0] / page.width, PRINT[0]  # from the whole page's up to a zoom's
+    sizes = rng.choice((PRINT, PRINT, on_page))
     scale = math.exp(rng.uniform(*map(math.log, sizes)))
     width, height = (round(rng.randint(*SIDES) * TOKEN / scale) for _ in range(2))
     left, top = rng.randint(0, max(0, page.width - width)), rng.randint(0, max(0, page.height - height))
