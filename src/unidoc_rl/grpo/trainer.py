@@ -39,6 +39,7 @@ from unidoc_rl.grpo.players import Player
 from unidoc_rl.grpo.seconds import Seconds
 from unidoc_rl.params import GrpoParams, RewardParams
 from unidoc_rl.types import Outcome, Question, Search, Trajectory, Zoom
+from unidoc_rl.warmup import Warming
 from unidoc_rl.watching import finite
 
 STAGE = "grpo"
@@ -62,7 +63,7 @@ class Game:
     rewards: RewardParams
 
 
-class AgentTrainer(Resuming, GRPOTrainer):  # type: ignore[misc]
+class AgentTrainer(Resuming, Warming, GRPOTrainer):  # type: ignore[misc]
     def __init__(self, *args: Any, game: Game, params: GrpoParams, **kwargs: Any) -> None:
         super().__init__(*args, reward_funcs=_never_asked, **kwargs)
         self._game = game

@@ -30,6 +30,7 @@ from unidoc_rl.params import AgentParams, Params, SftParams
 from unidoc_rl.pretrained import folder_of
 from unidoc_rl.provenance import key
 from unidoc_rl.types import Picture, Trajectory
+from unidoc_rl.warmup import Warming
 from unidoc_rl.watching import finite, last_marks, watch
 
 STAGE = "sft"
@@ -123,7 +124,7 @@ def _begun_with(model: str | None) -> Path:
     return folder_of(model, "sft.model", "a model of the Qwen-VL family") if model else WEIGHTS
 
 
-class Imitation(Resuming, SFTTrainer):  # type: ignore[misc]
+class Imitation(Resuming, Warming, SFTTrainer):  # type: ignore[misc]
     """TRL's, which goes on, and stops where the loss is no number."""
 
     examples: Examples
