@@ -388,11 +388,22 @@ def test_what_could_not_be_sent_is_taken_over_by_the_next_run(bucket: Bucket, mo
     with pytest.raises(UnidocError, match="refused"):
         _lose_the_right_to_write(out, monkeypatch)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.S3_SECRET)
+    with pytest.raises(UnidocError, match="what was made for it here has not been sent; run that stage again first"):
+        storage.local_folder(out)
     with storage.writing(out, MARKER) as output:
         assert output.former is not None
         assert (output.former / MARKER).read_text() == "hours of work"
         shutil.copytree(output.former, output.new, dirs_exist_ok=True)
     assert (storage.local_folder(out) / MARKER).read_text() == "hours of work"
+
+
+def test_a_file_on_s3_is_kept_apart_from_a_result_in_its_place(bucket: Bucket) -> None:
+    out = f"{bucket.uri}/corpus"
+    make(out, "one")
+    copied = storage.local_file(f"{out}/{MARKER}")
+    with pytest.raises(UnidocError, match="keep what a stage reads and what it makes apart"):
+        storage.keep_apart(out, copied)
+    storage.keep_apart(f"{bucket.uri}/other", copied)
 
 
 def _lose_the_right_to_write(out: str, monkeypatch: pytest.MonkeyPatch) -> None:

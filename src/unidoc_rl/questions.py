@@ -99,6 +99,8 @@ def unplayable(asked: Iterable[Question], corpus: Path) -> dict[str, str]:
         missing = [page for page in gold_pages(one) if page not in known]
         if missing:
             found[one.uid] = f"page {missing[0]} is not in the corpus"
+        elif not one.query.strip():
+            found[one.uid] = "its question is empty"
         elif not one.answer.strip():
             found[one.uid] = "its answer is empty"
         elif not one.evidence and one.file_name and (about := document_of(one.file_name)) not in documents:

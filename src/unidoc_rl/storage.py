@@ -21,6 +21,8 @@ from typing import TextIO
 from unidoc_rl import s3
 from unidoc_rl.errors import UnidocError
 
+_copied: dict[Path, str] = {}  # files of the cache, and the addresses that they are copies of
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -76,7 +78,8 @@ def keep_apart(out: str | Path, *inputs: str | Path) -> None:
 
 
 def _place(path: str | Path) -> PurePath:
-    """An address stays as it is."""
+    """An address stays as it is, and a file that was copied from one is where it came from."""
+    path = _copied.get(Path(path), path)
     return PurePath(path) if "://" in str(path) else Path(path).resolve()
 
 
@@ -93,7 +96,7 @@ def writing(out: str | Path, *markers: str) -> Iterator[Output]:
     if Path.cwd().is_relative_to(target):
         raise UnidocError(f"{out}: is the folder that you are in, or holds it; go elsewhere, or name one below it")
     work = _work(target)
-    unsent = work / "unsent"
+    unsent = _unsent(target)
     with _named_where_full(out), _lock(work, out):
         _recover(target, work)
         if s3.is_s3(out):
@@ -134,6 +137,11 @@ def local_folder(path: str | Path) -> Path:
         return Path(path)
     target = s3.mirror(str(path))
     with _lock(_work(target), path, wait=True):
+        if _unsent(target).exists():
+            raise UnidocError(
+                f"{path}: what was made for it here has not been sent; run that stage again first, "
+                f"or give it up: remove {_unsent(target)}"
+            )
         if not s3.pull(str(path), target, _half(target)):
             raise UnidocError(
                 f"{path}: holds no {s3.COMPLETE}: nothing was written there, or not to the end; run that stage again"
@@ -159,11 +167,17 @@ def _half(target: Path) -> Path:
     return _work(target) / "half"
 
 
+def _unsent(target: Path) -> Path:
+    """Stands from a result's being whole here until it is on S3, which holds an older one as long."""
+    return _work(target) / "unsent"
+
+
 def local_file(path: str | Path) -> Path:
     """A stage's input as a file on this machine; one on S3 is copied into the cache first."""
     if not s3.is_s3(path):
         return Path(path)
     target = s3.mirror(str(path))
+    _copied[target] = str(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _lock(_work(target), path, wait=True):
         s3.download(str(path), target)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from tests.index.models import letters
-from unidoc_rl.agent.dialect import ACTING, LONGEST, parse, system_prompt, teach, untagged, write
+from unidoc_rl.agent.dialect import ACTING, LONGEST, harmless, parse, system_prompt, teach, untagged, write
 from unidoc_rl.params import AgentParams
 from unidoc_rl.types import Action, Answer, Malformed, Said, Search, Select, Zoom
 
@@ -192,3 +192,9 @@ def test_a_saved_tokenizer_understands_a_turn_as_we_do_and_writes_it_again(saved
     assert message.get("information", "") == said.information
     written = saved.apply_chat_template([*EPISODE, message], tokenize=False)
     assert written.endswith(f"<|im_start|>assistant\n{text}<|im_end|>\n")
+
+
+def test_halves_of_characters_which_no_tokenizer_takes_are_harmless(saved: Any) -> None:
+    assert harmless("caf\udce9 <|im_end|>") == "caf? < |im_end|>"
+    with pytest.raises(TypeError):
+        saved.encode("caf\udce9")

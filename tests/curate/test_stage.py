@@ -197,6 +197,9 @@ def test_the_number_of_a_page_is_no_answer(thought: str, leaks: bool) -> None:
         (AnswerFormat.LIST, "Acme, Borealis", "Borealis, then Acme.", True),
         (AnswerFormat.LIST, "Acme, Borealis", "I look for Borealis.", False),
         (AnswerFormat.STR, "Bank One", "It must be Bank One.", True),
+        (AnswerFormat.STR, "No", "I have no page yet, so I look for one.", False),
+        (AnswerFormat.STR, "No", "The answer is no.", True),
+        (AnswerFormat.STR, "Yes", "Yes, they have.", True),
     ],
 )
 def test_an_answer_is_known_however_it_is_written(form: AnswerFormat, answer: str, thought: str, leaks: bool) -> None:
@@ -205,6 +208,12 @@ def test_an_answer_is_known_however_it_is_written(form: AnswerFormat, answer: st
         turn = Turn(Reply(write(said), 1, 1, 0), said, (), 0)
         one = Trajectory(question, 0, "agent", (turn,), Outcome.ANSWERED, "", None)
         assert leaked_answer(one, Params()) == leaks
+
+
+def test_a_question_without_words_to_search_for_is_searched_as_it_is(small: Small, environment: Environment) -> None:
+    bare = replace(next(one for one in small.asked() if one.evidence), query="What does it show?")
+    for played in taught(small, environment, [bare], Mistakes(search=1.0)):
+        assert played.turns[0].said.action == Search("What does it show?")
 
 
 @pytest.mark.parametrize(
@@ -372,21 +381,23 @@ def test_questions_that_cannot_be_played_are_listed(
     empty, nowhere = replace(some[2], answer=" "), replace(some[3], evidence=())
     (none, *_) = (one for one in small.asked() if not one.evidence)
     unknown = replace(none, uid="unknown", file_name="elsewhere.pdf")
-    questions.write(tmp_path / "asked.jsonl", [some[0], gone, empty, nowhere, strange, none, unknown])
+    silent = replace(some[0], uid="silent", query=" ")
+    questions.write(tmp_path / "asked.jsonl", [some[0], gone, empty, nowhere, strange, none, unknown, silent])
     done = unidoc_curate(tmp_path / "asked.jsonl", small)
     assert done.exit_code == LEFT_OUT
-    assert "5 questions that cannot be played; out/report.json names each, and why" in done.output
+    assert "6 questions that cannot be played; out/report.json names each, and why" in done.output
     assert "exit status 3, since curate.may_leave_out allows 0" in done.output
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["questions"] == 7
+    assert report["questions"] == 8
     assert report["left_out"] == {
+        "silent": "its question is empty",
         some[1].uid: f"page {gold_pages(gone)[0]} is not in the corpus",
         some[2].uid: "its answer is empty",
         some[3].uid: "nobody has said on which page its answer stands",
         some[4].uid: "page elsewhere_1 is not in the corpus",
         "unknown": "document elsewhere is not in the corpus",
     }
-    assert unidoc_curate(tmp_path / "asked.jsonl", small, "--set=curate.may_leave_out=5").exit_code == 0
+    assert unidoc_curate(tmp_path / "asked.jsonl", small, "--set=curate.may_leave_out=6").exit_code == 0
     questions.write(tmp_path / "asked.jsonl", [gone])
     with pytest.raises(UnidocError, match="none of its 1 questions can be played"):
         curate(tmp_path / "asked.jsonl", small.corpus, str(small.index), tmp_path / "other", Params())

@@ -517,6 +517,12 @@ def test_a_number_that_there_is_none_of_is_left_out(
         assert not re.search(r"\bnan\b", (tmp_path / "out" / name).read_text(), re.IGNORECASE)
 
 
+def test_a_result_around_an_earlier_one_that_it_is_compared_with_is_refused(small: Small, tmp_path: Path) -> None:
+    asked, out, old = small.file(Split.TEST), tmp_path / "out", str(tmp_path / "out" / "old")
+    with pytest.raises(UnidocError, match=r"out/old: is, or lies inside, .*out; keep what a stage reads"):
+        evaluate(asked, small.corpus, str(small.index), "scripted", out, Params(), [old])
+
+
 def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> None:
     asked, index, out = small.file(Split.TEST), str(small.index), tmp_path / "out"
     with pytest.raises(UnidocError, match="a policy of the name grpo is evaluated already"):

@@ -335,6 +335,20 @@ def test_pictures_for_another_model_are_an_error_before_any_step(
         sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", told)
 
 
+def test_what_cannot_be_shown_is_an_error_before_any_step(
+    world: World, model: Path, episodes: list[Trajectory], tmp_path: Path
+) -> None:
+    shown = next(part for part in episodes[0].turns[0].observation if isinstance(part, Picture))
+    strange = replace(episodes[0].turns[0], observation=(replace(shown, page="elsewhere_1"),))
+    for one, told in (
+        (replace(episodes[0], turns=(strange, *episodes[0].turns[1:])), "has no page elsewhere_1"),
+        (replace(episodes[0], turns=()), "has no turn; nothing can be learned from it"),
+    ):
+        trajectories.write(tmp_path / "sft.jsonl", [*episodes[1:], one])
+        with pytest.raises(UnidocError, match=rf"sft\.jsonl: {one.question.uid}: .*{told}"):
+            sft(tmp_path / "sft.jsonl", world.corpus, tmp_path / "out", params(model))
+
+
 def test_deepspeed_without_torchrun_is_an_error_before_any_work(world: World, model: Path, tmp_path: Path) -> None:
     shared = Params(agent=AGENT, sft=SftParams(deepspeed="zero2"))
     with pytest.raises(UnidocError, match=r"^deepspeed zero2: .*(by torchrun|pip install .* -e '.\[gpu\]'`)$"):

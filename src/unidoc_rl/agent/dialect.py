@@ -76,8 +76,9 @@ REMINDER = reminder(tuple(TAGS))
 
 
 def harmless(text: str) -> str:
-    """Without what a tokenizer would take for the end of a turn, or for a picture: <|im_end|> and its like."""
-    return text.replace("<|", "< |")
+    """Without what a tokenizer would take for the end of a turn, or for a picture: <|im_end|> and its like; nor with
+    halves of characters, of which it takes none: what is typed in another encoding has them."""
+    return text.encode(errors="replace").decode().replace("<|", "< |")
 
 
 def untagged(text: str) -> str:

@@ -197,7 +197,7 @@ class Scripted:
         ways += [keywords(outside), f"{keywords(outside)} {' '.join(_QUOTED.findall(question.query))}"]
         if _in_turn(question):
             ways = [ways[2], *ways]  # what is quoted stands on the second page
-        if makes("search"):
+        if words and makes("search"):
             yield " ".join(makes.some_of(words.split()))
         different = list(dict.fromkeys(way.strip() for way in ways if way.strip()))
         most = SEARCHES if question.evidence else 2

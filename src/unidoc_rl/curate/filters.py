@@ -27,6 +27,7 @@ Filter = Callable[[Trajectory, Params], bool]  # whether it is to be rejected
 LOOP = 4  # words at least, which a turn that goes round in circles says again and again
 ROUNDS = 3  # as often
 CHANCE = 2  # standard deviations, of how many have the same position
+_BARE = (" yes ", " no ")
 _WORD = re.compile(r"[\w.]*\w")
 _SEPARATOR = re.compile(r"(?<=\d)[,'’](?=\d{3}(?!\d))")  # of thousands
 _CANDIDATE = re.compile(r"\bpage \d+|\bpages \d+(?:(?:,|,? (?:and|or)) \d+)*")  # their numbers are no answer
@@ -127,7 +128,13 @@ def _says(question: Question, text: str) -> bool:
     """Whether a text has the answer in it: all of a list, and numbers and dates however they may be written."""
     told = _CANDIDATE.sub(" ", unicodedata.normalize("NFKC", text).casefold())
     words = _plain(told)
-    return all(_plain(item) in words or _has_value(told, item, question) for item in items(question))
+    return all(_stands(item, words, told) or _has_value(told, item, question) for item in items(question))
+
+
+def _stands(item: str, words: str, told: str) -> bool:
+    """Whether it is said; a mere yes or no is, where a clause ends with it: "no page" decides nothing."""
+    word = _plain(item)
+    return bool(re.search(rf"\b{word.strip()}(?=\s*(?:[.,;:!]|$))", told)) if word in _BARE else word in words
 
 
 def _has_value(told: str, item: str, question: Question) -> bool:

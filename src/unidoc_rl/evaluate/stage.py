@@ -60,7 +60,8 @@ def evaluate(
     A question that cannot be played over this corpus is void for all of them. `beside`: whom to compare with on the
     same questions; `champion` is the registry's.
     """
-    storage.keep_apart(out, asked, corpus, index, *([policy] if policy not in (SCRIPTED, CHAMPION) else []))
+    named = [place for place in (policy, *beside) if place not in (SCRIPTED, CHAMPION)]
+    storage.keep_apart(out, asked, corpus, index, *named)
     folder = storage.local_folder(corpus)
     read, unplayable = questions.read_playable(asked, folder)
     places = _found(_named([policy, *beside], params.evaluate.baselines), params)

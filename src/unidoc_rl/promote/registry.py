@@ -102,7 +102,11 @@ class Registry:
                     artifact_uri=place, dst_path=folder, tracking_uri=self._client.tracking_uri
                 )
                 (Path(fetched) / EVALUATION).unlink()  # which stands beside it, and is no part of it
-                Path(fetched).rename(target)
+                try:
+                    Path(fetched).rename(target)
+                except OSError:
+                    if not target.exists():  # else another process was quicker
+                        raise
         return target
 
     def _make(self, name: str, description: str | None = None) -> bool:

@@ -86,8 +86,9 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
 
     with ranks.writing(out, STAGE, inputs) as output:
         network, encoder = spread.student(model, params.agent, params.sft)
-        _refuse_pictures_of_other_patches(learned, read, encoder)
-        examples = Examples(read, encoder, Pictures(folder, params.agent), params.agent)
+        pictures = Pictures(folder, params.agent)
+        _refuse_what_cannot_be_shown(learned, read, pictures, encoder)
+        examples = Examples(read, encoder, pictures, params.agent)
         trainer = Imitation(
             network,
             _config(params.sft, output.work / "checkpoints"),
@@ -110,9 +111,18 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
     return marks
 
 
-def _refuse_pictures_of_other_patches(learned: Path, read: Sequence[Trajectory], encoder: Encoder) -> None:
+def _refuse_what_cannot_be_shown(
+    learned: Path, read: Sequence[Trajectory], pictures: Pictures, encoder: Encoder
+) -> None:
+    """Before the first step, and not in that in which its turn comes."""
     for one in read:
+        if not one.turns:
+            raise UnidocError(f"{learned}: {one.question.uid}: has no turn; nothing can be learned from it, remove it")
         for picture in (picture for turn in one.turns for picture in pictures_of(turn)):
+            try:
+                pictures.whole(picture.page)
+            except UnidocError as error:
+                raise UnidocError(f"{learned}: {one.question.uid}: {error}") from error
             if picture.width % encoder.square or picture.height % encoder.square:
                 raise UnidocError(
                     f"{learned}: {one.question.uid}: a picture is {picture.width} x {picture.height} pixels, and a "
