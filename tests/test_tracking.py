@@ -323,6 +323,21 @@ def test_a_process_that_is_killed_as_it_notes_loses_nothing_that_was_noted(tmp_p
         assert journal.is_sent()
 
 
+def test_an_event_for_which_there_was_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "unsent" / "key")
+    with journal.held():
+        journal.note({"what": "one"})
+        code = (
+            "import resource, sys; from pathlib import Path; from unidoc_rl.journal import Journal\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+            "Journal(Path(sys.argv[1])).note({'what': 'x' * 9000})"
+        )
+        done = subprocess.run([sys.executable, "-c", code, journal.folder], capture_output=True, text=True, check=False)
+        assert "File too large" in done.stderr
+        journal.note({"what": "two"})
+        assert [event["what"] for event in journal.left()] == ["one", "two"]
+
+
 def test_a_run_that_is_at_work_sends_by_itself() -> None:
     with tracking.run("sft", None):
         code = "from unidoc_rl import tracking; print(tracking.retry())"

@@ -516,6 +516,8 @@ def learn(out: Path, seeds: int, params_file: Path | None, overrides: tuple[str,
     from unidoc_rl.learn import report
     from unidoc_rl.learn.ladder import learn as run
 
+    if out.parts[:1] == ("s3:",):
+        raise click.BadParameter("a ladder stands on this machine: name a folder", param_hint="--out")
     found = run(out, seeds, _load(params_file, overrides))
     for line in report.lines(found):
         click.echo(line)

@@ -49,8 +49,14 @@ class Journal:
             os.truncate(self._events, whole)
 
     def note(self, event: Event) -> None:
-        with self._events.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event) + "\n")
+        """Whole or not at all: behind half a line, which a full disk leaves, another would be none either."""
+        begin = self._events.stat().st_size if self._events.exists() else 0
+        try:
+            with self._events.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(event) + "\n")
+        except OSError:
+            os.truncate(self._events, begin)
+            raise
 
     def last_noted(self) -> int:
         """When it was told the last event, in milliseconds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,14 @@ def test_where_nothing_can_be_kept_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("a file, and no folder")
     with pytest.raises(UnidocError, match=f"{name}: replies cannot be kept there"):
         Kept(tmp_path / name)
+
+
+def test_a_folder_that_was_removed_meanwhile_is_made_anew(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "replies")
+    kept.put("What?", "This.")
+    shutil.rmtree(tmp_path / "replies")
+    kept.put("What?", "That.")
+    assert kept.get("What?") == "That."
 
 
 def test_a_damaged_reply_is_told_and_not_taken_for_one_that_was_never_given(tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_what_was_void_is_played_again_and_other_policies_are_refused(
     changed = [replace(asked[0], query="Another question?"), *asked[1:3]]
     assert rollouts(changed, 1, environment, policy, 2, out)["answered"] == 4
     stranger = Flaky(policy)
-    with pytest.raises(UnidocError, match="holds episodes of scripted, not flaky; name another file"):
+    with pytest.raises(UnidocError, match=r"holds episodes of scripted, not flaky, .*remove this file to play"):
         rollouts(asked[:3], 1, environment, stranger, 2, out)
 
 

@@ -254,6 +254,8 @@ def test_who_does_the_same_twice_or_goes_on_for_too_long_is_rejected(small: Smal
     for less, why in ((0, None), (1, "too_long")):
         assert reason(one, Params(curate=CurateParams(tokens=written_in_all - less))) == why
         assert reason(one, Params(curate=CurateParams(turns=len(one.turns) - less))) == why
+        longest = max(turn.reply.tokens for turn in one.turns)
+        assert reason(one, Params(agent=AgentParams(turn_tokens=longest - less))) == why
 
 
 @pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.ANSWERED])
@@ -578,15 +580,17 @@ def test_parts_that_do_not_make_a_whole_are_named(
 def test_a_part_is_known_by_all_that_changes_what_is_made_and_by_nothing_else(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the weights of the weak policy, not by how much is asked at the same time."""
+    """By the weights of the weak policy, not by how much is asked at the same time, nor by what else is in a folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(part, "open_policy", lambda *_, **__: Scripted(small.corpus, AGENT))
-    asked, weights = tmp_path / "asked.jsonl", tmp_path / "weak" / "weights"
+    asked, weights = tmp_path / "asked", tmp_path / "weak" / "weights"
+    asked.mkdir()
     weights.parent.mkdir()
     weights.write_text("1")
-    questions.write(asked, [one for one in questions.read(small.file(Split.TRAIN)) if one.evidence][:1])
+    questions.write(asked / "train.json", [one for one in questions.read(small.file(Split.TRAIN)) if one.evidence][:1])
     curating = CurateParams(weak="weak", sft_most=1)
     curate(asked, small.corpus, str(small.index), "part", Params(curate=curating), shard=part.WHOLE)
+    (asked / "NOTES.txt").write_text("of the first part")
     for changed in ({"at_once": 1}, {"per_minute": 9.0}, {"may_leave_out": 5}):
         params = Params(curate=curating.model_copy(update=changed))
         assert curate(asked, small.corpus, str(small.index), "out", params, parts=["part"]).sft == 1

@@ -405,6 +405,14 @@ def test_without_questions_and_teacher_nothing_begins(small: Small, tmp_path: Pa
     assert os.listdir(tmp_path) == []
 
 
+def test_a_teacher_that_may_not_select_is_told_before_it_is_asked(small: Small, tmp_path: Path) -> None:
+    params = Params(
+        agent=AgentParams(actions=["search", "answer"]), curate=CurateParams(teacher="http://127.0.0.1:9/v1#model")
+    )
+    with pytest.raises(UnidocError, match=r"curate\.teacher: a teacher selects pages"):
+        curate(small.file(Split.TRAIN), small.corpus, str(small.index), tmp_path / "out", params)
+
+
 def test_a_judge_at_the_teacher_s_address_shares_its_limits_and_is_asked_once(
     with_regions: Path, small: Small, tmp_path: Path
 ) -> None:

@@ -523,6 +523,29 @@ def test_a_result_around_an_earlier_one_that_it_is_compared_with_is_refused(smal
         evaluate(asked, small.corpus, str(small.index), "scripted", out, Params(), [old])
 
 
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (None, "is no whole evaluation"),
+        ("{", "is no whole evaluation"),
+        ("{}", "is no whole evaluation"),
+        ('{"it": {"inputs": {"corpus": "another"}}}', "was played over another corpus"),
+    ],
+)
+def test_an_earlier_evaluation_that_cannot_stand_beside_is_told_before_anybody_plays(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str | None, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "monday").mkdir()
+    (tmp_path / "monday/episodes.jsonl").touch()
+    if told is not None:
+        (tmp_path / "monday/evaluation.json").write_text(told)
+    asked, out = small.file(Split.TEST), tmp_path / "out"
+    with pytest.raises(UnidocError, match=f"monday: {why}"):
+        evaluate(asked, small.corpus, str(small.index), "scripted", out, Params(), [str(tmp_path / "monday")])
+    assert not [*tmp_path.rglob("scripted.jsonl")]
+
+
 def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> None:
     asked, index, out = small.file(Split.TEST), str(small.index), tmp_path / "out"
     with pytest.raises(UnidocError, match="a policy of the name grpo is evaluated already"):
@@ -530,3 +553,5 @@ def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> N
     params = Params(evaluate=EvaluateParams(baselines=["rag"]))
     with pytest.raises(UnidocError, match="a policy of the name rag is evaluated already"):
         evaluate(asked, small.corpus, index, "a/rag", out, params)
+    with pytest.raises(UnidocError, match="the name episodes is that of something else in an evaluation"):
+        evaluate(asked, small.corpus, index, "scripted", out, Params(), ["a/episodes"])

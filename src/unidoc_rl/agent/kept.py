@@ -58,7 +58,7 @@ class Kept:
         file = self._file(asked)
         new = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}")
         try:
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)  # whoever likes may remove them all
             new.write_text(reply, encoding="utf-8")
             new.replace(file)
             if file.name.endswith(LOOKED):

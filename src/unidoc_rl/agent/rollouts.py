@@ -79,7 +79,10 @@ def rollouts(
     with file:
         strangers = {trajectory.policy for trajectory in done} - {policy.name}
         if strangers:
-            raise UnidocError(f"{out}: holds episodes of {', '.join(strangers)}, not {policy.name}; name another file")
+            raise UnidocError(
+                f"{out}: holds episodes of {', '.join(strangers)}, not {policy.name}, by a run that was broken off; "
+                "serve that model again, or remove this file to play them anew"
+            )
         finished = {(one.question, one.sample) for one in done if one.outcome is not Outcome.VOID}
         jobs = [(question, sample) for question in questions for sample in range(samples)]
         left = [job for job in jobs if job not in finished]

@@ -31,7 +31,7 @@ _MEANINGS = {
     "needless_zoom": "a zoom, where the page reads well",
     "wrong_region": "a zoom beside the evidence",
     "repetition": "the same done or said again and again",
-    "too_long": "more turns or tokens than allowed",
+    "too_long": "more turns or tokens than allowed, in all or in a turn",
     "leaked_answer": "the answer was known before it was seen",
     "twin": "word for word another one",
     "too_easy": "the weak policy gets its question right too often",

@@ -89,7 +89,9 @@ def repetition(one: Trajectory, params: Params) -> bool:
 
 
 def too_long(one: Trajectory, params: Params) -> bool:
-    return len(one.turns) > params.curate.turns or sum(turn.reply.tokens for turn in one.turns) > params.curate.tokens
+    written = [turn.reply.tokens for turn in one.turns]
+    most, in_a_turn = params.curate, params.agent.turn_tokens  # what is cut there is no turn when it is played
+    return len(written) > most.turns or sum(written) > most.tokens or max(written, default=0) > in_a_turn
 
 
 def leaked_answer(one: Trajectory, params: Params) -> bool:

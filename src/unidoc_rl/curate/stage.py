@@ -89,6 +89,8 @@ def curate(
     if to_learn is None and params.curate.teacher is None:
         where = f"{asked}: holds no {TRAIN}" if asked else "no questions"
         raise UnidocError(f"{where}: name a file of them, or a teacher that writes some (curate.teacher)")
+    if params.curate.teacher is not None and "select" not in params.agent.actions:
+        raise UnidocError("curate.teacher: a teacher selects pages; let agent.actions have select")
     if params.curate.weak is not None:
         policies.check(params.curate.weak)
     folder = storage.local_folder(corpus)
@@ -98,7 +100,7 @@ def curate(
     handed_on = {file: _playable(file, folder, taught=False) for file in held_out.values()}
     for file, (held, _) in handed_on.items():
         _refuse_the_same(playable or [], held, f"{to_learn} and {file}")
-    inputs = _key(asked, folder, index, params)
+    inputs = _key([to_learn, *map(held_out.get, HELD_OUT)], folder, index, params)
     missing = [split for split in HELD_OUT if split not in held_out]
     apart = _apart(held_out.values(), folder) if to_learn is None else frozenset[str]()
     given = Given(playable, missing, apart, folder, index, params, inputs)
@@ -124,11 +126,12 @@ def curate(
     return report
 
 
-def _key(asked: Path | None, corpus: Path, index: str, params: Params) -> str:
+def _key(asked: Sequence[Path | None], corpus: Path, index: str, params: Params) -> str:
     """Of all that the result follows from."""
+    files = [file or "none" for file in asked]
     curating = params.curate.model_dump_json(exclude=CHANGES_NOTHING)
     weak = Path(params.curate.weak) if params.curate.weak else "none"
-    return key(asked or "none", corpus / PAGES, known_by(index), curating, weak, params.agent, params.rewards)
+    return key(*files, corpus / PAGES, known_by(index), curating, weak, params.agent, params.rewards)
 
 
 def _files(asked: Path | None) -> tuple[Path | None, dict[Split, Path]]:

@@ -88,7 +88,7 @@ class Teacher:
     def _closer(self, known: steps.Known, page: Picture, sample: int) -> Said | None:
         """The turn that zooms in, where that helps."""
         regions = tuple(region.box for region in self._layout.regions(page.page))
-        if not regions:
+        if not regions or "zoom" not in self._params.actions:
             return None
 
         def wrong(reply: steps.Found) -> str:

@@ -42,6 +42,7 @@ from unidoc_rl.provenance import key
 from unidoc_rl.types import Outcome, Question, Searcher, Trajectory
 
 EPISODES = "episodes.jsonl"
+TAKEN = ("episodes", "questions", "corpus", "index")  # names that no policy can have here
 METRICS = "metrics.json"
 SCRIPTED = "scripted"  # plays the annotations: the ceiling
 
@@ -78,6 +79,7 @@ def evaluate(
             played_by = {"questions": len(read), **rules}
             run.params({"policy": policy, **played_by})
             inputs = run.inputs({"questions": asked, "corpus": folder / PAGES, "index": known_by(index), **places})
+            _refuse_other_pages(places, inputs["corpus"])
             players = _players(places, read, folder, search, pictures, params)
             found = _measured(players, read, unplayable, output, _left_void(output.former, of), params)
             own = next(iter(found))
@@ -139,10 +141,20 @@ def _void_before(played: Path, asked: Collection[Question]) -> int:
     return min(int(_noted(played.parent)["void"]), sum(one.uid not in there for one in asked))
 
 
+def _refuse_other_pages(places: Mapping[str, str], corpus: str) -> None:
+    """Before anybody plays: of earlier evaluations, pages are shown in the end."""
+    for place in filter(_has_played, places.values()):
+        if _noted(Path(place))["inputs"]["corpus"] != corpus:
+            raise UnidocError(f"{place}: was played over another corpus; evaluate its policy over this one")
+
+
 def _noted(evaluation: Path) -> Mapping[str, Any]:
     """What an earlier evaluation says of the one that was evaluated."""
-    told: dict[str, dict[str, Any]] = json.loads((evaluation / EVALUATION).read_text(encoding="utf-8"))
-    return next(iter(told.values()))
+    try:
+        told: dict[str, dict[str, Any]] = json.loads((evaluation / EVALUATION).read_text(encoding="utf-8"))
+        return next(iter(told.values()))
+    except (OSError, ValueError, StopIteration) as error:
+        raise UnidocError(f"{evaluation}: is no whole evaluation ({error!r}); make it again") from error
 
 
 def _left_void(former: Path | None, of: str) -> dict[str, Path]:
@@ -248,6 +260,8 @@ def _named(policies: Sequence[str], baselines: Sequence[str]) -> dict[str, str]:
         name = document_name(place.rstrip("/").rpartition("/")[2])
         if name in named or name in baselines:
             raise UnidocError(f"{place}: a policy of the name {name} is evaluated already; name another folder")
+        if name in TAKEN:
+            raise UnidocError(f"{place}: the name {name} is that of something else in an evaluation; rename the folder")
         named[name] = place
     return named
 
