@@ -10,7 +10,8 @@ from typing import Any
 from unidoc_rl.learn import ladder
 from unidoc_rl.params import AgentParams, Params
 
-AGENT = AgentParams(turns=3, turn_tokens=16, max_pixels=6 * 28 * 28, min_pixels=28 * 28)
+# A teacher must be able to say its turns.
+AGENT = AgentParams(turns=3, turn_tokens=96, max_pixels=6 * 28 * 28, min_pixels=28 * 28)
 
 
 def small(model: Path) -> Params:

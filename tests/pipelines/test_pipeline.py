@@ -38,7 +38,8 @@ from unidoc_rl.params import AgentParams, IndexParams, Params, PipelineParams, S
 from unidoc_rl.pipeline_run import begin
 from unidoc_rl.trained import note
 
-AGENT = AgentParams(turns=2, turn_tokens=16, min_pixels=28 * 28, max_pixels=20 * 28 * 28)
+# A teacher must be able to say its turns.
+AGENT = AgentParams(turns=2, turn_tokens=96, min_pixels=28 * 28, max_pixels=20 * 28 * 28)
 SMALL: dict[str, dict[str, Any]] = {
     "sample": {"documents": 10, "seed": 3},
     "ingest": {"dpi": 60, "ocr": False, "layout": False},
