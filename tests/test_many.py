@@ -57,17 +57,20 @@ def test_an_error_ends_it_while_others_are_still_at_work() -> None:
     over.set()
 
 
-def test_interrupted_it_asks_no_server_again_and_keeps_the_reply_that_was_under_way(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "work", ["list(as_made(ask, range(4), 4))", "with helpers(4) as pool: list(pool.map(ask, range(4)))"]
+)
+def test_interrupted_it_asks_no_server_again_and_keeps_the_reply_that_was_under_way(work: str, tmp_path: Path) -> None:
     code = (
         "import signal, sys\nfrom pathlib import Path\nfrom unidoc_rl.agent.endpoint import Endpoint\n"
         "from unidoc_rl.agent.hearing import Hearing\nfrom unidoc_rl.agent.kept import Kept\n"
-        "from unidoc_rl.many import as_made\nfrom unidoc_rl.types import Message, Role\n"
+        "from unidoc_rl.many import as_made, helpers\nfrom unidoc_rl.types import Message, Role\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a shell's background job would ignore
         "def ask(thing):\n"
         "    endpoint = Endpoint(sys.argv[1], 'served', seconds=0.5 if thing else 60, tries=1000)\n"
         "    hear = Hearing(endpoint, Kept(Path(sys.argv[2])), str, 'words', 1)\n"
         "    return hear([(Message(Role.USER, (str(thing),)),)])\n"
-        "list(as_made(ask, range(4), 4))\n"
+        f"{work}\n"
     )
     over, tried = threading.Event(), threading.Event()
 

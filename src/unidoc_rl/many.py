@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
@@ -27,21 +28,20 @@ def as_made(work: Callable[[_Thing], _Made], things: Iterable[_Thing], at_once: 
     An error ends it at once: what is still being worked at is not waited for, and `is_over` tells it so.
     """
     waiting, over = iter(things), threading.Event()
-    pool = _pool(at_once, over)
-    try:
+    with _helping(at_once, over) as pool:
         going = {pool.submit(work, thing) for thing in islice(waiting, at_once)}
         while going:
             done, going = wait(going, return_when=FIRST_COMPLETED)
             going |= {pool.submit(work, thing) for thing in islice(waiting, len(done))}
             yield from (future.result() for future in done)
-    finally:
-        over.set()
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def helpers(at_once: int) -> ThreadPoolExecutor:
-    """Threads that have a part in the same work as this one."""
-    return _pool(at_once, _here.over)
+@contextmanager
+def helpers(at_once: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that have a part in the same work as this one. An error ends it at once, as above."""
+    over = threading.Event() if _here.over is _Here.over else _here.over
+    with _helping(at_once, over) as pool:
+        yield pool
 
 
 def is_over(seconds: float = 0) -> bool:
@@ -49,8 +49,16 @@ def is_over(seconds: float = 0) -> bool:
     return _here.over.wait(seconds)
 
 
-def _pool(at_once: int, over: threading.Event) -> ThreadPoolExecutor:
+@contextmanager
+def _helping(at_once: int, over: threading.Event) -> Iterator[ThreadPoolExecutor]:
     def take_part() -> None:
         _here.over = over
 
-    return ThreadPoolExecutor(at_once, initializer=take_part)
+    pool = ThreadPoolExecutor(at_once, initializer=take_part)
+    try:
+        yield pool
+    except BaseException:  # KeyboardInterrupt, and GeneratorExit where nobody asks for more
+        over.set()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
