@@ -13,6 +13,7 @@ import pypdfium2
 import pytest
 from click.testing import CliRunner
 
+from tests.conftest import Bucket
 from unidoc_rl import cli
 from unidoc_rl.evaluate.measures import evaluation
 from unidoc_rl.params import Params, load
@@ -108,6 +109,13 @@ def test_what_a_person_got_wrong_is_said_without_a_traceback(
     assert not (tmp_path / "out").exists()
     if status == 1:
         assert re.fullmatch(r"unidoc: .+\n", done.stderr)  # one line
+
+
+@pytest.mark.parametrize("name", ["curate", "sft", "grpo", "evaluate", "view", "export"])
+def test_the_file_that_is_read_may_stand_on_s3(name: str, bucket: Bucket) -> None:
+    bucket.put("made/it.jsonl", name.encode())
+    file = cli.cli.commands[name].params[0].type.convert(f"{bucket.uri}/made/it.jsonl", None, None)
+    assert file.read_text() == name
 
 
 def test_the_doctor_looks_at_this_machine() -> None:

@@ -91,17 +91,26 @@ def _load(params_file: Path | None, overrides: tuple[str, ...]) -> Params:
     return load(params_file, overrides)
 
 
-class _Questions(click.ParamType[Path]):
-    """A file, here or on S3; or a published set: by its name, from the hub, or the folder of a copy."""
+class _File(click.ParamType[Path]):
+    """A file, here or on S3."""
 
     name = "path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        from unidoc_rl import benchmarks, storage
+        from unidoc_rl import storage
+
+        return storage.local_file(value)
+
+
+class _Questions(_File):
+    """A file, here or on S3; or a published set: by its name, from the hub, or the folder of a copy."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from unidoc_rl import benchmarks
 
         if value in benchmarks.PUBLISHED and not Path(value).exists():
             return benchmarks.fetched(value)
-        return benchmarks.in_folder(Path(value)) or storage.local_file(value)
+        return benchmarks.in_folder(Path(value)) or super().convert(value, param, ctx)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -336,7 +345,7 @@ def curate(
 
 
 @cli.command(cls=_StageCommand, sections=("sft", "agent"))
-@click.argument("trajectories", type=click.Path(path_type=Path))
+@click.argument("trajectories", type=_File())
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder whose pages they show.")
 @click.option(
     "--out", required=True, type=click.Path(), help="The policy's folder to make, local or s3://bucket/prefix."
@@ -691,13 +700,11 @@ def serve_index(index: str, corpus: Path | None, host: str, port: int, queue: in
 
 
 @cli.command()
-@click.argument("trajectories", type=click.Path(path_type=Path))
-@click.option(
-    "--corpus", required=True, type=click.Path(path_type=Path), help="The corpus folder whose pages the episodes show."
-)
+@click.argument("trajectories", type=_File())
+@click.option("--corpus", required=True, type=click.Path(), help="The corpus folder whose pages the episodes show.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The HTML file to write.")
 @click.option("--limit", default=200, show_default=True, type=click.IntRange(min=1), help="Episodes at most.")
-def view(trajectories: Path, corpus: Path, out: Path, limit: int) -> None:
+def view(trajectories: Path, corpus: str, out: Path, limit: int) -> None:
     """Make one HTML file to look through the episodes in TRAJECTORIES: what was seen, done and earned, turn by turn.
 
     TRAJECTORIES is a file of episodes, a line of JSON each. The HTML file needs nothing beside it, neither the corpus
@@ -715,7 +722,7 @@ def view(trajectories: Path, corpus: Path, out: Path, limit: int) -> None:
 
 
 @cli.command(cls=_StageCommand, sections=("agent",))
-@click.argument("trajectories", type=click.Path(path_type=Path))
+@click.argument("trajectories", type=_File())
 @click.option("--corpus", required=True, type=click.Path(), help="The corpus folder whose pages they show.")
 @click.option("--out", required=True, type=click.Path(), help="The folder to make, local or s3://bucket/prefix.")
 @_with_params

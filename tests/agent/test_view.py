@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from tests.browser import LAPTOP, PHONE, Tab
-from unidoc_rl import cli
+from tests.conftest import Bucket
+from unidoc_rl import cli, s3
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.view import view
@@ -136,6 +137,15 @@ def test_what_is_left_out_is_told(tmp_path: Path, corpus: Path, file: Path, tab:
     tab.open(out)
     assert "2 more are left out" in tab.text("#note")
     assert tab.text("#shown") == "2 of 2 episodes"
+
+
+def test_episodes_and_corpus_may_stand_on_s3(tmp_path: Path, corpus: Path, file: Path, bucket: Bucket) -> None:
+    bucket.put("episodes.jsonl", file.with_name("episodes.jsonl").read_bytes())
+    s3.push(corpus, f"{bucket.uri}/corpus")
+    given = [f"{bucket.uri}/episodes.jsonl", "--corpus", f"{bucket.uri}/corpus", "--out", str(tmp_path / "view.html")]
+    done = CliRunner().invoke(cli.cli, ["view", *given])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "view.html").read_bytes() == file.read_bytes()
 
 
 @pytest.mark.parametrize(

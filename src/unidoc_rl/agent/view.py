@@ -34,7 +34,7 @@ _NUMBERING = re.compile(r"\s*\d+:\s*")  # before each candidate; the page number
 _Keys = dict[Picture, int]  # under which pictures stand in the file, each once
 
 
-def view(trajectories: Path, corpus: Path, out: Path, *, limit: int, labels: Sequence[str] = ()) -> int:
+def view(trajectories: Path, corpus: str | Path, out: Path, *, limit: int, labels: Sequence[str] = ()) -> int:
     """Writes the first `limit` episodes, whole or not at all; returns how many the file then holds.
 
     `labels`: why each of them is shown, by which they can then be chosen.
@@ -42,7 +42,8 @@ def view(trajectories: Path, corpus: Path, out: Path, *, limit: int, labels: Seq
     if out.is_dir():
         raise UnidocError(f"{out}: is a folder; name the file to write, for example {out / 'view.html'}")
     storage.keep_apart(out, trajectories, corpus)
-    pictures = Pictures(corpus, AgentParams())  # which say how pages are shown for the first time: these were, before
+    # The parameters say how pages are shown for the first time; these were, before.
+    pictures = Pictures(storage.local_folder(corpus), AgentParams())
     keys: _Keys = {}
     episodes: list[dict[str, Any]] = []
     left_out = 0
