@@ -36,7 +36,7 @@ SHARED = {"agent", "pipeline", "rewards", "services"}  # sections of params.yaml
 PACKAGE = REPOSITORY / "src" / "unidoc_rl"
 # What stores, waits, shares out and tells, and what has no logic: a change of it makes no other result.
 BESIDE = {
-    "errors.py", "keys.py", "many.py", "mlflow_server.py", "params.py", "plots.py", "plural.py", "processes.py",
+    "cores.py", "errors.py", "keys.py", "many.py", "mlflow_server.py", "params.py", "plots.py", "plural.py", "processes.py",
     "progress.py", "promote", "provenance.py", "retry.py", "s3.py", "shards.py", "storage.py", "tracking.py",
     "trained.py", "types.py", "waited.py", "watching.py", "webpage.py",
 }  # fmt: skip

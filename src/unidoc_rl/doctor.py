@@ -28,6 +28,7 @@ from urllib.parse import SplitResult, urlsplit
 from packaging.requirements import Requirement
 
 from unidoc_rl import keys, s3
+from unidoc_rl.cores import cores
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params
 
@@ -153,7 +154,7 @@ def _memory_bytes() -> float:
 
 
 def _cpus() -> Finding:
-    usable = len(os.sched_getaffinity(0))
+    usable = cores()
     quota = cpu_quota(_cgroup("cpu.max"))
     if quota is None or quota >= usable:
         return Finding("CPUs", True, f"{usable}")

@@ -9,7 +9,6 @@ Several machines may each read a shard of the documents: who then takes over the
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from unidoc_rl import corpus, progress, storage, tracking
+from unidoc_rl.cores import cores
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.ingest.assemble import assemble
 from unidoc_rl.ingest.discover import discover
@@ -63,7 +63,7 @@ def ingest(
         for problem in [*problems, *more]:
             work.tell(problem)
         new = [one for one in identified if not former.has(one.key, params.max_pages)]
-        work.read(new, workers or len(os.sched_getaffinity(0)))
+        work.read(new, workers or cores())
         kept = [one for one in identified if one.key not in work.failed]
         if not kept and shard is None:
             raise UnidocError(f"{documents}: none of its documents could be read; the reasons stand above")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from unidoc_rl import storage
+from unidoc_rl.cores import cores
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.intervals import Measured
 from unidoc_rl.nano.evaluate import MEASURES
@@ -79,7 +79,7 @@ def _can(folder: Path) -> str:
 def _machine() -> str:
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
-    return f"{len(os.sched_getaffinity(0))} cores of {platform.machine()}, no GPU"
+    return f"{cores()} cores of {platform.machine()}, no GPU"
 
 
 _TEXT = """# nano

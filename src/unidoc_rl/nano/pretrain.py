@@ -8,7 +8,6 @@ batches that it would have seen; these are of as many learners, and others are r
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +21,7 @@ from torch.utils.data import DataLoader
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from unidoc_rl import progress, storage, tracking
+from unidoc_rl.cores import cores
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.nano import card, curves, model
 from unidoc_rl.nano.batches import Batch, Batches, Share
@@ -65,7 +65,7 @@ def pretrain(
     out: Path, seed: int, mlflow: str | None, stages: Sequence[Stage] = STAGES, saved_every: int = SAVED_EVERY
 ) -> None:
     """Writes the folder of a policy, with the curves of its learning."""
-    learners = 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
+    learners = 1 if torch.cuda.is_available() else cores()
     with storage.writing(out, card.MADE, CURVES) as output:
         plan = Plan(output.work, seed, stages, learners, mlflow, saved_every)
         _learn_together(plan)
@@ -180,7 +180,7 @@ class _Work:
             yield
 
     def _batches(self, stage: Stage) -> Iterator[Batch]:
-        makers = max(1, len(os.sched_getaffinity(0)) - 1) if torch.cuda.is_available() else 0
+        makers = max(1, cores() - 1) if torch.cuda.is_available() else 0
         share = Share(self._rank, self._plan.learners)
         loader: DataLoader[Batch] = DataLoader(
             Batches(stage, self._plan.seed, self.state.step, share),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from unidoc_rl import progress, storage, tracking
 from unidoc_rl import questions as question_files
+from unidoc_rl.cores import cores
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import SampleParams, ServiceParams
 from unidoc_rl.processes import end_with_parent
@@ -86,7 +86,7 @@ def sample(
             _Job(params.seed, index, take, params.readable, folder / f"{index:06d}-{take}")
             for index, take in world.sizes(params.seed, params.documents)
         ]
-        _make_all(jobs, workers or len(os.sched_getaffinity(0)))
+        _make_all(jobs, workers or cores())
         counts = {
             split.value: question_files.write(asked.new / f"{split}.json", _questions(jobs, split)) for split in Split
         }
