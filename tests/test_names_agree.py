@@ -36,9 +36,9 @@ SHARED = {"agent", "pipeline", "rewards", "services"}  # sections of params.yaml
 PACKAGE = REPOSITORY / "src" / "unidoc_rl"
 # What stores, waits, shares out and tells, and what has no logic: a change of it makes no other result.
 BESIDE = {
-    "cores.py", "errors.py", "keys.py", "many.py", "mlflow_server.py", "params.py", "plots.py", "plural.py", "processes.py",
-    "progress.py", "promote", "provenance.py", "retry.py", "s3.py", "shards.py", "storage.py", "tracking.py",
-    "trained.py", "types.py", "waited.py", "watching.py", "webpage.py",
+    "cores.py", "errors.py", "keys.py", "many.py", "mlflow_server.py", "params.py", "plots.py", "plural.py",
+    "processes.py", "progress.py", "promote", "provenance.py", "retry.py", "s3.py", "shards.py", "storage.py",
+    "tracking.py", "trained.py", "types.py", "waited.py", "watching.py", "webpage.py",
 }  # fmt: skip
 AROUND = {"prerequisites", "report"}  # tasks of the pipelines, before and after the stages
 

@@ -294,6 +294,7 @@ def test_without_a_file_the_defaults_count(tmp_path: Path, monkeypatch: pytest.M
         ("ingest.dpii=100", "--set: ingest.dpii: no such key; the nearest valid key is ingest.dpi"),
         ("sample.documents.many=100", "--set sample.documents.many: 'documents' is a value, not a section"),
         ("ingest.dpi=[", "--set ingest.dpi: not valid YAML"),
+        ("index.retrievers=[bm25, bm26]", "--set: index.retrievers.1: 'bm26' is not possible"),
         (
             "agent.actions=[search, zoom]",
             "--set: agent.actions: search and answer must be among them, and each but once",

@@ -34,13 +34,19 @@ def test_addresses_are_known_by_themselves() -> None:
 
 
 def test_an_image_tells_the_commit_that_it_was_built_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no checkout, with git and without; and one that was not told it has its version."""
+    """Where there is no checkout of its own, with git and without; and one that was not told it has its version."""
     revision = "0123456789abcdef0123456789abcdef01234567"
     monkeypatch.setenv("UNIDOC_COMMIT", revision)
     assert re.fullmatch("[0-9a-f]{12,}", commit())
     assert commit() not in revision
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     assert commit() == revision[:12]
+    for command in (
+        ["init", "-q"],
+        ["-c", "user.name=a", "-c", "user.email=b", "commit", "-q", "--allow-empty", "-m", "c"],
+    ):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    assert commit() == revision[:12]  # that checkout is of other code
     monkeypatch.setenv("PATH", str(tmp_path))
     assert commit() == revision[:12]
     monkeypatch.setenv("UNIDOC_COMMIT", "unknown")

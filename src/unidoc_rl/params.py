@@ -511,7 +511,7 @@ def _explain(error: ValidationError, source: str, overridden: Mapping[str, Any])
     fields = dict(_fields(Params))
     for problem in error.errors(include_url=False):
         key = ".".join(str(part) for part in problem["loc"])
-        where = "--set" if key in overridden else source
+        where = "--set" if any(known in overridden for known in _prefixes(problem["loc"])) else source
         if problem["type"] == "extra_forbidden":
             yield f"{where}: {key}: no such key{_nearest_key(key, fields)}"
             continue

@@ -29,17 +29,16 @@ def commit() -> str:
     """Of the source, where it is a checkout; of the image; else the version."""
     # The checkout first: one that is worked on in a container is not what the container's image was built of.
     try:
-        told = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # it may be installed inside a checkout of another's
+        return _git("rev-parse", "--short=12", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         built_of = os.environ.get(COMMIT, UNKNOWN)
         return f"version {version('unidoc-rl')}" if built_of == UNKNOWN else built_of[:12]
-    return told.stdout.strip()
+
+
+def _git(*command: str) -> str:
+    here = Path(__file__).parent
+    return subprocess.run(["git", *command], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def data_version() -> str:
