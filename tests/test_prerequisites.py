@@ -9,11 +9,12 @@ import pytest
 
 from tests import servers
 from tests.agent.chat import Chat, error, scripted
+from tests.conftest import Bucket
 from tests.grpo.vllm_server import Served
 from tests.small import Small
 from tests.trainer_server import Cluster
 from tests.trainings import Learnable
-from unidoc_rl import prerequisites
+from unidoc_rl import prerequisites, s3
 from unidoc_rl.cluster import GPU, GPUS
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params
@@ -55,6 +56,22 @@ def test_a_model_that_its_server_does_not_have_is_told() -> None:
     with scripted(error(404, "The model `8B` does not exist")).running() as chat:
         (said,) = missing(Params.model_validate({"curate": {"teacher": f"{chat.url}#8B"}}))
     assert said.startswith(f"curate.teacher: endpoint {chat.url}: has no model 8B")
+
+
+def test_a_model_on_s3_must_be_whole_and_is_none_that_a_weak_policy_plays_from(bucket: Bucket, tmp_path: Path) -> None:
+    address = f"{bucket.uri}/model"
+    begun = Params.model_validate({"sft": {"model": address}})
+    for key in ("models/COMPLETE.json", "model/config.json"):
+        bucket.put(key)
+        (said,) = missing(begun)
+        assert said.startswith(
+            f"sft.model: {address} is no folder here, and cannot be had ({address}: holds no COMPLETE"
+        )
+    bucket.delete("model/config.json")
+    s3.push(tmp_path, address)
+    prerequisites.check(begun)
+    (said,) = missing(Params.model_validate({"curate": {"weak": address}}))
+    assert said.startswith(f"curate.weak: {address} is no folder here")
 
 
 def test_a_server_that_plays_for_a_training_must_take_weights_and_be_there_for_nodes(

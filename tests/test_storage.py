@@ -485,6 +485,18 @@ def test_a_file_that_cannot_be_sent_stops_the_others(
     assert "corpus/COMPLETE.json" not in bucket.objects()
 
 
+def test_a_copy_that_broke_off_before_its_first_file_of_what_is_no_more_there(bucket: Bucket, tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    half.touch()
+    assert not s3.pull(f"{bucket.uri}/corpus", tmp_path / "got", half)
+    assert not half.exists()
+
+
+def test_what_can_be_no_bucket_is_no_server_s_fault(aws: None) -> None:
+    with pytest.raises(UnidocError, match=r"s3://my bucket/corpus: is no address such as s3://bucket/prefix"):
+        list(s3.list_objects("s3://my bucket/corpus"))
+
+
 def test_a_file_that_cannot_be_fetched_stops_the_others(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

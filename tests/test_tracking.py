@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from tests.conftest import Bucket
 from tests.promote.test_stage import policy
-from tests.servers import free_port, mlflow_server
+from tests.servers import closed_port, free_port, mlflow_server
 from unidoc_rl import cli, tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.journal import Journal
@@ -139,27 +139,29 @@ def test_stages_of_a_pipeline_stand_below_its_run(monkeypatch: pytest.MonkeyPatc
     for name in ("sft", "evaluate"):
         with tracking.run(name, None) as run:
             run.result({"accuracy": 0.5})
-    found, experiment = opened(None)
-    everything = {one.info.run_name: one for one in found.search_runs([experiment])}
-    assert set(everything) == {"tuesday", "sft", "evaluate"}
-    parent = everything["tuesday"]
+    runs = everything()
+    assert set(runs) == {"tuesday", "sft", "evaluate"}
+    parent = runs["tuesday"]
     assert parent.data.metrics["accuracy"] == 0.5
     assert parent.info.status == "FINISHED"
-    assert everything["sft"].data.tags[PARENT] == everything["evaluate"].data.tags[PARENT] == parent.info.run_id
+    assert runs["sft"].data.tags[PARENT] == runs["evaluate"].data.tags[PARENT] == parent.info.run_id
 
 
 def test_a_dvc_repro_is_a_pipeline(tmp_path: Path) -> None:
-    """Each of its stages is a process of its own, behind a shell or not."""
+    """Each of its stages is a process of its own, behind a shell or not, or that of a torchrun."""
     code = "from unidoc_rl.tracking import pipeline; print(pipeline()['key'])"
     stage = f'{sys.executable} -c "{code}" >> {tmp_path}/keys'
-    stages = {"one": {"cmd": stage}, "two": {"cmd": f"{stage} && true"}}
+    torchrun = f"{Path(sys.executable).with_name('torchrun')} --standalone --no-python {stage}"
+    stages = {"one": {"cmd": stage}, "two": {"cmd": f"{stage} && true"}, "many": {"cmd": torchrun}}
     (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": stages}))
     dvc = Path(sys.executable).with_name("dvc")
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
     for command in (["init", "--no-scm", "-q"], ["repro", "-q"], ["repro", "-q", "-f"]):
         subprocess.run([dvc, *command], check=True, env=environment, start_new_session=True)
-    first, same, second, too = (tmp_path / "keys").read_text().split()
-    assert first == same != second == too
+    keys = (tmp_path / "keys").read_text().split()
+    first, second = {*keys[:3]}, {*keys[3:]}
+    assert len(first) == len(second) == 1
+    assert first != second
 
 
 def test_a_stage_that_dvc_brings_back_has_the_run_that_made_it(tmp_path: Path) -> None:
@@ -345,10 +347,29 @@ def test_a_run_that_is_at_work_sends_by_itself() -> None:
     assert said.strip() == "(0, 1)"
 
 
-def test_the_command_tells_how_many_runs_were_sent(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / ".mlflow/unsent/key")
+def begun(key: str, address: str | None = None) -> None:
+    """A run that has begun, of which MLflow knows nothing yet."""
+    journal = Journal(Path(".mlflow/unsent") / key)
     with journal.held():
-        journal.note({"what": "begin", "name": "sft", "address": None, "pipeline": None, "tags": {}, "at": 1})
+        journal.note({"what": "begin", "name": "sft", "address": address, "pipeline": None, "tags": {}, "at": 1})
+
+
+@pytest.mark.usefixtures("impatient")
+def test_runs_that_cannot_be_sent_hold_no_other_up(tmp_path: Path) -> None:
+    with closed_port() as port:
+        for key, address in {"1": f"http://127.0.0.1:{port}", "2": None, "3": f"http://localhost:{port}"}.items():
+            begun(key, address)
+        with pytest.raises(UnidocError) as caught:
+            tracking.retry()
+    first, *why = str(caught.value).splitlines()
+    assert first == "1 runs sent, and 2 not:"
+    where = [line.partition(" cannot be told")[0] for line in why]
+    assert where == [f"MLflow at http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
+    assert sorted(path.name for path in (tmp_path / ".mlflow/unsent").iterdir()) == ["1", "3"]
+
+
+def test_the_command_tells_how_many_runs_were_sent(tmp_path: Path) -> None:
+    begun("key")
     done = CliRunner().invoke(cli.cli, ["track", "--retry"])
     assert done.stdout == "1 runs sent\n"
     found, experiment = opened(None)
@@ -363,13 +384,39 @@ def test_the_command_tells_how_many_runs_were_sent(tmp_path: Path) -> None:
 def test_a_stage_that_was_killed_ends_its_pipeline_unless_that_has_ended(
     monkeypatch: pytest.MonkeyPatch, goes_on: bool, status: str
 ) -> None:
-    monkeypatch.setenv(tracking.PIPELINE, "tuesday")
-    code = BEGIN.replace("pass", "import os; os.kill(os.getpid(), 9)")
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    killed(monkeypatch, "tuesday")
     if goes_on:
         with tracking.run("evaluate", None):
             pass
     assert tracking.retry() == (1, 0)
-    found, experiment = opened(None)
-    statuses = {one.info.run_name: one.info.status for one in found.search_runs([experiment])}
+    statuses = {name: one.info.status for name, one in everything().items()}
     assert (statuses["sft"], statuses["tuesday"]) == ("KILLED", status)
+
+
+def test_a_stage_that_was_killed_goes_on_below_the_pipeline_that_takes_it_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(monkeypatch, "monday")
+    assert everything()["monday"].info.status == "RUNNING"
+    monkeypatch.setenv(tracking.PIPELINE, "tuesday")
+    with tracking.run("sft", None, tmp_path / "run") as again:
+        again.result({"loss": 0.5})
+    runs = everything()
+    assert runs["sft"].data.tags[PARENT] == runs["tuesday"].info.run_id
+    statuses = {name: one.info.status for name, one in runs.items()}
+    assert statuses == {"monday": "KILLED", "tuesday": "FINISHED", "sft": "FINISHED"}
+    assert (runs["monday"].data.metrics, runs["tuesday"].data.metrics) == ({}, {"loss": 0.5})
+
+
+def killed(monkeypatch: pytest.MonkeyPatch, pipeline: str) -> None:
+    """A stage of this pipeline, in the midst of its run."""
+    monkeypatch.setenv(tracking.PIPELINE, pipeline)
+    code = "import os; from pathlib import Path\n" + BEGIN.replace("None", "None, Path('run')")
+    code = code.replace("pass", "os.kill(os.getpid(), 9)")
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+
+
+def everything() -> dict[str, Any]:
+    """The runs in the database of this folder, by their names."""
+    found, experiment = opened(None)
+    return {one.info.run_name: one for one in found.search_runs([experiment])}

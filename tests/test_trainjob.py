@@ -262,6 +262,9 @@ def test_nodes_that_write_elsewhere_are_told(cluster: Cluster, inputs: dict[str,
     cluster.train = lambda _: None
     with pytest.raises(UnidocError, match=r"is complete, and no policy is there: see that its nodes have the volume"):
         train(cluster, inputs)
+    cluster.train, cluster.states = write, ["Complete", "", "Complete"]
+    assert {path.name: path.read_text() for path in train(cluster, inputs).iterdir()} == NODES_WRITE
+    assert len(cluster.made) == 2  # another one, and not that which has left nothing
 
 
 def test_a_job_that_takes_too_long_is_ended(cluster: Cluster, inputs: dict[str, str]) -> None:

@@ -89,9 +89,23 @@ class Server:
             parent = event["pipeline"]
             tags[PARENT] = self.made(parent["key"], parent["name"], event["tags"], event["at"])
         run_id = self.made(key, event["name"], tags, event["at"])
+        if PARENT in tags:
+            self._move(run_id, tags[PARENT], event["at"])
         for one in (run_id, tags.get(PARENT)):
             if one is not None:
                 self.client.update_run(one, status="RUNNING")
+
+    def _move(self, run_id: str, parent: str, at: int) -> None:
+        """Below the pipeline that goes on with it. The former one, if it has not ended, was killed, and nobody says so.
+
+        One that lives on all the same is told as running again by its next stage, and its end by itself.
+        """
+        former = self.client.get_run(run_id).data.tags.get(PARENT)
+        if former == parent:
+            return
+        self.client.set_tag(run_id, PARENT, parent)
+        if former is not None and self.client.get_run(former).info.status == "RUNNING":
+            self.client.set_terminated(former, "KILLED", at)
 
     def _end(self, run_id: str, event: Event) -> None:
         """A stage ends its pipeline's run too; that it was killed may be found out when another has ended that."""

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urldefrag
 
 from unidoc_rl import cluster, doctor, questions, s3, trainjob
+from unidoc_rl.agent import policies
 from unidoc_rl.agent.endpoint import Endpoint
 from unidoc_rl.agent.judge import address_of
 from unidoc_rl.agent.vllm import Vllm
@@ -69,8 +70,10 @@ def _model(name: str, key: str, seconds: float) -> str:
         finding = doctor.server("endpoint", urldefrag(name).url, key, seconds)
         return _said(name, key) if finding.ok else finding.line()
     try:
-        if s3.is_s3(name):
-            s3.ask(name, seconds)
+        if key == "curate.weak":
+            policies.check(name)  # unlike others, it is fetched from nowhere
+        elif s3.is_s3(name):
+            s3.sums(name, seconds)
         elif not Path(name).is_dir():
             _ask_hub(name, seconds)
     except (UnidocError, OSError, ValueError) as error:

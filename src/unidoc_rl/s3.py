@@ -73,6 +73,25 @@ def ask(uri: str, seconds: float) -> None:
         _client(seconds).list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
 
 
+def sums(uri: str, seconds: float | None = None) -> dict[str, str]:
+    """Of the files of the result at an s3:// address; raises the reason for which none can be had there.
+
+    With `seconds`, within about that time for each question to the server.
+    """
+    bucket, prefix = _folder(uri)
+    with _explained(uri):
+        files = _listing(_client(seconds), bucket, prefix + COMPLETE)
+    if files is None:
+        raise not_whole(uri)
+    return files
+
+
+def not_whole(uri: str) -> UnidocError:
+    return UnidocError(
+        f"{uri}: holds no {COMPLETE}: nothing was written there, or not to the end; run that stage again"
+    )
+
+
 def refuse_foreign(uri: str) -> None:
     """Objects that no stage of ours has put there are somebody's, and not mixed with a result, let alone removed."""
     bucket, prefix = _folder(uri)
@@ -115,7 +134,8 @@ def pull(uri: str, target: Path, half: Path) -> bool:
         files = _listing(client, bucket, prefix + COMPLETE)
         if files is None:
             if half.exists():  # an earlier copy broke off, and there is nothing any more to finish it from
-                shutil.rmtree(target)
+                if target.exists():  # it may have broken off before its first file
+                    shutil.rmtree(target)
                 half.unlink()
             return False
         half.touch()
@@ -268,6 +288,7 @@ def _explained(uri: str) -> Iterator[None]:
         BotoCoreError,
         ClientError,
         NoCredentialsError,
+        ParamValidationError,
         PartialCredentialsError,
         ProfileNotFound,
     )
@@ -280,6 +301,8 @@ def _explained(uri: str) -> Iterator[None]:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         kind = NotGiven if status in (401, 403, 404) else UnidocError
         raise kind(f"{uri}: {_client_error(error.response)}") from error
+    except ParamValidationError as error:
+        raise UnidocError(f"{uri}: is no address such as s3://bucket/prefix ({error})") from error
     except (Boto3Error, BotoCoreError) as error:
         server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS"
         raise UnidocError(f"{uri}: the server ({server}) cannot be reached or broke off: {error}; try again") from error

@@ -143,9 +143,7 @@ def local_folder(path: str | Path) -> Path:
                 f"or give it up: remove {_unsent(target)}"
             )
         if not s3.pull(str(path), target, _half(target)):
-            raise UnidocError(
-                f"{path}: holds no {s3.COMPLETE}: nothing was written there, or not to the end; run that stage again"
-            )
+            raise s3.not_whole(str(path))
     return target
 
 

@@ -171,9 +171,10 @@ def _note_beside_results(name: str, key: str) -> None:
 def retry() -> tuple[int, int]:
     """Sends what is kept below this folder; returns how many runs that were, and how many are still at work.
 
-    A run whose process is gone without having ended it was killed.
+    A run whose process is gone without having ended it was killed. Those that cannot be sent hold no other up.
     """
     sent = busy = 0
+    unsent = list[str]()
     for folder in sorted((FOLDER.resolve() / UNSENT).glob("*/")):
         journal = Journal(folder)
         with journal.held() as held:
@@ -184,12 +185,17 @@ def retry() -> tuple[int, int]:
             else:
                 if events[-1]["what"] != "end":
                     journal.note({"what": "end", "status": "KILLED", "at": journal.last_noted()})
-                _sent_again(journal, events[0]["address"])
-                sent += 1
+                try:
+                    _send_again(journal, events[0]["address"])
+                    sent += 1
+                except UnidocError as error:
+                    unsent.append(str(error))
+    if unsent:
+        raise UnidocError("\n".join([f"{sent} runs sent, and {len(unsent)} not:", *unsent]))
     return sent, busy
 
 
-def _sent_again(journal: Journal, address: str | None) -> None:
+def _send_again(journal: Journal, address: str | None) -> None:
     try:
         Server(address).take(journal)
     except away() as error:
@@ -217,7 +223,9 @@ def pipeline() -> dict[str, str] | None:
     if name:
         told = name
     elif repro:
-        told = f"{repro} {os.getpgid(0)} {_began(os.getpgid(0))}"
+        # torchrun gives each of its processes a group of its own, and is itself in that of the others.
+        group = os.getpgid(os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else 0)
+        told = f"{repro} {group} {_began(group)}"
         name = f"dvc repro in {Path(repro).name}"
     else:
         return None

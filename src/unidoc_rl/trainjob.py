@@ -82,9 +82,10 @@ def train(
         there = {name: str(folder / name) for name in inputs}
         command = ["torchrun", *_work(stage, arguments, there, folder / "out", file)]
         _run(client, folder, command, params.pipeline, sleep)
-        if not (folder / "out" / marker(stage)).is_file():
+        if not _has_policy(folder):
             raise UnidocError(
-                f"{folder}: TrainJob {job} is complete, and no policy is there: see that its nodes have the volume"
+                f"{folder}: TrainJob {job} is complete, and no policy is there: see that its nodes have the volume, "
+                "and run again"
             )
     with storage.writing(out, *markers(stage)) as output:
         shutil.copytree(folder / "out", output.new, dirs_exist_ok=True)
@@ -168,18 +169,20 @@ def _started(
     seconds: float,
     sleep: Callable[[float], object],
 ) -> None:
-    """Unless it runs already; one that has failed is begun again, and goes on from its last checkpoint."""
+    """Unless it runs already; one that was in vain is begun again, and goes on from its last checkpoint."""
     from kubeflow.trainer import CustomTrainerContainer
     from kubeflow.trainer.options import ActiveDeadlineSeconds, Name, TrainerCommand
 
     job = folder.name
     status = _status_if_there(client, job)
-    if status not in (None, FAILED) or (folder / TAKEN).exists():  # the last: by another run, while this one put
+    if (folder / TAKEN).exists():  # by another run, while this one put
         return
-    if status == FAILED:
+    if _in_vain(status, folder):
         _remove(client, job)
-        while _status_if_there(client, job) == FAILED:  # until its pods are gone, its name is taken
+        while _in_vain(_status_if_there(client, job), folder):  # until its pods are gone, its name is taken
             sleep(POLL_SECONDS)
+    elif status is not None:
+        return
     # Another run may start the same at the same time: then this one follows that.
     with suppress(cluster.There), cluster.explained(f"starting the TrainJob {job}"):
         runtime = client.get_runtime(RUNTIME)
@@ -193,6 +196,15 @@ def _started(
         trainer = CustomTrainerContainer(image, num_nodes=settings.nodes, resources_per_node=resources, env=given)
         options = [Name(job), TrainerCommand(command), ActiveDeadlineSeconds(max(1, round(seconds)))]
         client.train(runtime=runtime, trainer=trainer, options=options)
+
+
+def _in_vain(status: str | None, folder: Path) -> bool:
+    return status == FAILED or (status == COMPLETE and not _has_policy(folder))
+
+
+def _has_policy(folder: Path) -> bool:
+    _, stage, _ = folder.name.split("-")
+    return (folder / "out" / marker(stage)).is_file()
 
 
 def _status_if_there(client: Client, job: str) -> str | None:

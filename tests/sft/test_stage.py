@@ -15,7 +15,8 @@ from transformers import AutoModelForImageTextToText
 
 from tests.agent.models import write_policy
 from tests.agent.world import World, played
-from unidoc_rl import spread, waited, watching
+from tests.conftest import Bucket
+from unidoc_rl import s3, spread, waited, watching
 from unidoc_rl.agent import loading, trajectories
 from unidoc_rl.agent.dialect import system_prompt
 from unidoc_rl.agent.encoding import UNSAID, Encoder, batch, with_a_picture
@@ -32,7 +33,7 @@ AGENT = AgentParams(turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels=28 * 28)
 PARAMS = SftParams(epochs=20, batch=2, together=1, rate=5e-3, save_steps=5)
 
 
-def params(model: Path) -> Params:
+def params(model: Path | str) -> Params:
     return Params(agent=AGENT, sft=PARAMS.model_copy(update={"model": str(model)}))
 
 
@@ -182,6 +183,23 @@ def test_a_policy_is_told_from_others_by_what_was_done_and_not_by_how_long_it_to
     assert known(episodes[1:], params(model)) != first
     faster = params(model).model_copy(update={"sft": PARAMS.model_copy(update={"rate": 1e-2})})
     assert known(episodes, faster) != first
+
+
+def test_a_policy_is_told_from_that_of_another_model_at_the_same_place(
+    world: World, episodes: list[Trajectory], bucket: Bucket, tmp_path: Path
+) -> None:
+    trajectories.write(tmp_path / "sft.jsonl", episodes)
+    model, sent = tmp_path / "model", f"{bucket.uri}/model"
+    model.mkdir()
+    known: dict[Path | str, list[str]] = {model: [], sent: [], "hub/model": []}
+    for weights in ("first", "first", "second"):
+        (model / "model.safetensors").write_text(weights)
+        s3.push(model, sent)
+        for name, told in known.items():
+            told.append(follows_from(tmp_path / "sft.jsonl", world.corpus, params(name)))
+    for name, (first, again, second) in known.items():
+        assert first == again
+        assert (first == second) == (name == "hub/model")  # which is asked for nothing
 
 
 def test_no_trajectories_are_an_error(world: World, model: Path, tmp_path: Path) -> None:

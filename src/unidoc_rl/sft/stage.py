@@ -6,6 +6,7 @@ alone or on many devices; a run that was killed goes on from its last whole chec
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from datasets import Dataset
 from torch import Tensor
 from trl import SFTConfig, SFTTrainer
 
-from unidoc_rl import ranks, spread, storage, trained, waited
+from unidoc_rl import ranks, s3, spread, storage, trained, waited
 from unidoc_rl.agent import trajectories
 from unidoc_rl.agent.dialect import system_prompt
 from unidoc_rl.agent.encoding import Encoded, Encoder, batch, with_a_picture
@@ -65,9 +66,17 @@ class Examples:
         return Encoded(ids, said, looked)
 
 
-def follows_from(learned: Path, corpus: Path, params: Params) -> str:
-    """The same for the same policy, where it begins with the same model."""
-    return key(trajectories.digest(learned), corpus / PAGES, params.sft, params.agent)
+def follows_from(learned: Path, corpus: Path, params: Params, model: Path | None = None) -> str:
+    """The same for the same policy. `model`: the folder that it begins with, where that is here already."""
+    begun_with = model or _known(params.sft.model)
+    return key(trajectories.digest(learned), corpus / PAGES, begun_with, params.sft, params.agent)
+
+
+def _known(model: str | None) -> Path | str:
+    """What a model is told from others by, without it being fetched: on the hub, its name alone."""
+    if model is None:
+        return WEIGHTS
+    return json.dumps(s3.sums(model)) if s3.is_s3(model) else Path(model)
 
 
 @spread.nearly_zero_is_zero()
@@ -82,7 +91,7 @@ def sft(learned: Path, corpus: str | Path, out: str | Path, params: Params) -> d
     model, folder = _begun_with(params.sft.model), storage.local_folder(corpus)
 
     def inputs() -> str:
-        return key(follows_from(learned, folder, params), model, ranks.count())
+        return key(follows_from(learned, folder, params, model), ranks.count())
 
     with ranks.writing(out, STAGE, inputs) as output:
         network, encoder = spread.student(model, params.agent, params.sft)
