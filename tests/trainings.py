@@ -63,10 +63,10 @@ def make(folder: Path) -> Learnable:
     world = World(folder / "world")
     episodes = [played(world.environment(AGENT), *TURNS[start:]).trajectory("scripted") for start in range(3)]
     trajectories.write(folder / "sft.jsonl", [replace(one, sample=at) for at, one in enumerate(episodes)])
-    kinds = ("lookup", "chart", "lookup")
+    kinds = ("lookup", "chart", "lookup", "lookup", "chart")
     asked = [replace(QUESTION, uid=f"q{n}", query=f"What do {n} bees make?", kind=kind) for n, kind in enumerate(kinds)]
-    questions.write(folder / "rl.jsonl", asked)
-    questions.write(folder / "validation.json", asked[:2])
+    questions.write(folder / "rl.jsonl", asked[:3])
+    questions.write(folder / "validation.json", asked[3:])
     model = write_policy(folder / "model", AGENT, "qwen2_5_vl", RIGHT)
     return Learnable(world.corpus, world.folder, model, folder)
 

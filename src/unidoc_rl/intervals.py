@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -91,7 +91,7 @@ def over_seeds(table: ArrayLike, seed: int = 0) -> Measured:
     """
     given = np.asarray(table, dtype=np.float64)
     if np.ptp(given) == 0:
-        return share(given[0], seed=seed)
+        return replace(share(given[0], seed=seed), count=given.size)
     low, high = np.quantile(_crossed(given, seed), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     # A few seeds are drawn wider apart than they are, and few right answers so beyond none.
     return Measured(float(given.mean()), max(0.0, float(low)), min(1.0, float(high)), given.size)

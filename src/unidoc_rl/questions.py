@@ -108,6 +108,17 @@ def unplayable(asked: Iterable[Question], corpus: Path) -> dict[str, str]:
     return found
 
 
+def refuse_the_same(learned: Iterable[Question], held: Iterable[Question], files: str) -> None:
+    """What is measured by is not learned from."""
+    known = {(one.query, documents(one)): one.uid for one in learned}
+    for one in held:
+        if (uid := known.get((one.query, documents(one)))) is not None:
+            raise UnidocError(
+                f"{files}: {uid} and {one.uid} ask the same about the same documents, and nothing is learned from what "
+                "is measured by; take it out of one of them"
+            )
+
+
 def write(path: Path, questions: Iterable[Question]) -> int:
     """Writes the questions as they come, never holding them all; returns how many there were."""
     before, first, between, after = ("", "", "\n", "\n") if path.suffix == LINES else ("[", "\n", ",\n", "\n]\n")

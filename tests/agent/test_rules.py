@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,24 @@ str   | What?      | 0-20 | 0–20
 str   | What?      | $5-$10 a year | 5 - 10 a year
 str   | What?      | 5€-10€ a year | 5 - 10 a year
 str   | What?      | 5%-10% a year | 5% – 10% a year
+str   | Which?     | BBB- | Rated BBB- by Fitch.
+str   | Which?     | BBB- | BBB− (stable)
+str   | Which?     | AA-/Stable | AA- / stable
+str   | Which?     | A- | It is an A-.
+str   | What?      | pre-war | pre- war
+str   | What?      | well-known | well- known
+str   | What?      | the A-rated | A rated
+str   | Where?     | Poland | - Poland
+str   | Where?     | Poland | <Poland>
+str   | How much?  | <1% | < 1 %
+str   | How much?  | <1% | It was <1%.
+str   | How much?  | <$5 a year | < 5 a year
+str   | How much?  | ≥5 kg | >=5 kg
+str   | How much?  | <$5 million | < 5,000,000
+float | How much?  | >1% | >1 %
+int   | How many?  | 306 | -> 306
+int   | How many?  | 306 | 306 (>300)
+list  | Which?     | ['AA-', 'AA'] | AA, AA-
 str   | {CHOICE}   | Hungary | Hungary
 str   | {CHOICE}   | Hungary | Hungary (35.3 against 11.0)
 str   | {CHOICE}   | Hungary | The answer is Hungary.
@@ -230,6 +249,8 @@ str   | Who?       | Foreign born (excl. PR) | (excl. PR)
 str   | Is it so?  | Yes | No, yes
 str   | Is it so?  | No | Yes
 str   | Where?     | Poland | !?
+str   | What?      | Disney+ | Disney
+list  | Which?     | ['AA-', 'BBB'] | AA, BBB
 list  | {COLUMNS}  | Sales outlets, Net sales | Sales outlets
 list  | {COLUMNS}  | Sales outlets, Net sales | Sales outlets, Net sales, Market share
 list  | {COLUMNS}  | Sales outlets, Net sales | Sales outlets, Market share
@@ -312,6 +333,23 @@ def test_the_opposite_sign_is_wrong(minus: str, value: str) -> None:
     assert judged(AnswerFormat.STR, "How much?", less, value) == 0
     assert judged(AnswerFormat.STR, "How much?", value, less) == 0
     assert judged(AnswerFormat.STR, "How much?", less, f"It is -{value}.") == 1
+
+
+@pytest.mark.parametrize("grade", ["D", "BBB", "Rh", "AB", "o"])
+def test_another_sign_of_a_grade_is_wrong(grade: str) -> None:
+    signed = [grade, f"{grade}+", f"{grade}-"]
+    for true, told in product(signed, signed):
+        for answer in (told, f"It is {told}.", f"{told} by Fitch", f"({told})"):
+            assert judged(AnswerFormat.STR, "Which?", true, answer) == (true == told), (true, answer)
+
+
+@pytest.mark.parametrize("form", [AnswerFormat.STR, AnswerFormat.FLOAT])
+@pytest.mark.parametrize("value", ["1%", "-5", "$5.2 million", ".5", "5 kg"])
+def test_another_bound_of_a_number_is_wrong(form: AnswerFormat, value: str) -> None:
+    bound = [f"{sign}{value}" for sign in ("", "<", ">", "≤", "≥")]
+    for true, told in product(bound, bound):
+        for answer in (told, f"It is {told}."):
+            assert judged(form, "How much?", true, answer) == (true == told), (true, answer)
 
 
 @given(

@@ -29,7 +29,7 @@ from unidoc_rl.agent.pictures import Pictures
 from unidoc_rl.agent.rewards import score
 from unidoc_rl.agent.rollouts import play
 from unidoc_rl.agent.rules import by_rules
-from unidoc_rl.agent.scripted import NOT_ANSWERABLE, STARTS, Mistakes, Scripted
+from unidoc_rl.agent.scripted import NOT_ANSWERABLE, STARTS, Mistakes, Scripted, keywords
 from unidoc_rl.agent.trajectories import pictures_of
 from unidoc_rl.cli import LEFT_OUT, cli
 from unidoc_rl.curate import part
@@ -216,6 +216,22 @@ def test_a_question_without_words_to_search_for_is_searched_as_it_is(small: Smal
         assert played.turns[0].said.action == Search("What does it show?")
 
 
+def test_a_question_that_is_keywords_alone_is_put_in_other_words_after_a_detour(
+    small: Small, environment: Environment
+) -> None:
+    asked = [replace(one, query=keywords(one.query)) for one in small.asked() if len(one.evidence) == 1][:3]
+    for one in taught(small, environment, asked, Mistakes(detour=1.0)):
+        assert sum(isinstance(turn.said.action, Search) for turn in one.turns) > 1
+        assert not repetition(one, Params())
+
+
+def test_a_wrong_answer_to_what_a_text_says_there_is_none_of_is_a_value(small: Small, environment: Environment) -> None:
+    none = next(one for one in small.asked() if not one.evidence)
+    for form in (AnswerFormat.NONE, AnswerFormat.STR):
+        for one in taught(small, environment, [replace(none, answer_format=form)], Mistakes(answer=1.0)):
+            assert reason(one, Params()) == "wrong_answer"
+
+
 @pytest.mark.parametrize(
     ("thought", "noted", "shown", "leaks"),
     [
@@ -384,13 +400,15 @@ def test_questions_that_cannot_be_played_are_listed(
     (none, *_) = (one for one in small.asked() if not one.evidence)
     unknown = replace(none, uid="unknown", file_name="elsewhere.pdf")
     silent = replace(some[0], uid="silent", query=" ")
-    questions.write(tmp_path / "asked.jsonl", [some[0], gone, empty, nowhere, strange, none, unknown, silent])
+    as_text = replace(none, uid="as text", answer_format=AnswerFormat.STR)  # which says that there is none
+    asked = [some[0], gone, empty, nowhere, strange, none, as_text, unknown, silent]
+    questions.write(tmp_path / "asked.jsonl", asked)
     done = unidoc_curate(tmp_path / "asked.jsonl", small)
     assert done.exit_code == LEFT_OUT
     assert "6 questions that cannot be played; out/report.json names each, and why" in done.output
     assert "exit status 3, since curate.may_leave_out allows 0" in done.output
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["questions"] == 8
+    assert report["questions"] == 9
     assert report["left_out"] == {
         "silent": "its question is empty",
         some[1].uid: f"page {gold_pages(gone)[0]} is not in the corpus",

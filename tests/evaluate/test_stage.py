@@ -407,7 +407,7 @@ def test_an_earlier_evaluation_stands_beside_with_what_it_has_played(
     some = small.asked()[:6]
     index, params = str(small.index), Params()
     questions.write(tmp_path / "before.json", some[:4])
-    other = Params(agent=AgentParams(turns=9))
+    other = Params(agent=AgentParams(turns=9, actions=["search", "zoom", "answer"]))
     monday = evaluate(tmp_path / "before.json", small.corpus, index, "scripted", tmp_path / "monday", other)
     questions.write(tmp_path / "now.json", some[1:])
     beside = [str(tmp_path / "monday")]
@@ -417,6 +417,8 @@ def test_an_earlier_evaluation_stands_beside_with_what_it_has_played(
     told = json.loads((tmp_path / "monday/evaluation.json").read_text())["scripted"]
     assert table["monday"]["key"] == told["key"] != table["scripted"]["key"]
     assert table["monday"]["inputs"] == {**told["inputs"], "questions": table["scripted"]["inputs"]["questions"]}
+    assert table["monday"]["actions"] == told["actions"] == ["answer", "search", "zoom"]
+    assert table["monday"]["figures"].keys() == table["scripted"]["figures"].keys() - {"reward", "format", "select"}
     client, experiment = opened(None)
     runs = client.search_runs([experiment])
     turns = {run.info.run_name: run.data.params.get("turns") for run in runs if "monday" in str(run.data.params)}
@@ -427,12 +429,15 @@ def test_an_earlier_evaluation_stands_beside_with_what_it_has_played(
     assert table["monday"]["compared"]["value"] == 0
     assert table["monday"]["accuracy"]["count"] == 3 == monday["scripted"].accuracy.count - 1
     file = tmp_path / "monday/evaluation.json"
-    was = json.loads(file.read_text())  # two of its questions, as if they had been void
-    file.write_text(json.dumps({**was, "scripted": {**was["scripted"], "void": 2}}))
-    left = [one for one in trajectories.read(tmp_path / "monday/episodes.jsonl") if one.question not in some[1:3]]
-    trajectories.write(tmp_path / "monday/episodes.jsonl", left)
+    was = json.loads(file.read_text())["scripted"]  # two of its questions, as if they had been void, played or not
+    del was["actions"]
+    file.write_text(json.dumps({"scripted": {**was, "void": 2}}))
+    left = [one for one in trajectories.read(tmp_path / "monday/episodes.jsonl") if one.question != some[1]]
+    void = [replace(one, outcome=Outcome.VOID, scores=None) if one.question == some[2] else one for one in left]
+    trajectories.write(tmp_path / "monday/episodes.jsonl", void)
     now = evaluate(tmp_path / "now.json", small.corpus, index, "scripted", tmp_path / "tuesday", params, beside)
     assert (now["monday"].void, now["monday"].accuracy.count) == (2, 1)
+    assert "select" in now["monday"].figures  # an older evaluation, measured by the actions of today
     questions.write(tmp_path / "others.json", some[4:])
     with pytest.raises(UnidocError, match=r"monday: has no episode that counts: .* or of another question"):
         evaluate(tmp_path / "others.json", small.corpus, index, "scripted", tmp_path / "wednesday", params, beside)
@@ -546,12 +551,14 @@ def test_an_earlier_evaluation_that_cannot_stand_beside_is_told_before_anybody_p
     assert not [*tmp_path.rglob("scripted.jsonl")]
 
 
-def test_two_policies_of_one_name_are_refused(small: Small, tmp_path: Path) -> None:
+def test_whoever_cannot_be_evaluated_so_is_refused(small: Small, tmp_path: Path) -> None:
     asked, index, out = small.file(Split.TEST), str(small.index), tmp_path / "out"
     with pytest.raises(UnidocError, match="a policy of the name grpo is evaluated already"):
         evaluate(asked, small.corpus, index, "a/grpo", out, Params(), ["b/grpo"])
     params = Params(evaluate=EvaluateParams(baselines=["rag"]))
     with pytest.raises(UnidocError, match="a policy of the name rag is evaluated already"):
         evaluate(asked, small.corpus, index, "a/rag", out, params)
+    with pytest.raises(UnidocError, match="scripted: plays the annotations, and a baseline of it tells nothing"):
+        evaluate(asked, small.corpus, index, "scripted", out, params)
     with pytest.raises(UnidocError, match="the name episodes is that of something else in an evaluation"):
         evaluate(asked, small.corpus, index, "scripted", out, Params(), ["a/episodes"])

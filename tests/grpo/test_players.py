@@ -165,7 +165,7 @@ def test_a_whole_training_is_played_by_the_server(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     questions.write(tmp_path / "rl.jsonl", [QUESTION])
-    questions.write(tmp_path / "validation.json", [QUESTION])
+    questions.write(tmp_path / "validation.json", [replace(QUESTION, uid="q2", query="What do bees eat?")])
     told = PARAMS.model_copy(update={"lora": lora, "server": served.url})
     params = Params(agent=AGENT, grpo=told, rewards=RewardParams(of="outcome"))
     files = tmp_path / "rl.jsonl", tmp_path / "validation.json"

@@ -34,6 +34,7 @@ AGENT = AgentParams(turns=3, turn_tokens=16, max_pixels=60 * 28 * 28, min_pixels
 PARAMS = GrpoParams(steps=2, questions=1, group=4, together=2, rate=1e-2, save_steps=2, credit="turn")
 NAN = torch.tensor(float("nan"), requires_grad=True)
 QUESTIONS = [QUESTION, replace(QUESTION, uid="q2", query="What is sweet?")]
+HELD_OUT = replace(QUESTION, uid="q3", query="What do bees eat?")
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,7 @@ def files(folder: Path) -> tuple[Path, Path]:
     """What is learned from, and what it is tried on."""
     learned, validation = folder / "rl.jsonl", folder / "validation.json"
     questions.write(learned, QUESTIONS)
-    questions.write(validation, [QUESTION])
+    questions.write(validation, [HELD_OUT])
     return learned, validation
 
 
@@ -290,6 +291,13 @@ def test_no_question_is_an_error(world: World, model: Path, tmp_path: Path) -> N
     learned, validation = files(tmp_path)
     questions.write(validation, [])
     with pytest.raises(UnidocError, match=r"validation\.json: holds no question"):
+        grpo(learned, validation, world.corpus, str(world.folder), model, tmp_path / "out", Params(agent=AGENT))
+
+
+def test_what_is_measured_by_is_not_learned_from(world: World, model: Path, tmp_path: Path) -> None:
+    learned, validation = files(tmp_path)
+    questions.write(validation, [HELD_OUT, replace(QUESTION, uid="another")])
+    with pytest.raises(UnidocError, match=r"rl\.jsonl and .*validation\.json: q1 and another ask the same"):
         grpo(learned, validation, world.corpus, str(world.folder), model, tmp_path / "out", Params(agent=AGENT))
 
 

@@ -34,7 +34,7 @@ _NUMBER = re.compile(
     rf"{_BEHIND}"
 )
 _CURRENCY = r"(?:us\$|[$€£¥]|(?:usd|eur|gbp|cad|aud|chf|cny|rmb|jpy|inr|sek|nok|dkk)\b)?"
-_ALONE = re.compile(rf"[~+\s]*{_CURRENCY}\s*(?P<number>(?:{SIGN})?[.\d].*?)\s*{_CURRENCY}[\s.]*")
+_ALONE = re.compile(rf"[~+<>≤≥=\s]*{_CURRENCY}\s*(?P<number>(?:{SIGN})?[.\d].*?)\s*{_CURRENCY}[\s.]*")
 _CODE = re.compile(r"\s*\d+-?[kmb][\s.]*")  # Form 10-K, Table 2B
 _WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 seventeen eighteen nineteen twenty""".split()  # noqa: SIM905

@@ -52,6 +52,9 @@ _ARTICLES = frozenset(("a", "an", "the"))
 _OTHERWISE = "not no never nor neither or and either both but than instead rather except versus vs"
 _HEDGES = frozenset(f"{_OTHERWISE} maybe perhaps possibly might".split())
 _SIGN = re.compile(rf"{SIGN}\.?")
+_SIGNS = "%+#−<>≤≥"  # that matter, once `_signed` has dropped the others
+_GRADE = re.compile(r"\b(([^\W\d_])\2{0,2}|ab|rh)-(?![\w-])")  # BBB-, and a blood group's; in "pre- and post-" none
+_BOUND = re.compile(r"(?<![-=])([<>≤≥])\s*(?:us\$|[$€£¥])?(?=−?\.?\d)|[<>≤≥]")  # of a number; others are brackets
 _ENUMERATING = re.compile(r"[;|\n/•、]|,(?!\d)|(?<=\w{3})\.(?=\s)|\s[-—]\s")
 _LEAD = re.compile(r"\W*(?:(?:the|my) )?(?:final )?answer(?: is\b|:)(?: that\b)?:?\s*")
 _PARENTHESES = re.compile(r"\([^()]*\)")
@@ -124,6 +127,8 @@ def _compare_one(form: AnswerFormat, query: str, reference: str, answer: str) ->
     number = _reference_number(form, query, reference)
     if number is None:
         return "words", _same_words(query, reference, answer)
+    if _bounds(reference) != _bounds(_outside(answer)):
+        return "a number", False
     whole = form is AnswerFormat.INT or (form is not AnswerFormat.FLOAT and number.value.denominator == 1)
     return "a number", _same_number(query, number, answer, Fraction(0) if whole else _TOLERANCE)
 
@@ -155,6 +160,11 @@ def _same_number(query: str, true: Number, answer: str, tolerance: Fraction) -> 
     excused = set() if true.value in asked else asked
     told = [number for number in numbers(_outside(answer)) if number.value not in excused]
     return bool(told) and all(same_number(true, number, tolerance) for number in told)
+
+
+def _bounds(text: str) -> set[str]:
+    """The signs by which its numbers are not those that are written: <1%."""
+    return {*re.findall("[<>≤≥]", _signed(text))}
 
 
 def _outside(text: str) -> str:
@@ -233,9 +243,9 @@ def _place(phrase: Sequence[str], words: Sequence[str]) -> int | None:
 
 
 def _alike(true: Sequence[str], told: Sequence[str]) -> bool:
-    """Whether the words differ by slips of the pen only; in what has digits, nobody may slip."""
+    """Whether the words differ by slips of the pen only; in what has digits or signs, nobody may slip."""
     return len(true) == len(told) and all(
-        one == other or (not _has_digit(one + other) and _likeness(one, other) >= _ALIKE)
+        one == other or (not re.search(r"[\d+−]", one + other) and _likeness(one, other) >= _ALIKE)
         for one, other in zip(true, told, strict=True)
     )
 
@@ -255,9 +265,15 @@ def _label(reference: str) -> set[str]:
 
 def _words(text: str, dropped: Set[str] = _ARTICLES) -> list[str]:
     """Letters, digits and the signs that matter, without what is dropped where anything else is left."""
-    text = _SIGN.sub("−", re.sub("['’`´]", "", text).replace("&", " and "))  # which is no hyphen
-    kept = "".join(char if char in "%+#−" or unicodedata.category(char)[0] in "LNM" else " " for char in text).split()
+    text = _signed(re.sub("['’`´]", "", text).replace("&", " and "))
+    kept = "".join(char if char in _SIGNS or unicodedata.category(char)[0] in "LNM" else " " for char in text).split()
     return [word for word in kept if word not in dropped] or kept
+
+
+def _signed(text: str) -> str:
+    """With a minus that is no hyphen, and no bracket that is not the bound of a number, which stands beside it."""
+    text = _GRADE.sub(r"\1−", _SIGN.sub("−", text)).replace("<=", "≤").replace(">=", "≥")
+    return _BOUND.sub(r" \1", text)
 
 
 def _has_digit(text: str) -> bool:

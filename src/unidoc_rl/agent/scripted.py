@@ -21,12 +21,12 @@ from unidoc_rl import boxes
 from unidoc_rl.agent.dialect import write
 from unidoc_rl.agent.environment import Episode
 from unidoc_rl.agent.policy import Failed, written
+from unidoc_rl.agent.rules import is_answerable
 from unidoc_rl.corpus import Corpus
 from unidoc_rl.params import AgentParams
 from unidoc_rl.questions import gold_page, gold_pages, gold_regions
 from unidoc_rl.types import (
     Answer,
-    AnswerFormat,
     Box,
     Picture,
     Question,
@@ -195,6 +195,8 @@ class Scripted:
         outside, words = _QUOTED.sub(" ", question.query), keywords(question.query)
         ways = [words, question.query] if makes.random() < 0.8 else [question.query, words]
         ways += [keywords(outside), f"{keywords(outside)} {' '.join(_QUOTED.findall(question.query))}"]
+        some = words.split()
+        ways.append(" ".join([*some[len(some) // 2 :], *some[: len(some) // 2]]))  # a question may be keywords alone
         if _in_turn(question):
             ways = [ways[2], *ways]  # what is quoted stands on the second page
         if words and makes("search"):
@@ -252,7 +254,7 @@ def zoom(regions: Sequence[Box], page: Picture, params: AgentParams) -> Zoom:
 
 
 def _answer(question: Question, mistaken: bool) -> str:
-    if question.answer_format is AnswerFormat.NONE:
+    if not is_answerable(question):
         return "42" if mistaken else NOT_ANSWERABLE
     return NOT_ANSWERABLE if mistaken else question.answer
 

@@ -31,6 +31,7 @@ from statistics import fmean
 
 from unidoc_rl import questions, storage, tracking
 from unidoc_rl.agent import policies, trajectories
+from unidoc_rl.agent.rules import is_answerable
 from unidoc_rl.corpus import PAGES, Corpus
 from unidoc_rl.curate import REPORT, SFT, card, part, writing
 from unidoc_rl.curate.filters import REASONS, TOO_EASY, TOO_HARD, Traits, labelled, reason, surplus, traits
@@ -40,7 +41,7 @@ from unidoc_rl.index.searching import known_by
 from unidoc_rl.params import Params
 from unidoc_rl.provenance import key
 from unidoc_rl.shards import Shard
-from unidoc_rl.types import AnswerFormat, Question, Split, Trajectory
+from unidoc_rl.types import Question, Split, Trajectory
 
 RL = "rl.jsonl"
 REJECTED = "rejected.jsonl"
@@ -99,7 +100,7 @@ def curate(
         raise UnidocError(f"{to_learn}: holds no question")
     handed_on = {file: _playable(file, folder, taught=False) for file in held_out.values()}
     for file, (held, _) in handed_on.items():
-        _refuse_the_same(playable or [], held, f"{to_learn} and {file}")
+        questions.refuse_the_same(playable or [], held, f"{to_learn} and {file}")
     inputs = _key([to_learn, *map(held_out.get, HELD_OUT)], folder, index, params)
     missing = [split for split in HELD_OUT if split not in held_out]
     apart = _apart(held_out.values(), folder) if to_learn is None else frozenset[str]()
@@ -147,23 +148,12 @@ def _playable(asked: Path, corpus: Path, *, taught: bool) -> tuple[list[Question
     read = questions.read(asked)
     left_out = questions.unplayable(read, corpus)
     for one in read:
-        if taught and not one.evidence and one.answer_format is not AnswerFormat.NONE:
+        if taught and not one.evidence and is_answerable(one):
             left_out.setdefault(one.uid, "nobody has said on which page its answer stands")
     if read and len(left_out) == len(read):
         first = ": ".join(next(iter(left_out.items())))
         raise UnidocError(f"{asked}: none of its {len(read)} questions can be played over {corpus}: {first}")
     return [one for one in read if one.uid not in left_out], left_out
-
-
-def _refuse_the_same(learned: Sequence[Question], held: Sequence[Question], files: str) -> None:
-    """What is measured by is not learned from."""
-    known = {(one.query, questions.documents(one)): one.uid for one in learned}
-    for one in held:
-        if (uid := known.get((one.query, questions.documents(one)))) is not None:
-            raise UnidocError(
-                f"{files}: {uid} and {one.uid} ask the same about the same documents, and nothing is learned from what "
-                "is measured by; take it out of one of them"
-            )
 
 
 def _apart(held_out: Collection[Path], corpus: Path) -> frozenset[str]:

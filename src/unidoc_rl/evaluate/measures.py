@@ -82,6 +82,7 @@ class Evaluation:
     causes: Mapping[str, int]
     refusals: Mapping[str, Measured]  # how often it is right to say that there is no answer, and how often it does
     void: int = 0
+    actions: Sequence[ActionName] = ()  # that its protocol allowed
     rows: Sequence[Row] = field(default_factory=list)
 
 
@@ -213,7 +214,7 @@ def _kept(one: Trajectory) -> set[str]:
     }
 
 
-def evaluation(rows: Iterable[Row | None]) -> Evaluation:
+def evaluation(rows: Iterable[Row | None], actions: Collection[ActionName] = ()) -> Evaluation:
     listed = list(rows)
     known = sorted((row for row in listed if row is not None), key=lambda row: row.uid)  # however they came to end
     figures = {name: [row.figures[name] for row in known if name in row.figures] for name in FIGURES}
@@ -235,6 +236,7 @@ def evaluation(rows: Iterable[Row | None]) -> Evaluation:
         causes=dict(Counter(row.cause.value for row in known if row.cause).most_common()),
         refusals={name: share(values) for name, values in refusals.items() if values},
         void=len(listed) - len(known),
+        actions=sorted(actions),
         rows=known,
     )
 

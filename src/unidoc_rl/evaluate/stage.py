@@ -127,7 +127,7 @@ def _measured(
         kept = output.new / (f"{name}.jsonl" if found else EPISODES)
         judged = _kept(scored(mine, params.rewards, judge), kept)
         rows = (row_of(one, environment.actions, params.evaluate) for one in judged)
-        found[name] = evaluation([*rows, *[None] * (void + unplayable)])
+        found[name] = evaluation([*rows, *[None] * (void + unplayable)], environment.actions)
         if not paired(found[name], next(iter(found.values())))[0]:
             raise UnidocError(
                 f"{name}: has no episode that counts: each is void, which was told above, or of another question"
@@ -136,9 +136,10 @@ def _measured(
 
 
 def _void_before(played: Path, asked: Collection[Question]) -> int:
-    """Of an earlier evaluation: how many of these questions stayed void there."""
-    there = {one.question.uid for one in trajectories.read(played)}
-    return min(int(_noted(played.parent)["void"]), sum(one.uid not in there for one in asked))
+    """Of an earlier evaluation: how many of these questions stayed void there and have left no episode."""
+    there = {one.question.uid: one.outcome for one in trajectories.read(played)}
+    judged = [*there.values()].count(Outcome.VOID)  # void since nobody could judge it: it is read with the others
+    return min(int(_noted(played.parent)["void"]) - judged, sum(one.uid not in there for one in asked))
 
 
 def _refuse_other_pages(places: Mapping[str, str], corpus: str) -> None:
@@ -255,6 +256,11 @@ def paired(first: Evaluation, second: Evaluation) -> tuple[list[float], list[flo
 
 def _named(policies: Sequence[str], baselines: Sequence[str]) -> dict[str, str]:
     """Where each is, by a short name; the first is the one that is evaluated."""
+    if baselines and policies[0] == SCRIPTED:
+        raise UnidocError(
+            f"{SCRIPTED}: plays the annotations, and a baseline of it tells nothing; evaluate another policy, or leave "
+            "evaluate.baselines empty"
+        )
     named: dict[str, str] = {}
     for place in policies:
         name = document_name(place.rstrip("/").rpartition("/")[2])
@@ -312,7 +318,9 @@ def _players(
         yield baseline, play_as(BASELINES[baseline], player, asked, search, pictures, params.agent)
     for name, place in others:
         if _has_played(place):
-            yield name, (environment, Path(place, EPISODES))
+            actions = _noted(Path(place)).get("actions", params.agent.actions)  # an older one does not say by which
+            protocol = params.agent.model_copy(update={"actions": actions})
+            yield name, (Environment(search, pictures, protocol), Path(place, EPISODES))
         else:
             yield name, (environment, _player(place, corpus, pictures, params))
 

@@ -47,6 +47,7 @@ def grpo(
     waited.check()
     begun, folder = storage.local_folder(policy), storage.local_folder(corpus)
     (asked, _), (tested, _) = (questions.read_playable(file, folder) for file in (learned, validation))
+    questions.refuse_the_same(asked, tested, f"{learned} and {validation}")
 
     def inputs() -> str:
         return key(follows_from(learned, validation, folder, index, begun, params), ranks.count())
