@@ -108,7 +108,7 @@ def test_vrag_sees_one_page_a_search_and_zooms_into_it(world: World) -> None:
     [
         ({"search", "answer"}, Cause.MISREAD),
         ({"search", "zoom", "answer"}, Cause.WRONG_REGION),
-        (ALL_ACTIONS, Cause.WRONG_PAGE),
+        (ALL_ACTIONS, Cause.WRONG_REGION),  # the page that stands first is selected
     ],
 )
 def test_nobody_is_blamed_for_what_was_not_allowed(world: World, actions: set[str], why: Cause) -> None:
@@ -126,6 +126,8 @@ LOOKED = (SEARCH, "<select>0</select>", "<bbox>[[100, 60, 500, 90]]</bbox>")
     [
         (("<search>steel</search>", "<answer>wax</answer>"), Cause.NOT_FOUND),
         ((SEARCH, "<select>1</select>", "<answer>wax</answer>"), Cause.WRONG_PAGE),
+        ((SEARCH, "<answer>wax</answer>"), Cause.WRONG_REGION),  # what stands first is selected
+        (("<search>steel</search>", "<bbox>[[0, 0, 90, 90]]</bbox>", *LOOKED, "<answer>wax</answer>"), Cause.MISREAD),
         ((SEARCH, "<select>0</select>", "<answer>wax</answer>"), Cause.WRONG_REGION),
         ((*LOOKED, "<answer>wax</answer>"), Cause.MISREAD),
         ((*LOOKED, "<answer>The report does not say.</answer>"), Cause.GAVE_UP),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -61,11 +62,19 @@ def test_a_running_deviation_is_kept_for_each_kind() -> None:
     # Of 1, 0 and 1/2, the mean is 1/2 and that of the squares 5/12; of one known reward, nothing deviates.
     deviation = (5 / 12 - 1 / 4) ** 0.5
     assert running(REWARDS, kinds) == pytest.approx([deviation] * 3 + [credit.LEAST] * 2)
-    # Then lookup has 0.2 and 0.14 / 3: a quarter of each, and three of what was known.
-    mean, squares = 0.75 * 0.5 + 0.25 * 0.2, 0.75 * 5 / 12 + 0.25 * 0.14 / 3
+    # Then lookup has 0.2 and 0.14 / 3: what came before counts three quarters of them, of seven in all.
+    mean, squares = (3 * 0.5 + 4 * 0.2) / 7, (3 * 5 / 12 + 4 * 0.14 / 3) / 7
     assert running(np.array([0.1, 0.2, 0.3]), ["lookup"] * 3) == pytest.approx([(squares - mean**2) ** 0.5] * 3)
-    assert running.moments["lookup"] == pytest.approx((mean, squares))
-    assert running.moments["chart"] == pytest.approx((0.2, 0.04))
+    assert running.moments["lookup"] == pytest.approx([7 / 16 * mean, 7 / 16 * squares, 7 / 16])
+    assert running.moments["chart"] == pytest.approx([0.05, 0.01, 0.25])
+
+
+def test_a_kind_that_began_with_nothing_is_not_loud() -> None:
+    running, some = credit.RunningDeviation(), np.array([1.0, 1.0, 0.0, 0.0])
+    running(np.zeros(4), ["lookup"] * 4)
+    for _ in range(7):
+        (deviation, *_) = running(some, ["lookup"] * 4)
+    assert deviation == pytest.approx(0.5, rel=0.02)
 
 
 def test_a_running_deviation_is_of_all_rewards_of_a_kind_whatever_their_groups() -> None:
@@ -74,9 +83,14 @@ def test_a_running_deviation_is_of_all_rewards_of_a_kind_whatever_their_groups()
 
 
 def test_groups_without_signal_are_counted() -> None:
-    assert credit.without_signal(REWARDS, TWO_GROUPS) == 0.5
-    assert credit.without_signal(np.array([NAN, NAN, 0.3, 0.3]), np.array([4, 4, 7, 7])) == 1.0
-    assert credit.without_signal(np.array([0.1, 0.3, 0.9, 0.1, 0.3, 0.9]), np.array([0, 1, 2, 0, 1, 0])) == 2 / 3
+    def share(rewards: Sequence[float], groups: Sequence[int]) -> float:
+        return credit.without_signal(np.array(rewards)[:, None], np.array(groups))
+
+    assert share([1.0, 0.0, 0.5, 0.2, NAN], [0, 0, 0, 1, 1]) == 0.5
+    assert share([NAN, NAN, 0.3, 0.3], [4, 4, 7, 7]) == 1.0
+    assert share([0.1, 0.3, 0.9, 0.1, 0.3, 0.9], [0, 1, 2, 0, 1, 0]) == 2 / 3
+    parts = np.array([[0.1, 0.0], [0.0, 0.1], [0.1, 0.1], [0.1, 0.1], [NAN, NAN]])  # turns are told of each
+    assert credit.without_signal(parts, np.array([0, 0, 1, 1, 1])) == 0.5
 
 
 ZOOM = Zoom(((0, 0, 1, 1),))

@@ -162,6 +162,30 @@ def test_the_loss_is_that_of_the_other_episodes_alone(trainer: AgentTrainer) -> 
 
 
 @pytest.mark.slow
+def test_nothing_is_told_of_a_void_episode(trainer: AgentTrainer) -> None:
+    made = trainer._generate_and_score_completions([{"number": 0}] * 4)
+    trainer.current_gradient_accumulation_steps = 1
+    told = []
+    for rows in (slice(3), slice(3, 4)):
+        with torch.no_grad():
+            trainer._compute_loss(
+                trainer.model, {name: one if name == "num_items_in_batch" else one[rows] for name, one in made.items()}
+            )
+        told.append({name: [*values] for name, values in trainer._metrics["train"].items()})
+    assert told[0] == told[1]
+    assert len(told[0]["kl"]) == len(told[0]["entropy"]) == 1
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_not_best_by_what_nobody_could_judge(trainer: AgentTrainer) -> None:
+    trainer._game = replace(trainer._game, validation=[*QUESTIONS, HELD_OUT, replace(HELD_OUT, uid="q4")])
+    metrics = trainer.evaluate()
+    assert metrics["eval_accuracy"] == pytest.approx((0 + 0.25 + 0.5) / 4)  # of the fourth, nothing is known
+    assert metrics["eval_reward"] == metrics["eval_accuracy"]
+    assert trainer.state.log_history[-1]["eval_reward/answer"] == 0.25
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["none", "group"])
 def test_without_a_scale_a_token_counts_the_same_however_long_its_episode(
     world: World, model: Path, tmp_path: Path, scale: str

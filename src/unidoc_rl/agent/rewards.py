@@ -70,17 +70,26 @@ def selected(trajectory: Trajectory) -> float:
 def zoomed(trajectory: Trajectory) -> float:
     """Whether regions were drawn where they had to be and nowhere else, as a mean over the pages that were looked at.
 
+    Gold pages of which nobody has said whether they need it do not count, and who looked at nothing else did nothing
+    wrong.
+    """
+    pages = zoomed_by_page(trajectory)
+    values = [value for value in pages.values() if value is not None]
+    return fmean(values) if values else float(bool(pages))
+
+
+def zoomed_by_page(trajectory: Trajectory) -> dict[str, float | None]:
+    """Likewise, of each page that was looked at; None where nobody has said whether it is needed there.
+
     Those are the pages that a search ended with, and those that were zoomed into; a page that stood first until another
-    was selected is none. Gold pages of which nobody has said whether they need it do not count, and who looked at
-    nothing else did nothing wrong.
+    was selected is none.
     """
     regions = gold_regions(trajectory.question)
     drawn: dict[str, list[Box]] = {search.selected: [] for search in _searches(trajectory)}
     for picture in (picture for action, shown in _acts(trajectory) if isinstance(action, Zoom) for picture in shown):
         drawn.setdefault(picture.page, []).extend(picture.boxes)
-    known = ((boxes, regions.get(page, ())) for page, boxes in drawn.items())
-    values = [_f1(boxes, wanted) for boxes, wanted in known if wanted is not None]
-    return fmean(values) if values else float(bool(drawn))
+    wanted = {page: regions.get(page, ()) for page in drawn}
+    return {page: None if (some := wanted[page]) is None else _f1(boxes, some) for page, boxes in drawn.items()}
 
 
 def kept_format(trajectory: Trajectory, looking: Sequence[type[object]] = (Search, Select)) -> float:

@@ -11,7 +11,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from unidoc_rl.agent.rewards import kept_format, searched, selected, zoomed
+from unidoc_rl.agent.rewards import kept_format, searched, selected, zoomed, zoomed_by_page
 from unidoc_rl.agent.rules import is_answerable, says_there_is_none
 from unidoc_rl.agent.trajectories import answer_of, pictures_of
 from unidoc_rl.intervals import Measured, mean, share
@@ -143,7 +143,7 @@ def _seeing(one: Trajectory, actions: Collection[ActionName]) -> dict[str, float
         figures["first_gold_rank"] = found[0]
     if "select" in actions:
         figures["select"] = selected(one)
-    if "zoom" in actions:
+    if "zoom" in actions and any(regions is not None for regions in gold_regions(one.question).values()):
         figures["region"] = zoomed(one)
         if (overlap := region_iou(one)) is not None:
             figures["region_iou"] = overlap
@@ -181,15 +181,17 @@ def _painted(boxes: Sequence[Box], across: NDArray[np.int64], down: NDArray[np.i
 def cause(one: Trajectory, actions: Collection[ActionName] = ALL_ACTIONS) -> Cause:
     """Of an episode whose answer is wrong. Where nothing can be kept, all that was shown is."""
     answer, gold, shown = answer_of(one), set(gold_pages(one.question)), set(_shown(one))
+    looked = zoomed_by_page(one)
     if not is_answerable(one.question):
         return Cause.GAVE_UP if answer is None else Cause.INVENTED
     if not gold <= shown:
         return Cause.NOT_FOUND
-    if "select" in actions and not gold <= _kept(one):
+    if "select" in actions and not gold <= looked.keys() | _selected(one):
         return Cause.WRONG_PAGE
     if answer is None or _refuses(one):
         return Cause.GAVE_UP
-    return Cause.WRONG_REGION if "zoom" in actions and gold and zoomed(one) < 1 else Cause.MISREAD
+    there = [value for page, value in looked.items() if page in gold and value is not None]
+    return Cause.WRONG_REGION if "zoom" in actions and any(value < 1 for value in there) else Cause.MISREAD
 
 
 def _refuses(one: Trajectory) -> bool:
@@ -206,11 +208,10 @@ def _is_right(one: Trajectory) -> bool:
     return one.scores is not None and one.scores.parts["answer"] >= RIGHT
 
 
-def _kept(one: Trajectory) -> set[str]:
+def _selected(one: Trajectory) -> set[str]:
+    """Pages, whatever was selected after them."""
     return {
-        shown[0].page
-        for turn in one.turns
-        if isinstance(turn.said.action, (Select, Zoom)) and (shown := pictures_of(turn))
+        shown[0].page for turn in one.turns if isinstance(turn.said.action, Select) and (shown := pictures_of(turn))
     }
 
 

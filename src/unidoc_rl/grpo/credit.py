@@ -39,33 +39,43 @@ def ranked(values: Floats, groups: Ints) -> Floats:
 
 
 class RunningDeviation:
-    """EMA-GRPO's scale: of all that the same kind of question has earned lately, whatever the group."""
+    """EMA-GRPO's scale: of all that the same kind of question has earned lately, whatever the group.
+
+    What came first counts no more than what comes later, or a kind that began with nothing would be loud for long.
+    """
 
     def __init__(self, kept: float = 0.99) -> None:
         self._kept = kept
-        self.moments: dict[str, Sequence[float]] = {}  # by the kind of question: the mean, and that of the squares
+        # By the kind of question, sums weighted by how lately they came: of rewards, of their squares, and of 1.
+        self.moments: dict[str, Sequence[float]] = {}
 
     def __call__(self, values: Floats, kinds: Sequence[str]) -> Floats:
         """The deviations as they are after these."""
         for kind in sorted(set(kinds)):
             of_kind = _known(values[[one == kind for one in kinds]])
             if len(of_kind):
-                now = [float(of_kind.mean()), float((of_kind**2).mean())]
-                former = self.moments.get(kind, now)
+                now = [float(of_kind.mean()), float((of_kind**2).mean()), 1.0]
+                former = self.moments.get(kind, [0.0, 0.0, 0.0])
                 self.moments[kind] = [
                     self._kept * one + (1 - self._kept) * new for one, new in zip(former, now, strict=True)
                 ]
         return np.array([self._deviation(kind) for kind in kinds])
 
     def _deviation(self, kind: str) -> float:
-        mean, squares = self.moments.get(kind, (0.0, 0.0))
-        return math.sqrt(max(squares - mean**2, LEAST**2))
+        mean, squares, weight = self.moments.get(kind, (0.0, 0.0, 1.0))
+        return math.sqrt(max(squares / weight - (mean / weight) ** 2, LEAST**2))
 
 
-def without_signal(values: Floats, groups: Ints) -> float:
-    """The share of groups from which nothing can be learned: all rewards alike, or all void."""
-    spreads = [np.ptp(kept) if len(kept) else 0.0 for kept in map(_known, _split(values, groups))]
-    return float(np.mean(np.array(spreads) == 0))
+def without_signal(earned: Floats, groups: Ints) -> float:
+    """The share of groups from which nothing can be learned: all of them earned alike, or all are void.
+
+    `earned`: (episodes, 1), or a column for each part of which turns are told.
+    """
+    alike = [
+        all(len(np.unique(_known(earned[groups == group, part]))) <= 1 for part in range(earned.shape[1]))
+        for group in np.unique(groups)
+    ]
+    return float(np.mean(alike))
 
 
 # --- turns ------------------------------------------------------------------------------------------------------------
@@ -130,10 +140,6 @@ def _of_groups(values: Floats, groups: Ints, function: Callable[[Floats], float 
         if members.any():
             found[members] = function(values[members])
     return found
-
-
-def _split(values: Floats, groups: Ints) -> list[Floats]:
-    return [values[groups == group] for group in np.unique(groups)]
 
 
 def _known(values: Floats) -> Floats:

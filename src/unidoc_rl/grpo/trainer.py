@@ -114,8 +114,12 @@ class AgentTrainer(Resuming, Warming, GRPOTrainer):  # type: ignore[misc]
         return loss
 
     def _compute_loss(self, model: Any, inputs: Any) -> Tensor:
-        """TRL's is a mean over all episodes; those that are void, which are nothing in it, do not count."""
+        """TRL's is a mean over all episodes; those that are void are nothing in it, and neither count nor are told."""
+        told = {name: len(values) for name, values in self._metrics["train"].items()}
         loss: Tensor = super()._compute_loss(model, inputs)
+        if not self.accelerator.gather(inputs["tool_mask"].sum()).any():
+            for name, values in self._metrics["train"].items():
+                del values[told.get(name, 0) :]
         return loss * self._played_a_known
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
@@ -145,7 +149,8 @@ class AgentTrainer(Resuming, Warming, GRPOTrainer):  # type: ignore[misc]
         if not self._metrics["eval"].get("reward"):
             raise UnidocError(f"grpo: validation: {_all_void(played)}")
         told = self._metrics["eval"]
-        metrics = {"eval_accuracy": told["reward/answer"][-1], "eval_reward": told["reward"][-1]}
+        known = 1 - told["outcome/void"][-1]  # the rest is worth nothing: none is best by what nobody could judge
+        metrics = {"eval_accuracy": told["reward/answer"][-1] * known, "eval_reward": told["reward"][-1] * known}
         self.log({"eval_accuracy": metrics["eval_accuracy"]})
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self.model.train()
@@ -175,17 +180,18 @@ class AgentTrainer(Resuming, Warming, GRPOTrainer):  # type: ignore[misc]
         rewards = self._gathered([[one.scores.total if one.scores else NAN] for one in played])[:, 0]
         self._played_a_known = len(rewards) / max(1, np.isfinite(rewards).sum())
         groups = np.arange(len(rewards)) // self.num_generations
-        self._metrics["train"]["groups_without_signal"].append(credit.without_signal(rewards, groups))
+        by_parts = self._params.credit == "turn"
+        earned = self._gathered([self._contributions(one) for one in played]) if by_parts else rewards[:, None]
+        self._metrics["train"]["groups_without_signal"].append(credit.without_signal(earned, groups))
         mine = slice(self.accelerator.process_index * len(played), (self.accelerator.process_index + 1) * len(played))
         if self._params.scale == "rank":
             whole = np.nan_to_num(credit.ranked(rewards, groups))[mine]
             return [[float(one)] * len(trajectory.turns) for one, trajectory in zip(whole, played, strict=True)]
         scale = self._scale(rewards, groups, played)
-        if self._params.credit == "episode":
-            whole = np.nan_to_num(credit.centred(rewards, groups) / scale)[mine]
-            return [[float(one)] * len(trajectory.turns) for one, trajectory in zip(whole, played, strict=True)]
-        table = self._gathered([self._contributions(one) for one in played])
-        return credit.of_turns(credit.of_parts(table, groups, scale)[mine], PARTS, played)
+        if by_parts:
+            return credit.of_turns(credit.of_parts(earned, groups, scale)[mine], PARTS, played)
+        whole = np.nan_to_num(credit.centred(rewards, groups) / scale)[mine]
+        return [[float(one)] * len(trajectory.turns) for one, trajectory in zip(whole, played, strict=True)]
 
     def _contributions(self, trajectory: Trajectory) -> list[float]:
         if trajectory.scores is None:
@@ -363,6 +369,7 @@ def _config(params: GrpoParams, checkpoints: Path) -> GRPOConfig:
         lr_scheduler_type="constant_with_warmup",
         warmup_steps=params.warmup,
         beta=params.kl,
+        use_bias_correction_kl=True,  # k3, and of the divergence the gradient too, which k3's is not
         epsilon=params.clip,
         loss_type="dr_grpo" if params.scale == "none" else "grpo",  # an episode by a constant, or by its length
         seed=params.seed,
