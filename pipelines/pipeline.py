@@ -49,6 +49,7 @@ RUN_ID = "metadata.labels['pipeline/runid']"  # where a pod has its run's; a par
 SHARED_VOLUME = "unidoc-rl-shared"  # between a task and the nodes that train for it
 MEMORY = "2Gi"  # that must be free for a task to begin; it may use more
 TRIES, WAIT = 2, "60s"
+AGAIN_WITHIN = "604800s"  # a week, after the first try has begun: by itself Kubeflow allows no other after an hour
 
 
 class _Tasks:
@@ -57,6 +58,7 @@ class _Tasks:
     def __init__(self, params: Params, tag: str | None) -> None:
         self._settings = params.pipeline
         self._encodes = "late" in params.index.retrievers
+        self._milvus = params.index.uri is not None
         self._tag = tag
         self.shards = params.pipeline.shards
 
@@ -77,12 +79,12 @@ class _Tasks:
         return self._shares(self.always(task)) if self._settings.nodes else self.always(task)
 
     def tries_again(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
-        """A server that restarts, or a pod that is lost, is worth another try; a stage that is wrong stays wrong."""
-        return task.set_retry(TRIES, backoff_duration=WAIT)
+        """A server that restarts is worth another try; a stage that is wrong stays wrong."""
+        return task.set_retry(TRIES, backoff_duration=WAIT, backoff_max_duration=AGAIN_WITHIN)
 
     def indexes(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
-        """Milvus may be away for a moment; multi-vectors of page images are a model's work."""
-        task = self.tries_again(self.plain(task))
+        """Milvus may be away for a moment, or made anew since; multi-vectors of page images are a model's work."""
+        task = self.tries_again(self.always(task) if self._milvus else self.plain(task))
         return self._on_gpus(task, 1) if self._encodes else task
 
     def plays(self, task: dsl.PipelineTask) -> dsl.PipelineTask:
@@ -90,7 +92,7 @@ class _Tasks:
         task = self._on_gpus(self.plain(task), 1)
         if not self._settings.nodes:
             return task
-        # What a teacher, a weak policy or a judge has said outlives a pod that is lost.
+        # What a teacher, a weak policy or a judge has said outlives the pod.
         return self.tries_again(self._shares(task).set_env_variable(s3.CACHE, str(trainjob.SHARED / "cache")))
 
     def learns(self, task: dsl.PipelineTask) -> dsl.PipelineTask:

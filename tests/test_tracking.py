@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from click.testing import CliRunner
 from tests.conftest import Bucket
 from tests.promote.test_stage import policy
 from tests.servers import closed_port, free_port, mlflow_server
-from unidoc_rl import cli, tracking
+from unidoc_rl import cli, cluster, tracking
 from unidoc_rl.errors import UnidocError
 from unidoc_rl.journal import Journal
 from unidoc_rl.mlflow_server import KEY, PARENT, opened
@@ -352,6 +353,32 @@ def begun(key: str, address: str | None = None) -> None:
     journal = Journal(Path(".mlflow/unsent") / key)
     with journal.held():
         journal.note({"what": "begin", "name": "sft", "address": address, "pipeline": None, "tags": {}, "at": 1})
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_task_whose_disk_goes_with_its_pod_waits_for_a_server_that_is_away(
+    returns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv(tracking.PIPELINE, "tuesday")
+    monkeypatch.setenv(cluster.IN_A_POD, "10.0.0.1")
+    with ExitStack() as servers, pytest.MonkeyPatch.context() as sleeping:
+
+        def come(_: float) -> None:
+            sleeping.undo()
+            if returns:
+                servers.enter_context(mlflow_server(tmp_path / "server", port))
+
+        sleeping.setattr(time, "sleep", come)
+        with tracking.run("sft", address):
+            pass
+        assert ("is lost" in capfd.readouterr().err) == (not returns)
+        if returns:
+            found, experiment = opened(address)
+            statuses = {one.info.run_name: one.info.status for one in found.search_runs([experiment])}
+            assert statuses == {"sft": "FINISHED", "tuesday": "FINISHED"}
 
 
 @pytest.mark.usefixtures("impatient")

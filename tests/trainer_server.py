@@ -157,6 +157,7 @@ class Cluster:
                     return 200, self._as(self.jobs[name], self._last)
                 return 200, self._now(self.jobs[name])
             case ("delete", "trainjobs.trainer.kubeflow.org") if name in self.jobs:
+                assert parse_qs(parts.query) == {"propagationPolicy": ["Foreground"]}  # else its pods outlive its name
                 self.removed.append(name)
                 self._going[name] = self.lingers
                 return 200, {"kind": "Status", "status": "Success"}

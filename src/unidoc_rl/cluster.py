@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from unidoc_rl.trainer_client import Client
 
 SECONDS = 30.0  # that it may be silent
+IN_A_POD = "KUBERNETES_SERVICE_HOST"  # the variable that every one has
 GPU = "nvidia.com/gpu"  # as a pod asks for one
 GPUS = f"requests.{GPU}"  # as a quota has them
 STAYING = "spec.restartPolicy=Always,status.phase!=Succeeded,status.phase!=Failed"  # pods: servers, notebooks

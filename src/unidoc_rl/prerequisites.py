@@ -19,7 +19,6 @@ from unidoc_rl.errors import UnidocError
 from unidoc_rl.params import Params, PipelineParams
 from unidoc_rl.types import Message, Role, Split
 
-IN_A_CLUSTER = "KUBERNETES_SERVICE_HOST"  # the variable that every pod has
 SECONDS = 10.0  # for each server; in a cluster they may just be starting
 WORD_SECONDS = 60.0  # for a model's first word; others may be asking it much
 
@@ -33,9 +32,9 @@ def check(params: Params, asked: Path | None = None, seconds: float = SECONDS, s
         *(_questions(asked, params.curate.teacher is not None) if asked else ()),
         *_shared_out(params),
         *(_nodes(seconds) if params.pipeline.nodes else ()),
-        *(lost_with_a_pod(params) if IN_A_CLUSTER in os.environ else ()),
-        *(_volume(shared) if IN_A_CLUSTER in os.environ and params.pipeline.nodes else ()),
-        *(_gpus(params.pipeline, seconds) if IN_A_CLUSTER in os.environ and params.pipeline.gpus else ()),
+        *(lost_with_a_pod(params) if cluster.IN_A_POD in os.environ else ()),
+        *(_volume(shared) if cluster.IN_A_POD in os.environ and params.pipeline.nodes else ()),
+        *(_gpus(params.pipeline, seconds) if cluster.IN_A_POD in os.environ and params.pipeline.gpus else ()),
     ]
     if problems:
         raise UnidocError("\n".join(problems))
@@ -98,7 +97,7 @@ def _player(params: Params, seconds: float) -> Iterator[str]:
     """Of what is learned from."""
     if params.grpo.server is None:
         return
-    if IN_A_CLUSTER in os.environ and not params.pipeline.nodes:
+    if cluster.IN_A_POD in os.environ and not params.pipeline.nodes:
         yield (
             "grpo.server: takes the weights of every step from the volume that nodes share, and grpo runs on none; set "
             "pipeline.nodes, or no server"

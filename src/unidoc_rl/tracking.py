@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from unidoc_rl import progress, provenance, storage
+from unidoc_rl import cluster, progress, provenance, storage
 from unidoc_rl.errors import Abandoned, UnidocError
 from unidoc_rl.journal import Journal
 from unidoc_rl.mlflow_server import FOLDER, Server, away, place
@@ -30,6 +30,7 @@ UNSENT = "unsent"
 PIPELINE = "UNIDOC_RUN"  # names the run of the pipeline that a stage belongs to
 LONGEST_PARAM = 6000  # letters that MLflow takes
 PATIENCE = 60  # seconds between two tries at a server that is away
+LAST_TRIES = 10  # where what it is not told is lost
 RUNS = Path("artifacts/runs")  # as dvc.yaml has them
 
 
@@ -88,8 +89,19 @@ class Run:
     def tell(self, what: str, *, at_last: bool = False, **more: Any) -> None:
         """Notes it, and sends all that is not sent, unless the server was away a moment ago."""
         self._journal.note({"what": what, **more})
-        if not at_last and time.monotonic() < self._again:
-            return
+        if at_last or time.monotonic() >= self._again:
+            self._send()
+
+    def wait(self) -> None:
+        """Until all is told; not for ever, since what the stage has made is worth more."""
+        for _ in range(LAST_TRIES):
+            if self._journal.is_sent():
+                return
+            time.sleep(PATIENCE)
+            self._send()
+        progress.tell(f"MLflow at {place(self._address)} is still away: what {self._journal.folder} has is lost")
+
+    def _send(self) -> None:
         try:
             self._server = self._server or Server(self._address)
             self._server.take(self._journal)
@@ -134,6 +146,8 @@ def run(name: str, address: str | None, note: Path | None = None) -> Iterator[Ru
             raise
         finally:
             told.tell("end", at_last=True, status=status, at=int(time.time() * 1000))
+            if cluster.IN_A_POD in os.environ and PIPELINE in os.environ and status != "KILLED":
+                told.wait()  # a task's disk goes with its pod
             if journal.is_sent():
                 journal.remove()
 

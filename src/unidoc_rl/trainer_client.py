@@ -8,6 +8,7 @@ from typing import Any
 from kubeflow.common.types import KubernetesBackendConfig
 from kubeflow.trainer import TrainerClient
 from kubeflow.trainer.backends.kubernetes.backend import KubernetesBackend
+from kubeflow.trainer.constants import constants
 from kubernetes.client import ApiClient, Configuration
 
 LOG_SECONDS = 600.0  # that training may have nothing to say; then its log is asked for anew
@@ -25,6 +26,17 @@ class _Backend(KubernetesBackend):  # type: ignore[misc]
         super().__init__(config)
         api = _Api(self.core_api.api_client.configuration, seconds)
         self.core_api.api_client = self.custom_api.api_client = api
+
+    def delete_job(self, name: str) -> None:
+        """In the foreground: it has its name until its pods are gone, and none of that name takes them for its own."""
+        self.custom_api.delete_namespaced_custom_object(
+            constants.GROUP,
+            constants.VERSION,
+            self.namespace,
+            constants.TRAINJOB_PLURAL,
+            name,
+            propagation_policy="Foreground",
+        )
 
     def verify_backend(self) -> None:
         """Not asked which version of Trainer it is: a task's account may not know."""

@@ -147,7 +147,10 @@ def _left(folder: Path, hours: float) -> float:
         begun.touch()
     left = hours * 3600 - waited.silent(begun)
     if left <= 0:
-        raise UnidocError(f"TrainJob {folder.name} took longer than pipeline.hours allows, with all tries at it")
+        raise UnidocError(
+            f"TrainJob {folder.name} took longer than pipeline.hours allows, with all tries at it; "
+            "set that higher to go on at once, or run again in an hour"
+        )
     return left
 
 
@@ -247,7 +250,8 @@ def _followed(client: Client, folder: Path, seconds: float, sleep: Callable[[flo
         if time.monotonic() > end:
             _remove(client, job)
             raise UnidocError(
-                f"TrainJob {job} took longer than pipeline.hours allows, and was ended; run again to go on"
+                f"TrainJob {job} took longer than pipeline.hours allows, and was ended; "
+                "set that higher to go on at once, or run again in an hour"
             )
         sleep(POLL_SECONDS)
     if found.status == FAILED:

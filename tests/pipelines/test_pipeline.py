@@ -123,7 +123,10 @@ Spec = dict[str, Any]
 @functools.cache
 def compiled(name: str = OWN, tag: str | None = None, **settings: Any) -> tuple[Spec, Spec]:
     """What a pipeline consists of, with its tasks by their names, and what Kubernetes is told of each."""
-    params = Params(pipeline=PipelineParams(**settings), sft=SftParams(seed=5))
+    return compiled_of(Params(pipeline=PipelineParams(**settings), sft=SftParams(seed=5)), name, tag)
+
+
+def compiled_of(params: Params, name: str = OWN, tag: str | None = None) -> tuple[Spec, Spec]:
     with tempfile.TemporaryDirectory() as folder:
         written = compile_pipelines.write(Path(folder), params, tag)[name].read_text()
     spec, platform = yaml.safe_load_all(written)
@@ -140,6 +143,12 @@ def test_new_documents_in_the_same_folder_are_not_taken_for_the_old_ones_and_tra
     always = {"index", "curate", "evaluate"}
     assert cached(OWN) - {"documents", "questions"} == always
     assert cached(DEMO) == always | {"sample", "ingest"}
+
+
+def test_of_an_index_in_milvus_the_cache_cannot_know_whether_it_is_still_there() -> None:
+    spec, _ = compiled_of(Params(index=IndexParams(uri="http://milvus:19530")), DEMO)
+    assert not spec["tasks"]["index"]["cachingOptions"]
+    assert spec["tasks"]["ingest"]["cachingOptions"]
 
 
 def test_nothing_begins_before_the_prerequisites_and_the_report_comes_after_everything() -> None:
@@ -235,8 +244,7 @@ def test_what_makes_multi_vectors_of_pictures_has_a_gpu() -> None:
         "accelerator" not in compiled(gpus=4)[0]["deploymentSpec"]["executors"]["exec-index"]["container"]["resources"]
     )
     params = Params(pipeline=PipelineParams(gpus=4), index=IndexParams(retrievers=["late"], late_encoder="a/b"))
-    with tempfile.TemporaryDirectory() as folder:
-        spec = next(yaml.safe_load_all(compile_pipelines.write(Path(folder), params)[OWN].read_text()))
+    spec, _ = compiled_of(params)
     container = spec["deploymentSpec"]["executors"]["exec-index"]["container"]
     assert container["resources"]["accelerator"]["resourceCount"] == "1"
     assert "unidoc-rl-gpu" in container["image"]
@@ -247,7 +255,10 @@ def test_what_is_tried_again_is_what_a_moment_may_break(nodes: int, kept: set[st
     """Not the prerequisites, which fail at once, nor what would begin from nothing."""
     spec, _ = compiled(nodes=nodes)
     tasks = {**spec["tasks"], "report": spec["root"]["dag"]["tasks"]["report"]}
-    assert {name for name, task in tasks.items() if "retryPolicy" in task} == {"index", "promote", "report"} | kept
+    policies = {name: task["retryPolicy"] for name, task in tasks.items() if "retryPolicy" in task}
+    assert policies.keys() == {"index", "promote", "report"} | kept
+    week = 7 * 24 * 3600  # longer than any training may take
+    assert {policy["backoffMaxDuration"] for policy in policies.values()} == {f"{week}s"}
 
 
 def test_tasks_that_train_on_other_nodes_share_a_volume_with_them_and_need_no_gpu() -> None:
