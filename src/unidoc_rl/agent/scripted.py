@@ -195,13 +195,14 @@ class Scripted:
         outside, words = _QUOTED.sub(" ", question.query), keywords(question.query)
         ways = [words, question.query] if makes.random() < 0.8 else [question.query, words]
         ways += [keywords(outside), f"{keywords(outside)} {' '.join(_QUOTED.findall(question.query))}"]
-        some = words.split()
-        ways.append(" ".join([*some[len(some) // 2 :], *some[: len(some) // 2]]))  # a question may be keywords alone
         if _in_turn(question):
             ways = [ways[2], *ways]  # what is quoted stands on the second page
         if words and makes("search"):
             yield " ".join(makes.some_of(words.split()))
         different = list(dict.fromkeys(way.strip() for way in ways if way.strip()))
+        if len(different) == 1:  # of keywords alone, which one can only put in another order
+            some = different[0].split()
+            different.append(" ".join([*some[len(some) // 2 :], *some[: len(some) // 2]]))
         most = SEARCHES if question.evidence else 2
         yield from (different[n % len(different)] for n in range(most))
 
