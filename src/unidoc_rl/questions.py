@@ -108,14 +108,14 @@ def unplayable(asked: Iterable[Question], corpus: Path) -> dict[str, str]:
     return found
 
 
-def refuse_the_same(learned: Iterable[Question], held: Iterable[Question], files: str) -> None:
-    """What is measured by is not learned from."""
-    known = {(one.query, documents(one)): one.uid for one in learned}
-    for one in held:
+def refuse_the_same(some: Iterable[Question], others: Iterable[Question], files: str) -> None:
+    """What is measured by is not learned from, nor chosen by."""
+    known = {(one.query, documents(one)): one.uid for one in some}
+    for one in others:
         if (uid := known.get((one.query, documents(one)))) is not None:
             raise UnidocError(
-                f"{files}: {uid} and {one.uid} ask the same about the same documents, and nothing is learned from what "
-                "is measured by; take it out of one of them"
+                f"{files}: {uid} and {one.uid} ask the same about the same documents, and what is measured by is "
+                "neither learned from nor chosen by; take it out of one of them"
             )
 
 

@@ -457,6 +457,10 @@ def test_what_is_measured_by_is_not_learned_from(small: Small, tmp_path: Path) -
     questions.write(tmp_path / "test.json", [replace(other, uid="another")])
     with pytest.raises(UnidocError, match=rf"train\.json and .*test\.json: {other.uid} and another ask the same"):
         curate(tmp_path, small.corpus, str(small.index), tmp_path / "out", Params())
+    (tmp_path / "train.json").rename(tmp_path / "validation.json")
+    questions.write(tmp_path / "train.json", small.asked()[2:4])
+    with pytest.raises(UnidocError, match=rf"validation\.json and .*test\.json: {other.uid} and another ask the same"):
+        curate(tmp_path, small.corpus, str(small.index), tmp_path / "out", Params())
 
 
 def test_a_weak_policy_that_is_not_there_is_told_before_anybody_plays(small: Small, tmp_path: Path) -> None:

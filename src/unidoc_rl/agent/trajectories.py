@@ -30,7 +30,10 @@ def from_line(line: bytes) -> Trajectory:
     data = json.loads(line)
     version = data.pop("format", None) if isinstance(data, dict) else None
     if version != FORMAT:
-        raise ValueError(f"its format is {version}; this version reads {FORMAT}")
+        raise ValueError(
+            f"its format is {version}; this version reads {FORMAT}, of the sft.jsonl of `unidoc curate` and the "
+            "episodes.jsonl of `unidoc evaluate`"
+        )
     return _TRAJECTORY.validate_python(data)
 
 

@@ -26,6 +26,7 @@ import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
@@ -99,8 +100,9 @@ def curate(
     if to_learn and not playable:
         raise UnidocError(f"{to_learn}: holds no question")
     handed_on = {file: _playable(file, folder, taught=False) for file in held_out.values()}
-    for file, (held, _) in handed_on.items():
-        questions.refuse_the_same(playable or [], held, f"{to_learn} and {file}")
+    measured = {file: some for file, (some, _) in handed_on.items()}
+    for (file, some), (other, others) in combinations([(to_learn, playable or []), *measured.items()], 2):
+        questions.refuse_the_same(some, others, f"{file} and {other}")
     inputs = _key([to_learn, *map(held_out.get, HELD_OUT)], folder, index, params)
     missing = [split for split in HELD_OUT if split not in held_out]
     apart = _apart(held_out.values(), folder) if to_learn is None else frozenset[str]()

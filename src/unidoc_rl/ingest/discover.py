@@ -133,7 +133,8 @@ def _listed(path: Path, problems: list[Problem]) -> Iterator[File]:
         elif _is_file(path.parent / entry):
             yield File(entry, path.parent / entry)
         else:
-            problems.append(Problem(entry, "is no file", f"correct {path.name}"))
+            why = f"is no file, as seen from the folder of {path.name}"
+            problems.append(Problem(entry, why, "correct it there"))
 
 
 def _is_file(path: Path) -> bool:

@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -139,13 +139,10 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     connection = Connection(int(sys.argv[1]))
     reader = Reader(Settings(**json.loads(sys.argv[2])))
-    connection.send(Step())
-    while True:
-        try:
-            task = connection.recv()
-        except (EOFError, ConnectionError):
-            return  # the parent has no more work, or is gone
-        connection.send(reader.answer(task, lambda: connection.send(Step())))
+    with suppress(EOFError, ConnectionError):  # the parent has no more work, or is gone
+        connection.send(Step())
+        while True:
+            connection.send(reader.answer(connection.recv(), lambda: connection.send(Step())))
 
 
 if __name__ == "__main__":
