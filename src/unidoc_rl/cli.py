@@ -207,8 +207,8 @@ def ingest(
     """Turn DOCUMENTS into a corpus: page images, their words with boxes, and regions.
 
     DOCUMENTS is a folder (searched with all below it), one file, a list (a .txt file with an s3:// address or a path,
-    from the list's folder, a line), or s3://bucket/prefix. A PDF is a document. So is a picture file, the pictures named
-    <document>_<n>, or a folder of pictures, whose pages come in the order of their names.
+    from the list's folder, a line), or s3://bucket/prefix. A PDF is a document. So is a picture file, the pictures
+    named <document>_<n>, or a folder of pictures, whose pages come in the order of their names.
 
     Run again over the same folder, it works only on what is new or changed. A file that cannot be used is named, with
     the reason and what to do, and the others go on; the exit status is then 3, unless ingest.may_leave_out allows it.
