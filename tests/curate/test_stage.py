@@ -499,12 +499,12 @@ def test_what_nothing_is_learned_from_is_handed_on_as_far_as_it_can_be_played(
     monkeypatch.chdir(tmp_path)
     mine, out = tmp_path / "mine", tmp_path / "out"
     mine.mkdir()
-    some = [one for one in small.asked() if one.evidence][:4]
+    some = [one for one in small.asked() if one.evidence][:5]
     gone = replace(some[2], evidence=(replace(some[2].evidence[0], page=99),))
     said_nowhere = replace(some[3], evidence=())  # an answer is known, and that is enough to measure one by
     questions.write(mine / "train.json", some[:1])
     questions.write(mine / "validation.json", [some[1], gone, said_nowhere])
-    questions.write(mine / "test.json", some[1:2])
+    questions.write(mine / "test.json", some[4:])
     done = unidoc_curate(mine, small)
     assert done.exit_code == LEFT_OUT
     assert "1 question that cannot be played; out/report.json names each, and why" in done.output
