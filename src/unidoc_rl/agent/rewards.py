@@ -88,8 +88,11 @@ def zoomed_by_page(trajectory: Trajectory) -> dict[str, float | None]:
     drawn: dict[str, list[Box]] = {search.selected: [] for search in _searches(trajectory)}
     for picture in (picture for action, shown in _acts(trajectory) if isinstance(action, Zoom) for picture in shown):
         drawn.setdefault(picture.page, []).extend(picture.boxes)
-    wanted = {page: regions.get(page, ()) for page in drawn}
-    return {page: None if (some := wanted[page]) is None else _f1(boxes, some) for page, boxes in drawn.items()}
+    values: dict[str, float | None] = {}
+    for page, boxes in drawn.items():
+        wanted = regions.get(page, ())
+        values[page] = None if wanted is None else _f1(boxes, wanted)
+    return values
 
 
 def kept_format(trajectory: Trajectory, looking: Sequence[type[object]] = (Search, Select)) -> float:
